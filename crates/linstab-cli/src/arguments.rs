@@ -1,0 +1,70 @@
+//! Flags.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const REPRODUCE_HELP: &str = "\
+Examples:
+  linstab reproduce --quick --out target/quick
+  linstab reproduce --only stability-map --seed 7 --threads 1
+
+An interrupted run continues where it stopped. RUST_LOG=info logs what happens.
+Exit codes: 0 done, 1 failure, 2 bad request.";
+
+/// Will this minimum hold? Exact stability of SGD, SAM and their relatives near a minimum.
+#[derive(Debug, Parser)]
+#[command(name = "linstab", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the experiments of the paper: tables, figures and a manifest.
+    Reproduce(ReproduceArguments),
+    /// Recompute the golden thresholds and report those that moved.
+    Thresholds(ThresholdsArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = REPRODUCE_HELP)]
+pub(crate) struct ReproduceArguments {
+    /// Run only this experiment (may be repeated). Default: all. Known: stability-map
+    #[arg(long, value_name = "ID")]
+    pub(crate) only: Vec<String>,
+    /// Reduced sizes: a coarser grid, whose cells come out as in the full run
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Results folder. It is replaced as a whole, and only once everything is complete
+    #[arg(long, value_name = "DIR", default_value = "target/reproduce")]
+    pub(crate) out: PathBuf,
+    /// Root of all random streams. Default: the seed of each configuration
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Worker threads; they change the time, never the results. Default: one a core
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZero<usize>>,
+    /// Discard the checkpoints of an interrupted run instead of continuing it
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// Folder of the configurations, one ID.toml an experiment
+    #[arg(long, value_name = "DIR", default_value = "data/configs")]
+    pub(crate) configs: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 all hold, 3 some moved, 1 failure, 2 bad request.")]
+pub(crate) struct ThresholdsArguments {
+    /// Rewrite the values that moved instead of reporting them
+    #[arg(long)]
+    pub(crate) bless: bool,
+    /// Folder of the golden TOML files
+    #[arg(long, value_name = "DIR", default_value = "data/golden")]
+    pub(crate) folder: PathBuf,
+}

@@ -1,0 +1,225 @@
+//! Exact stability of axis-aligned ensembles: each axis is a scalar random recursion.
+//!
+//! Along an axis with per-sample curvatures `h_i` a step multiplies the coordinate by `1 - eta h_t`, where
+//! `h_t = (1/B) sum_{i in batch} h_i` has mean `l` and variance `s^2`. Hence, exactly,
+//!
+//! ```text
+//! growth of the mean square    E (1 - eta h_t)^2 = (1 - eta l)^2 + eta^2 s^2
+//! mean-square threshold        eta* = 2 l / (l^2 + s^2)
+//! Lyapunov exponent            Lambda = E log |1 - eta h_t|
+//! ```
+//!
+//! and the ensemble has the largest growth, the smallest threshold and the largest exponent of its axes. Axes without
+//! curvature do not move and are left out.
+
+use linstab_linalg::{AxisAligned, ensemble::Axis};
+
+use crate::error::require_nonnegative;
+use crate::sampling::CountLaw;
+use crate::second_moment::require_same_samples;
+use crate::{BatchSampling, DynamicsError, Result, SamplingScheme, UpdateRule};
+
+/// The largest number of distinct batch curvatures of one axis over which an expectation is summed.
+const MAX_OUTCOMES: usize = 1 << 20;
+
+/// An update rule at work on an axis-aligned ensemble, with batches drawn by a given scheme.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+/// use linstab_linalg::AxisAligned;
+/// // Two samples, curvatures 0 and 2, batches of one: the factor is 1 or 1 - 2 eta with equal odds.
+/// let ensemble = AxisAligned::from_diagonals(&[vec![0.0], vec![2.0]])?;
+/// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+/// let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+/// assert_eq!(dynamics.max_learning_rate(), 1.0);
+/// assert_eq!(dynamics.mean_square_growth(1.5)?, 2.5);
+/// assert!((dynamics.lyapunov_exponent(1.5)? - 0.5 * 2.0_f64.ln()).abs() < 1e-15);
+/// assert_eq!(dynamics.lyapunov_exponent(0.5)?, f64::NEG_INFINITY, "half of the factors are exactly 0");
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct AxisAlignedDynamics {
+    effective: AxisAligned,
+    rule: UpdateRule,
+    sampling: BatchSampling,
+}
+
+impl AxisAlignedDynamics {
+    /// The dynamics of `rule` on `ensemble` under `sampling`.
+    ///
+    /// # Errors
+    /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::OutOfRange`] for a bad
+    /// parameter of the rule, [`DynamicsError::Linalg`] if the transformed curvatures overflow.
+    pub fn new(ensemble: &AxisAligned, rule: UpdateRule, sampling: BatchSampling) -> Result<Self> {
+        require_same_samples(ensemble, sampling)?;
+        let rule = rule.checked()?;
+        Ok(Self { effective: rule.effective_ensemble(ensemble)?, rule, sampling })
+    }
+
+    /// The ensemble on which plain SGD has the same linear map.
+    pub fn effective_ensemble(&self) -> &AxisAligned {
+        &self.effective
+    }
+
+    /// The update rule.
+    pub fn rule(&self) -> UpdateRule {
+        self.rule
+    }
+
+    /// The sampling scheme and its sizes.
+    pub fn sampling(&self) -> BatchSampling {
+        self.sampling
+    }
+
+    /// Exact factor by which the mean square grows a step along the fastest-growing axis: below 1, `E |w_k|^2` decays.
+    ///
+    /// 1 for an ensemble without curvature. For random perturbation this is the growth of the noise-free part; the
+    /// mean square stays bounded exactly when it is below 1.
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] unless `learning_rate` is positive and finite.
+    /// # Source
+    /// For the shared axis of the test family this is the square bracket of arXiv 2511.17378, eq. (81), corrected.
+    pub fn mean_square_growth(&self, learning_rate: f64) -> Result<f64> {
+        require_nonnegative("learning_rate", learning_rate, true)?;
+        let growth = |axis: Axis<'_>| {
+            let step = learning_rate * axis.mean();
+            (1.0 - step) * (1.0 - step) + learning_rate * learning_rate * self.batch_variance(axis)
+        };
+        Ok(self.curved_axes().map(growth).reduce(f64::max).unwrap_or(1.0))
+    }
+
+    /// Exact mean-square threshold: the mean square decays for smaller and grows for larger learning rates.
+    ///
+    /// Infinite for an ensemble without curvature.
+    /// # Source
+    /// Mulayoff and Michaeli 2024 for commuting curvatures; arXiv 2511.17378, eq. (87) for the shared axis under
+    /// Bernoulli sampling.
+    pub fn max_learning_rate(&self) -> f64 {
+        let threshold = |axis: Axis<'_>| {
+            let mean = axis.mean();
+            2.0 * mean / (mean * mean + self.batch_variance(axis))
+        };
+        self.curved_axes().map(threshold).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Learning rate up to which full-batch gradient descent is stable, `2 / lambda_max` of the effective ensemble.
+    pub fn gradient_descent_limit(&self) -> f64 {
+        self.curved_axes().map(|axis| 2.0 / axis.mean()).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Exact top Lyapunov exponent `max_axes E log |1 - eta h_t|`: below 0, almost every run converges; above 0, almost
+    /// every run diverges.
+    ///
+    /// Negative infinity if along every axis some batch has a factor of exactly zero (to within
+    /// [`rounding`](step_factor) of its inputs); 0 for an ensemble without curvature. Noise of the rule is left out.
+    /// # Cost
+    /// A finite sum over the counts of drawn samples of each distinct curvature of an axis.
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] for a bad learning rate, [`DynamicsError::TooManyOutcomes`] if an axis has so many
+    /// distinct curvatures that the sum has more than 2^20 terms.
+    pub fn lyapunov_exponent(&self, learning_rate: f64) -> Result<f64> {
+        require_nonnegative("learning_rate", learning_rate, true)?;
+        let mut exponent: Option<f64> = None;
+        for (index, axis) in self.effective.axes().enumerate() {
+            if !axis.samples().is_empty() {
+                let of_axis = self.axis_exponent(index, axis, learning_rate)?;
+                exponent = Some(exponent.map_or(of_axis, |top| top.max(of_axis)));
+            }
+        }
+        Ok(exponent.unwrap_or(0.0))
+    }
+
+    fn curved_axes(&self) -> impl Iterator<Item = Axis<'_>> {
+        self.effective.axes().filter(|axis| !axis.samples().is_empty())
+    }
+
+    fn batch_variance(&self, axis: Axis<'_>) -> f64 {
+        self.sampling.batch_variance(axis.variance(), axis.mean_square())
+    }
+
+    fn axis_exponent(&self, index: usize, axis: Axis<'_>, learning_rate: f64) -> Result<f64> {
+        let scale = learning_rate / self.sampling.batch_size() as f64;
+        let groups = curvature_groups(axis);
+        let mut budget = MAX_OUTCOMES;
+        let mut sum = 0.0;
+        let draws = RemainingDraws::new(self.sampling);
+        let complete =
+            for_each_outcome(&groups, draws, (1.0, 0.0), &mut budget, &mut |probability, total| {
+                sum += probability * step_factor(scale * total).abs().ln();
+            });
+        if complete {
+            Ok(sum)
+        } else {
+            Err(DynamicsError::TooManyOutcomes { axis: index, limit: MAX_OUTCOMES })
+        }
+    }
+}
+
+/// The factor `1 - step` of one coordinate, exactly 0 where it is 0 to within the rounding of `step`.
+///
+/// `step = eta * h_t` is a product of four rounded numbers; a result within 4 epsilon of 1 stands for 1. Without this a
+/// factor that is zero on paper would be some 1e-16, and a coordinate could grow back from it. The exact Lyapunov
+/// exponent and the simulation use this same function.
+#[inline]
+pub(crate) fn step_factor(step: f64) -> f64 {
+    let factor = 1.0 - step;
+    if factor.abs() <= 4.0 * f64::EPSILON { 0.0 } else { factor }
+}
+
+/// Distinct curvatures of an axis, with the number of samples that have each.
+fn curvature_groups(axis: Axis<'_>) -> Vec<(f64, usize)> {
+    let mut curvatures = axis.curvatures().to_vec();
+    curvatures.sort_unstable_by(f64::total_cmp);
+    let same = |a: &f64, b: &f64| a.to_bits() == b.to_bits();
+    curvatures.chunk_by(same).map(|group| (group[0], group.len())).collect()
+}
+
+/// What is still to be drawn once the counts of some groups are fixed.
+#[derive(Clone, Copy)]
+struct RemainingDraws {
+    sampling: BatchSampling,
+    samples: usize,
+    draws: usize,
+}
+
+impl RemainingDraws {
+    fn new(sampling: BatchSampling) -> Self {
+        Self { sampling, samples: sampling.num_samples(), draws: sampling.batch_size() }
+    }
+
+    /// Law of the count in a group of `size` of the remaining samples.
+    fn count_law(self, size: usize) -> CountLaw {
+        match self.sampling.scheme() {
+            SamplingScheme::WithoutReplacement => CountLaw::hypergeometric(self.samples, size, self.draws),
+            SamplingScheme::WithReplacement => CountLaw::binomial(self.draws, size, self.samples),
+            SamplingScheme::Bernoulli => {
+                CountLaw::binomial(size, self.sampling.batch_size(), self.sampling.num_samples())
+            }
+        }
+    }
+
+    fn after(self, size: usize, count: usize) -> Self {
+        let drawn = if self.sampling.scheme() == SamplingScheme::Bernoulli { 0 } else { count };
+        Self { samples: self.samples - size, draws: self.draws - drawn, ..self }
+    }
+}
+
+/// Calls `visit(probability, sum of drawn curvatures)` for every combination of counts; false if there are too many.
+fn for_each_outcome(
+    groups: &[(f64, usize)],
+    draws: RemainingDraws,
+    (probability, total): (f64, f64),
+    budget: &mut usize,
+    visit: &mut impl FnMut(f64, f64),
+) -> bool {
+    let Some((&(curvature, size), rest)) = groups.split_first() else {
+        visit(probability, total);
+        *budget = budget.saturating_sub(1);
+        return *budget > 0;
+    };
+    draws.count_law(size).iter().all(|(count, conditional)| {
+        let outcome = (probability * conditional, total + count as f64 * curvature);
+        for_each_outcome(rest, draws.after(size, count), outcome, budget, visit)
+    })
+}

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Contents
+//!
+//! - [`sampling`]: how batches are drawn, as a checked type, as two numbers, and as random bit sets.
+//! - [`UpdateRule`]: SGD, SAM, random perturbation, each a transformation of the ensemble.
+//! - [`AxisAlignedDynamics`]: exact growth, threshold and Lyapunov exponent of axis-aligned ensembles.
+//! - [`second_moment`]: `E[H_t X H_t]` for any ensemble.
+//! - [`simulation`]: runs of the linear dynamics, and how they end.
+#![forbid(unsafe_code)]
+
+mod axis_aligned;
+mod error;
+pub mod sampling;
+pub mod second_moment;
+pub mod simulation;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod update_rule;
+
+pub use axis_aligned::AxisAlignedDynamics;
+pub use error::{DynamicsError, Result};
+pub use sampling::{BatchSampling, SamplingScheme};
+pub use simulation::{Divergence, Outcome, Run, Simulator};
+pub use update_rule::UpdateRule;

@@ -1,0 +1,199 @@
+//! Random batches as bit sets: exact laws at a few nanoseconds a member.
+
+use rand::Rng;
+
+use super::{BatchSampling, BitSet, SamplingScheme};
+
+/// Draws batches of one [`BatchSampling`], each independent of the others.
+///
+/// # Algorithms
+/// - *Without replacement.* Words of random bits are combined into a set in which every sample is present with
+///   probability `q`, a multiple of `2^-j` somewhat below `B / n`; then uniformly random non-members are added (or
+///   members removed) until the size is `B`. Permuting the samples leaves the law of each stage unchanged, so the
+///   result is uniform over the subsets of size `B`, whatever `q`; `q` only sets the cost. For `B > n/2` the
+///   complement is drawn.
+/// - *Bernoulli.* All samples compare a uniform number with `B / n`, one binary digit of both at a time, until each
+///   comparison is decided: exactly Bernoulli(`B / n`), with about `log2 n + 2` random bits a sample.
+/// - *With replacement.* `B` uniform indices by rejection.
+///
+/// # Determinism
+/// The stream that one run consumes depends on nothing but its generator: call [`BatchSampler::restart`] (or build a
+/// new sampler) at the start of each run, since spare random bits are kept from draw to draw.
+#[derive(Clone, Debug)]
+pub struct BatchSampler<S> {
+    sampling: BatchSampling,
+    all: S,
+    /// Size of the set that is drawn: the batch or, if that is smaller, its complement.
+    target: u32,
+    complement: bool,
+    /// Binary digits of `q`, the least significant first, without trailing zeros.
+    seed_digits: Vec<bool>,
+    index_bits: IndexBits,
+    /// Scratch for [`BatchSampler::draw_indices`].
+    set: S,
+}
+
+impl<S: BitSet> BatchSampler<S> {
+    /// A sampler for the given scheme and sizes.
+    ///
+    /// # Panics
+    /// If there are 2^32 samples or more, or more than the set type has room for.
+    pub fn new(sampling: BatchSampling) -> Self {
+        let (n, b) = (sampling.num_samples(), sampling.batch_size());
+        let complement = sampling.scheme() == SamplingScheme::WithoutReplacement && 2 * b > n;
+        let target = if complement { n - b } else { b };
+        Self {
+            sampling,
+            all: S::full(n),
+            target: u32::try_from(target).expect("fewer than 2^32 samples"),
+            complement,
+            seed_digits: seed_digits(n, target),
+            index_bits: IndexBits::new(n),
+            set: S::empty(n),
+        }
+    }
+
+    /// Forgets the spare random bits of earlier draws.
+    pub fn restart(&mut self) {
+        self.index_bits.spare = 0;
+    }
+
+    /// Draws a batch as a set.
+    ///
+    /// # Panics
+    /// With replacement, where a batch is no set; use [`BatchSampler::draw_indices`].
+    #[inline]
+    pub fn draw_set<R: Rng>(&mut self, rng: &mut R, set: &mut S) {
+        match self.sampling.scheme() {
+            SamplingScheme::WithoutReplacement => self.draw_subset(rng, set),
+            SamplingScheme::Bernoulli => self.draw_bernoulli(rng, set),
+            SamplingScheme::WithReplacement => panic!("a batch drawn with replacement is not a set"),
+        }
+    }
+
+    /// Draws a batch as a list of indices: ascending and distinct, except with replacement.
+    pub fn draw_indices<R: Rng>(&mut self, rng: &mut R, indices: &mut Vec<usize>) {
+        indices.clear();
+        if self.sampling.scheme() == SamplingScheme::WithReplacement {
+            let n = self.sampling.num_samples();
+            while indices.len() < self.sampling.batch_size() {
+                let index = self.index_bits.next(rng);
+                if index < n {
+                    indices.push(index);
+                }
+            }
+        } else {
+            let mut set = self.set.clone();
+            self.draw_set(rng, &mut set);
+            set.append_indices(indices);
+        }
+    }
+
+    #[inline]
+    fn draw_subset<R: Rng>(&mut self, rng: &mut R, set: &mut S) {
+        set.as_mut().fill(0);
+        for &digit in &self.seed_digits {
+            for word in set.as_mut() {
+                let random = rng.next_u64();
+                *word = if digit { *word | random } else { *word & random };
+            }
+        }
+        for (word, all) in set.as_mut().iter_mut().zip(self.all.as_ref()) {
+            *word &= all;
+        }
+        let mut size = set.len();
+        // Conditional moves instead of branches: an index that is out of range or already there changes nothing.
+        while size < self.target {
+            let index = self.index_bits.next(rng);
+            let word = &mut set.as_mut()[index / 64];
+            let added = (1 << (index % 64)) & self.all.as_ref()[index / 64] & !*word;
+            *word |= added;
+            size += u32::from(added != 0);
+        }
+        while size > self.target {
+            let index = self.index_bits.next(rng);
+            let word = &mut set.as_mut()[index / 64];
+            let removed = (1 << (index % 64)) & *word;
+            *word ^= removed;
+            size -= u32::from(removed != 0);
+        }
+        if self.complement {
+            for (word, all) in set.as_mut().iter_mut().zip(self.all.as_ref()) {
+                *word = !*word & all;
+            }
+        }
+    }
+
+    #[inline]
+    fn draw_bernoulli<R: Rng>(&mut self, rng: &mut R, set: &mut S) {
+        let n = self.sampling.num_samples();
+        // Long division of B by n gives the digits of B / n exactly; a remainder of 0 means the expansion ended, and
+        // a uniform number that agrees with all of it is not below B / n.
+        let mut remainder = self.sampling.batch_size();
+        let mut undecided = self.all.clone();
+        set.as_mut().fill(0);
+        while remainder != 0 && !undecided.is_empty() {
+            remainder *= 2;
+            let digit = remainder >= n;
+            if digit {
+                remainder -= n;
+            }
+            for (word, open) in set.as_mut().iter_mut().zip(undecided.as_mut()) {
+                let random = rng.next_u64();
+                if digit {
+                    *word |= *open & !random;
+                    *open &= random;
+                } else {
+                    *open &= !random;
+                }
+            }
+        }
+    }
+}
+
+/// Digits of the seeding probability: aims 0.7 standard deviations below the target, because adding a member costs
+/// fewer tries than removing one; more digits than the standard deviation resolves would be wasted.
+fn seed_digits(num_samples: usize, target: usize) -> Vec<bool> {
+    let n = num_samples as f64;
+    let fraction = target as f64 / n;
+    let aim = fraction - 0.7 * (fraction * (1.0 - fraction) / n).sqrt();
+    let num_digits = num_samples.ilog2() / 2 + 1;
+    let denominator = f64::from(1_u32 << num_digits);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a small nonnegative integer"
+    )]
+    let numerator = (aim * denominator).round().max(0.0) as u32;
+    (0..num_digits).map(|k| numerator >> k & 1 == 1).skip_while(|&digit| !digit).collect()
+}
+
+/// Cuts random words into indices of just enough bits.
+#[derive(Clone, Debug)]
+struct IndexBits {
+    bits: u32,
+    per_word: u32,
+    buffer: u64,
+    spare: u32,
+}
+
+impl IndexBits {
+    fn new(num_samples: usize) -> Self {
+        let bits = (usize::BITS - (num_samples - 1).leading_zeros()).max(1);
+        Self { bits, per_word: 64 / bits, buffer: 0, spare: 0 }
+    }
+
+    /// A uniform index below `2^bits`: the caller rejects those that are not below the number of samples.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "masked to the bits of an index")]
+    fn next<R: Rng>(&mut self, rng: &mut R) -> usize {
+        if self.spare == 0 {
+            self.buffer = rng.next_u64();
+            self.spare = self.per_word;
+        }
+        let index = self.buffer & ((1 << self.bits) - 1);
+        self.buffer >>= self.bits;
+        self.spare -= 1;
+        index as usize
+    }
+}

@@ -1,0 +1,142 @@
+//! What can stop an experiment. Each message says what, where, and what to do.
+
+use std::path::{Path, PathBuf};
+
+/// Why an experiment could not be run or its results not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExperimentError {
+    /// No experiment has this name.
+    #[error("unknown experiment `{name}`, allowed: {allowed}")]
+    UnknownExperiment {
+        /// The name that was given.
+        name: String,
+        /// The names there are.
+        allowed: String,
+    },
+    /// A configuration file is not valid TOML, or has a key that is unknown, missing or of the wrong type.
+    #[error("{}:{line}: {message}", path.display())]
+    ConfigSyntax {
+        /// The configuration file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A value of a configuration file is not admissible.
+    #[error("{}: {key} is {value}, allowed: {allowed}", path.display())]
+    ConfigValue {
+        /// The configuration file.
+        path: PathBuf,
+        /// The key, with its table.
+        key: String,
+        /// Its value.
+        value: String,
+        /// The admissible values.
+        allowed: String,
+    },
+    /// The output folder holds something that is no earlier result of ours.
+    #[error("{} exists and holds no linstab results (no manifest.json): name another folder with --out", path.display())]
+    ForeignFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another run writes to the same output folder.
+    #[error("another run is writing to {}: wait for it to end or name another folder with --out", path.display())]
+    Busy {
+        /// The output folder.
+        path: PathBuf,
+    },
+    /// A checkpoint exists but cannot be continued from.
+    #[error("checkpoint {} {reason}: run again with --restart to discard it", path.display())]
+    Checkpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Why it is refused.
+        reason: CheckpointFault,
+    },
+    /// The file system refused an operation.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A table or checkpoint could not be encoded.
+    #[error("cannot encode {what}: {message}")]
+    Encode {
+        /// What was to be encoded.
+        what: &'static str,
+        /// The encoder's answer.
+        message: String,
+    },
+    /// The worker threads could not be started.
+    #[error("cannot start {num_threads} worker threads: {message}")]
+    Threads {
+        /// How many were asked for.
+        num_threads: usize,
+        /// The system's answer.
+        message: String,
+    },
+    /// A figure could not be rendered.
+    #[error("cannot render {figure}: {message}")]
+    Render {
+        /// The figure.
+        figure: String,
+        /// The renderer's answer.
+        message: String,
+    },
+    /// The dynamics of a cell could not be set up.
+    #[error(transparent)]
+    Dynamics(#[from] linstab_dynamics::DynamicsError),
+    /// The coherence of a cell could not be computed.
+    #[error(transparent)]
+    Coherence(#[from] linstab_coherence::CoherenceError),
+    /// The ensemble of a cell could not be built.
+    #[error(transparent)]
+    Linalg(#[from] linstab_linalg::LinalgError),
+}
+
+/// Why a checkpoint is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointFault {
+    /// It does not begin as a checkpoint does.
+    #[error("is not a linstab checkpoint")]
+    Foreign,
+    /// It was written by another version of the program.
+    #[error("was written by another version of linstab")]
+    Version,
+    /// It was written for another configuration, seed or experiment.
+    #[error("belongs to another configuration or seed")]
+    Configuration,
+    /// It is truncated or damaged.
+    #[error("is truncated or damaged")]
+    Damaged,
+}
+
+impl ExperimentError {
+    /// Whether the caller asked for something that cannot be (as opposed to something that went wrong).
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownExperiment { .. }
+                | Self::ConfigSyntax { .. }
+                | Self::ConfigValue { .. }
+                | Self::ForeignFolder { .. }
+        )
+    }
+
+    /// Adaptor for `map_err` on file operations.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// The result of an operation of this crate.
+pub type Result<T> = std::result::Result<T, ExperimentError>;

@@ -1,0 +1,164 @@
+//! A small SVG writer.
+
+use std::fmt::Write;
+
+use super::colour;
+
+/// A figure: shapes in the order in which they are painted.
+#[derive(Clone, Debug)]
+pub struct Svg {
+    width: f64,
+    height: f64,
+    title: String,
+    body: String,
+}
+
+/// How a line is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stroke {
+    /// Colour.
+    pub colour: &'static str,
+    /// Width in points.
+    pub width: f64,
+    /// Lengths of dashes and gaps; empty for a solid line.
+    pub dashes: &'static str,
+}
+
+/// Where a text stands relative to its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// It begins there.
+    Start,
+    /// It is centred there.
+    Middle,
+    /// It ends there.
+    End,
+}
+
+/// A line of text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Text<'a> {
+    /// What it says.
+    pub content: &'a str,
+    /// Size in points.
+    pub size: f64,
+    /// Colour.
+    pub colour: &'a str,
+    /// Bold or regular.
+    pub bold: bool,
+    /// Alignment.
+    pub anchor: Anchor,
+    /// Turned by a quarter, reading upwards.
+    pub upwards: bool,
+}
+
+impl<'a> Text<'a> {
+    /// Regular text in ink.
+    pub fn new(content: &'a str, size: f64, anchor: Anchor) -> Self {
+        Self { content, size, colour: colour::INK, bold: false, anchor, upwards: false }
+    }
+}
+
+impl Svg {
+    /// An empty figure on white; `title` is its text alternative.
+    pub fn new(width: f64, height: f64, title: &str) -> Self {
+        Self { width, height, title: escape(title), body: String::new() }
+    }
+
+    /// A filled rectangle, without smoothing, so that neighbours leave no seam.
+    pub fn cell(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str) {
+        self.push(format_args!(
+            "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{height:.2}\" fill=\"{fill}\" \
+             shape-rendering=\"crispEdges\"/>"
+        ));
+    }
+
+    /// The outline of a rectangle.
+    pub fn frame(&mut self, x: f64, y: f64, width: f64, height: f64, stroke: Stroke) {
+        let Stroke { colour, width: line, .. } = stroke;
+        self.push(format_args!(
+            "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{height:.2}\" fill=\"none\" \
+             stroke=\"{colour}\" stroke-width=\"{line}\"/>"
+        ));
+    }
+
+    /// A line through points.
+    pub fn polyline(&mut self, points: &[(f64, f64)], stroke: Stroke) {
+        let mut list = String::new();
+        for (x, y) in points {
+            let _ = write!(list, "{x:.2},{y:.2} ");
+        }
+        let Stroke { colour, width, dashes } = stroke;
+        let dashes =
+            if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dashes}\"") };
+        self.push(format_args!(
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" \
+             stroke-linejoin=\"round\"{dashes}/>",
+            list.trim_end()
+        ));
+    }
+
+    /// A line through points, with a white border that keeps it legible on any ground.
+    pub fn curve(&mut self, points: &[(f64, f64)], stroke: Stroke) {
+        self.polyline(points, Stroke { colour: "#ffffff", width: stroke.width + 1.4, dashes: "" });
+        self.polyline(points, stroke);
+    }
+
+    /// A filled circle with a white border.
+    pub fn dot(&mut self, x: f64, y: f64, radius: f64, fill: &str) {
+        self.push(format_args!(
+            "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{radius}\" fill=\"{fill}\" stroke=\"#ffffff\" \
+             stroke-width=\"0.6\"/>"
+        ));
+    }
+
+    /// A line of text with its baseline at the given point.
+    pub fn text(&mut self, x: f64, y: f64, text: Text<'_>) {
+        let anchor = match text.anchor {
+            Anchor::Start => "start",
+            Anchor::Middle => "middle",
+            Anchor::End => "end",
+        };
+        let weight = if text.bold { " font-weight=\"700\"" } else { "" };
+        let turn =
+            if text.upwards { format!(" transform=\"rotate(-90 {x:.2} {y:.2})\"") } else { String::new() };
+        self.push(format_args!(
+            "<text x=\"{x:.2}\" y=\"{y:.2}\" font-size=\"{}\" fill=\"{}\" text-anchor=\"{anchor}\"{weight}{turn}>{}</text>",
+            text.size,
+            text.colour,
+            escape(text.content)
+        ));
+    }
+
+    fn push(&mut self, element: std::fmt::Arguments<'_>) {
+        let _ = writeln!(self.body, "{element}");
+    }
+
+    /// The document.
+    pub fn render(&self) -> String {
+        let Self { width, height, title, body } = self;
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}pt\" height=\"{height}pt\" \
+             viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\" \
+             font-family=\"Roboto, 'Helvetica Neue', Arial, sans-serif\">\n<title>{title}</title>\n\
+             <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n{body}</svg>\n"
+        )
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_escaped() {
+        let mut figure = Svg::new(10.0, 10.0, "a \"b\"");
+        figure.text(0.0, 0.0, Text::new("B < n & σ", 8.0, Anchor::Start));
+        let document = figure.render();
+        assert!(document.contains("B &lt; n &amp; σ") && document.contains("a &quot;b&quot;"), "{document}");
+    }
+}

@@ -1,0 +1,191 @@
+//! Golden thresholds: numbers that must not move, with their tolerance and where they come from.
+
+use std::path::{Path, PathBuf};
+
+use linstab_coherence::criteria::{self, Problem};
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+use linstab_linalg::{AxisAligned, Ensemble};
+use serde::Deserialize;
+
+use crate::output::write_atomically;
+use crate::{ExperimentError, Result, config_file};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GoldenFile {
+    threshold: Vec<Case>,
+}
+
+/// One golden number.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    ensemble: EnsembleSpec,
+    sampling: SamplingScheme,
+    batch_size: usize,
+    #[serde(default)]
+    rho_over_alpha: f64,
+    #[serde(default)]
+    learning_rate: Option<f64>,
+    quantity: Quantity,
+    value: f64,
+    rtol: f64,
+    /// Read so that no number comes without one.
+    #[serde(rename = "source")]
+    _source: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+enum EnsembleSpec {
+    /// The test family; optionally one axis of it alone.
+    SharedDirection {
+        num_samples: usize,
+        coherence: usize,
+        sharpness: f64,
+        #[serde(default)]
+        axis: Option<usize>,
+    },
+    /// Scalar curvatures.
+    Scalars(Vec<f64>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Quantity {
+    MeanSquareGrowth,
+    LyapunovExponent,
+    MaxLearningRate,
+    CriterionDivergence,
+    #[serde(rename = "criterion-theorem-3-3")]
+    CriterionTheorem33,
+}
+
+/// A golden number and what is computed now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// The file it stands in.
+    pub path: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// The golden value.
+    pub expected: f64,
+    /// The value now.
+    pub found: f64,
+    /// Largest accepted relative difference.
+    pub rtol: f64,
+}
+
+impl Comparison {
+    /// Whether the number is where it was.
+    pub fn holds(&self) -> bool {
+        if self.expected.is_finite() {
+            (self.found - self.expected).abs() <= self.rtol * self.expected.abs()
+        } else {
+            self.found.to_bits() == self.expected.to_bits()
+        }
+    }
+}
+
+/// Recomputes every golden number in the TOML files of `folder`.
+///
+/// # Errors
+/// A configuration error that names the file and line, or [`ExperimentError::Io`].
+pub fn compare(folder: &Path) -> Result<Vec<Comparison>> {
+    let mut comparisons = Vec::new();
+    for path in golden_files(folder)? {
+        let file: GoldenFile = config_file::read(&path)?;
+        for case in file.threshold {
+            let found = case.compute()?;
+            let Case { name, value: expected, rtol, .. } = case;
+            comparisons.push(Comparison { path: path.clone(), name, expected, found, rtol });
+        }
+    }
+    Ok(comparisons)
+}
+
+/// Replaces the golden numbers that no longer hold by the present ones; comments and layout stay.
+///
+/// # Errors
+/// As [`compare`].
+pub fn bless(folder: &Path) -> Result<Vec<Comparison>> {
+    let moved: Vec<Comparison> = compare(folder)?.into_iter().filter(|case| !case.holds()).collect();
+    for path in golden_files(folder)? {
+        let of_file: Vec<&Comparison> = moved.iter().filter(|case| case.path == path).collect();
+        if of_file.is_empty() {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).map_err(ExperimentError::io("read", &path))?;
+        let syntax = |message: String| ExperimentError::ConfigSyntax { path: path.clone(), line: 1, message };
+        let mut document: toml_edit::DocumentMut =
+            text.parse().map_err(|error: toml_edit::TomlError| syntax(error.message().to_owned()))?;
+        let tables = document["threshold"]
+            .as_array_of_tables_mut()
+            .ok_or_else(|| syntax("`threshold` is not an array of tables".to_owned()))?;
+        for table in tables.iter_mut() {
+            let name = table.get("name").and_then(toml_edit::Item::as_str);
+            if let Some(case) = of_file.iter().find(|case| Some(case.name.as_str()) == name) {
+                table["value"] = toml_edit::value(case.found);
+            }
+        }
+        write_atomically(&path, document.to_string().as_bytes())?;
+    }
+    Ok(moved)
+}
+
+fn golden_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(ExperimentError::io("list", folder))? {
+        let path = entry.map_err(ExperimentError::io("list", folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+impl Case {
+    fn compute(&self) -> Result<f64> {
+        let (ensemble, coherence) = self.ensemble.build()?;
+        let sampling = BatchSampling::new(self.sampling, ensemble.num_samples(), self.batch_size)?;
+        let rule = UpdateRule::Sam { rho_over_alpha: self.rho_over_alpha };
+        let dynamics = AxisAlignedDynamics::new(&ensemble, rule, sampling)?;
+        let learning_rate = self.learning_rate.unwrap_or(f64::NAN);
+        let problem = || Problem::of(&ensemble, coherence, self.batch_size, self.rho_over_alpha);
+        Ok(match self.quantity {
+            Quantity::MeanSquareGrowth => dynamics.mean_square_growth(learning_rate)?,
+            Quantity::LyapunovExponent => dynamics.lyapunov_exponent(learning_rate)?,
+            Quantity::MaxLearningRate => dynamics.max_learning_rate(),
+            Quantity::CriterionDivergence => criteria::divergence(&problem()?),
+            Quantity::CriterionTheorem33 => criteria::existence_of_stable(&problem()?),
+        })
+    }
+}
+
+impl EnsembleSpec {
+    /// The ensemble and its coherence measure.
+    fn build(&self) -> Result<(AxisAligned, f64)> {
+        match self {
+            Self::SharedDirection { num_samples, coherence, sharpness, axis } => {
+                let family = AxisAligned::shared_direction(*num_samples, *coherence, *sharpness)?;
+                let ensemble = match axis.filter(|&axis| axis < family.dim()) {
+                    None => family,
+                    Some(axis) => {
+                        let axis = family.axis(axis);
+                        let entries = axis.samples().iter().copied().zip(axis.curvatures().iter().copied());
+                        AxisAligned::from_axes(*num_samples, vec![entries.collect()])?
+                    }
+                };
+                Ok((ensemble, *coherence as f64))
+            }
+            Self::Scalars(curvatures) => {
+                let diagonals: Vec<Vec<f64>> = curvatures.iter().map(|&h| vec![h]).collect();
+                let ensemble = AxisAligned::from_diagonals(&diagonals)?;
+                let coherence = linstab_coherence::Coherence::of(&ensemble)?.measure;
+                Ok((ensemble, coherence))
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Contents
+//!
+//! - [`Experiment`], [`experiment::ALL`]: what can be run.
+//! - [`reproduce()`]: runs experiments into a results folder that is replaced only when complete.
+//! - [`engine`]: cells in parallel, checkpoints, determinism; [`streams`]: how random streams are derived.
+//! - [`stability_map`]: divergence over batch size and coherence, simulated and predicted.
+//! - [`figures`]: the drawing module; [`golden`]: golden thresholds.
+#![forbid(unsafe_code)]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the driver owns clocks and files")]
+
+pub mod checkpoint;
+mod config_file;
+pub mod engine;
+mod error;
+pub mod experiment;
+pub mod figures;
+pub mod golden;
+pub mod manifest;
+mod output;
+pub mod reproduce;
+pub mod stability_map;
+pub mod streams;
+mod table;
+
+pub use error::{ExperimentError, Result};
+pub use experiment::{Context, Experiment, Progress};
+pub use reproduce::{Options, Report, reproduce};

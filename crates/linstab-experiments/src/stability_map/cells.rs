@@ -1,0 +1,265 @@
+//! The cells of the map: which there are, how one is computed, and its row in the table.
+
+use linstab_coherence::criteria::{self, Problem};
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, Outcome, SamplingScheme, Simulator, UpdateRule};
+use linstab_linalg::AxisAligned;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::ID;
+use super::config::{Config, Optimizer, Tie};
+use crate::Result;
+use crate::checkpoint::Identity;
+use crate::engine::Cells;
+use crate::streams::StreamKey;
+use crate::table::number;
+
+/// One cell of one map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cell {
+    /// Optimizer.
+    pub optimizer: Optimizer,
+    /// Sampling scheme.
+    pub sampling: SamplingScheme,
+    /// Learning rate eta.
+    pub learning_rate: f64,
+    /// `rho / alpha` of SAM; 0 for the other optimizers.
+    pub rho_over_alpha: f64,
+    /// Batch size `B`.
+    pub batch_size: usize,
+    /// Coherence measure sigma: how many samples share the first direction.
+    pub coherence: usize,
+}
+
+/// What is computed for a cell; the checkpoint stores it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellResult {
+    num_diverged: usize,
+    num_converged: usize,
+    sum_of_divergence_steps: usize,
+    mean_final_squared_norm: f64,
+    mean_square_growth: f64,
+    lyapunov_exponent: f64,
+    max_learning_rate: f64,
+    gradient_descent_limit: f64,
+    criterion_divergence: f64,
+    criterion_theorem_3_3: f64,
+}
+
+/// All cells of a configuration.
+#[derive(Clone, Debug)]
+pub struct MapCells<'a> {
+    config: &'a Config,
+    identity: Identity,
+    cells: Vec<Cell>,
+}
+
+impl<'a> MapCells<'a> {
+    /// The cells of `config`, map by map, within a map by batch size and coherence; `revision` is that of the source.
+    pub fn new(config: &'a Config, revision: &str) -> Self {
+        let mut cells = Vec::new();
+        for &optimizer in &config.optimizers {
+            let rho_over_alpha: &[f64] =
+                if optimizer == Optimizer::Sam { &config.rho_over_alpha } else { &[0.0] };
+            for &sampling in &config.sampling {
+                for &learning_rate in &config.learning_rate {
+                    for &rho_over_alpha in rho_over_alpha {
+                        let map = Cell {
+                            optimizer,
+                            sampling,
+                            learning_rate,
+                            rho_over_alpha,
+                            batch_size: 0,
+                            coherence: 0,
+                        };
+                        for batch_size in config.batch_size.values() {
+                            cells.extend(config.coherence.values().map(|coherence| Cell {
+                                batch_size,
+                                coherence,
+                                ..map
+                            }));
+                        }
+                    }
+                }
+            }
+        }
+        Self { config, identity: Identity::new(revision, &[ID, &format!("{config:?}")]), cells }
+    }
+
+    /// The cells in order.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    fn simulate(&self, cell: &Cell, dynamics: &AxisAlignedDynamics) -> Result<CellResult> {
+        let config = self.config;
+        let divergence = config.divergence()?;
+        let mut simulator = Simulator::new(dynamics, cell.learning_rate)?;
+        let mut start = vec![0.0; config.num_samples - cell.coherence + 1];
+        let mut result = CellResult {
+            num_diverged: 0,
+            num_converged: 0,
+            sum_of_divergence_steps: 0,
+            mean_final_squared_norm: 0.0,
+            mean_square_growth: dynamics.mean_square_growth(cell.learning_rate)?,
+            lyapunov_exponent: dynamics.lyapunov_exponent(cell.learning_rate)?,
+            max_learning_rate: dynamics.max_learning_rate(),
+            gradient_descent_limit: dynamics.gradient_descent_limit(),
+            criterion_divergence: f64::NAN,
+            criterion_theorem_3_3: f64::NAN,
+        };
+        let key = cell.stream_key(config.seed);
+        for repetition in 0..config.num_repetitions {
+            let mut rng = key.number(repetition as u64).generator();
+            start.fill_with(|| rng.random());
+            let run = simulator.run(&start, divergence, &mut rng)?;
+            match run.outcome {
+                Outcome::Converged => result.num_converged += 1,
+                Outcome::Diverged { step } => {
+                    result.num_diverged += 1;
+                    result.sum_of_divergence_steps += step;
+                }
+                Outcome::Undecided => {}
+            }
+            result.mean_final_squared_norm += run.final_squared_norm / config.num_repetitions as f64;
+        }
+        Ok(result)
+    }
+}
+
+impl Cell {
+    /// The address of the cell's random streams; repetitions are numbered below it.
+    fn stream_key(&self, seed: u64) -> StreamKey {
+        StreamKey::new(seed, ID)
+            .text(self.optimizer.name())
+            .text(self.sampling.name())
+            .float(self.learning_rate)
+            .float(self.rho_over_alpha)
+            .number(self.batch_size as u64)
+            .number(self.coherence as u64)
+    }
+
+    fn update_rule(&self, config: &Config) -> UpdateRule {
+        match self.optimizer {
+            Optimizer::Sgd => UpdateRule::Sgd,
+            Optimizer::Sam => UpdateRule::Sam { rho_over_alpha: self.rho_over_alpha },
+            Optimizer::RandomPerturbation => {
+                UpdateRule::RandomPerturbation { standard_deviation: config.perturbation_standard_deviation }
+            }
+        }
+    }
+}
+
+impl Cells for MapCells<'_> {
+    type Output = CellResult;
+
+    fn experiment(&self) -> &'static str {
+        ID
+    }
+
+    fn num_cells(&self) -> usize {
+        self.cells.len()
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    fn compute(&self, index: usize) -> Result<CellResult> {
+        let (config, cell) = (self.config, &self.cells[index]);
+        let sharpness = config.sharpness * config.loss.curvature_factor();
+        let ensemble = AxisAligned::shared_direction(config.num_samples, cell.coherence, sharpness)?;
+        let sampling = BatchSampling::new(cell.sampling, config.num_samples, cell.batch_size)?;
+        let dynamics = AxisAlignedDynamics::new(&ensemble, cell.update_rule(config), sampling)?;
+        let problem = Problem::of(&ensemble, cell.coherence as f64, cell.batch_size, cell.rho_over_alpha)?;
+        Ok(CellResult {
+            criterion_divergence: criteria::divergence(&problem),
+            criterion_theorem_3_3: criteria::existence_of_stable(&problem),
+            ..self.simulate(cell, &dynamics)?
+        })
+    }
+}
+
+/// A row of `tables/stability-map.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// `sgd`, `sam` or `random-perturbation`.
+    pub optimizer: Optimizer,
+    /// `without-replacement`, `with-replacement` or `bernoulli`.
+    pub sampling: SamplingScheme,
+    /// Learning rate eta.
+    pub learning_rate: f64,
+    /// `rho / alpha` of SAM; 0 for the other optimizers.
+    pub rho_over_alpha: f64,
+    /// Batch size `B`.
+    pub batch_size: usize,
+    /// Coherence measure sigma.
+    pub sigma: usize,
+    /// Runs that were made.
+    pub num_repetitions: usize,
+    /// Runs that diverged.
+    pub num_diverged: usize,
+    /// Runs that shrank by the divergence factor.
+    pub num_converged: usize,
+    /// Runs that did neither.
+    pub num_undecided: usize,
+    /// Whether the majority diverged; a tie is decided by the configuration.
+    pub diverged: bool,
+    /// Whether exactly half of the runs diverged.
+    pub tie: bool,
+    /// Mean step of divergence over the runs that diverged; empty if none did.
+    pub mean_divergence_step: Option<f64>,
+    /// Mean of `|w|^2` at the end (or at the divergence) over all runs; a start has `d / 3` on average.
+    #[serde(serialize_with = "number")]
+    pub mean_final_squared_norm: f64,
+    /// Exact growth of the mean square a step.
+    #[serde(serialize_with = "number")]
+    pub mean_square_growth: f64,
+    /// Exact Lyapunov exponent.
+    #[serde(serialize_with = "number")]
+    pub lyapunov_exponent: f64,
+    /// Exact mean-square threshold.
+    #[serde(serialize_with = "number")]
+    pub max_learning_rate: f64,
+    /// Threshold of full-batch gradient descent.
+    #[serde(serialize_with = "number")]
+    pub gradient_descent_limit: f64,
+    /// Learning rate above which the paper's criterion says divergence (C.8.4; Dexter et al. for SGD).
+    #[serde(serialize_with = "number")]
+    pub criterion_divergence: f64,
+    /// Learning rate up to which the paper's Theorem 3.3 says that a stable family exists.
+    #[serde(serialize_with = "number")]
+    pub criterion_theorem_3_3: f64,
+}
+
+impl Row {
+    /// The row of a computed cell.
+    pub fn new(config: &Config, cell: &Cell, result: &CellResult) -> Self {
+        let num_repetitions = config.num_repetitions;
+        let tie = 2 * result.num_diverged == num_repetitions;
+        let majority = 2 * result.num_diverged > num_repetitions;
+        Self {
+            optimizer: cell.optimizer,
+            sampling: cell.sampling,
+            learning_rate: cell.learning_rate,
+            rho_over_alpha: cell.rho_over_alpha,
+            batch_size: cell.batch_size,
+            sigma: cell.coherence,
+            num_repetitions,
+            num_diverged: result.num_diverged,
+            num_converged: result.num_converged,
+            num_undecided: num_repetitions - result.num_diverged - result.num_converged,
+            diverged: majority || (tie && config.tie == Tie::Diverged),
+            tie,
+            mean_divergence_step: (result.num_diverged > 0)
+                .then(|| result.sum_of_divergence_steps as f64 / result.num_diverged as f64),
+            mean_final_squared_norm: result.mean_final_squared_norm,
+            mean_square_growth: result.mean_square_growth,
+            lyapunov_exponent: result.lyapunov_exponent,
+            max_learning_rate: result.max_learning_rate,
+            gradient_descent_limit: result.gradient_descent_limit,
+            criterion_divergence: result.criterion_divergence,
+            criterion_theorem_3_3: result.criterion_theorem_3_3,
+        }
+    }
+}

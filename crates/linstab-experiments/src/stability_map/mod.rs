@@ -1,0 +1,54 @@
+//! The experiment `stability-map`: for each batch size and coherence, do runs diverge, and who predicted it?
+//!
+//! After arXiv 2511.17378, Appendix C.3, and Dexter et al. 2024. Each cell of a map simulates a number of runs and sets
+//! beside their majority the exact mean-square growth, the exact Lyapunov exponent and the paper's two criteria.
+
+mod cells;
+mod config;
+mod drawing;
+mod summary;
+
+pub use cells::{Cell, CellResult, MapCells, Row};
+pub use config::{Config, Loss, Optimizer, Tie};
+pub use summary::{Boundary, MapKey, MapSummary};
+
+use crate::experiment::{Context, Experiment, Finding};
+use crate::output::ResultsFolder;
+use crate::{ExperimentError, Result, engine, table};
+
+/// The experiment `stability-map`.
+#[derive(Clone, Copy, Debug)]
+pub struct StabilityMap;
+
+const ID: &str = "stability-map";
+
+impl Experiment for StabilityMap {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn check(&self, context: &Context<'_>) -> Result<()> {
+        Config::load(context).map(drop)
+    }
+
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+        let config = Config::load(context)?;
+        let cells = MapCells::new(&config, context.revision);
+        let outputs = engine::run(&cells, context, &results.checkpoint(ID))?;
+        let rows: Vec<Row> = cells
+            .cells()
+            .iter()
+            .zip(&outputs)
+            .map(|(cell, output)| Row::new(&config, cell, output))
+            .collect();
+        let summaries = summary::summarise(&rows);
+        table::write(results, ID, &rows)?;
+        table::write(results, "stability-map-summary", &summaries)?;
+        drawing::draw(&config, &rows, &summaries, results)?;
+        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
+            what: "the configuration",
+            message: error.to_string(),
+        })?;
+        Ok(Finding { config: echo, seed: config.seed, summary: summary::as_text(&summaries) })
+    }
+}

@@ -1,0 +1,205 @@
+//! Who was right: for each map, how many cells each boundary predicts as they were simulated.
+
+use std::fmt::Write;
+
+use linstab_dynamics::SamplingScheme;
+use serde::Serialize;
+
+use super::cells::Row;
+use super::config::Optimizer;
+
+/// Predictions at equality are "stable"; this much of rounding still counts as equality.
+const EQUALITY: f64 = 1e-12;
+
+/// A boundary between stable and diverging cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    /// The paper's divergence criterion: diverges above it (and it claims nothing below, which is read as stable).
+    DivergenceCriterion,
+    /// The paper's Theorem 3.3: stable up to it (and it claims nothing above, which is read as diverging).
+    Theorem33,
+    /// The exact mean square grows.
+    MeanSquare,
+    /// The exact Lyapunov exponent is positive.
+    Lyapunov,
+}
+
+impl Boundary {
+    /// All of them, in the order of figures and tables.
+    pub const ALL: [Self; 4] = [Self::DivergenceCriterion, Self::Theorem33, Self::MeanSquare, Self::Lyapunov];
+
+    /// Its name in figures and summaries.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::DivergenceCriterion => "paper: divergence criterion",
+            Self::Theorem33 => "paper: Theorem 3.3",
+            Self::MeanSquare => "exact mean square",
+            Self::Lyapunov => "Lyapunov exponent",
+        }
+    }
+
+    /// A number that is positive where the boundary says divergence, and smooth across the boundary.
+    pub fn excess(self, row: &Row) -> f64 {
+        match self {
+            Self::DivergenceCriterion => (row.learning_rate / row.criterion_divergence).ln(),
+            Self::Theorem33 => (row.learning_rate / row.criterion_theorem_3_3).ln(),
+            Self::MeanSquare => (row.learning_rate / row.max_learning_rate).ln(),
+            Self::Lyapunov => row.lyapunov_exponent,
+        }
+    }
+
+    /// Whether the boundary says that the cell diverges.
+    pub fn predicts_divergence(self, row: &Row) -> bool {
+        self.excess(row) > EQUALITY
+    }
+}
+
+/// What distinguishes one map from another.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct MapKey {
+    /// Optimizer.
+    pub optimizer: Optimizer,
+    /// Sampling scheme.
+    pub sampling: SamplingScheme,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// `rho / alpha` of SAM; 0 for the other optimizers.
+    pub rho_over_alpha: f64,
+}
+
+impl MapKey {
+    /// The map that a row belongs to.
+    pub fn of(row: &Row) -> Self {
+        Self {
+            optimizer: row.optimizer,
+            sampling: row.sampling,
+            learning_rate: row.learning_rate,
+            rho_over_alpha: row.rho_over_alpha,
+        }
+    }
+
+    /// The map in words.
+    pub fn title(&self) -> String {
+        let parameter = match self.optimizer {
+            Optimizer::Sam => format!(" ρ/α={}", self.rho_over_alpha),
+            Optimizer::Sgd | Optimizer::RandomPerturbation => String::new(),
+        };
+        format!("{}{parameter}, η={}, {}", self.optimizer.title(), self.learning_rate, self.sampling.name())
+    }
+
+    /// The map as part of a file name.
+    pub fn slug(&self) -> String {
+        let parameter = match self.optimizer {
+            Optimizer::Sam => format!("-{}", self.rho_over_alpha),
+            Optimizer::Sgd | Optimizer::RandomPerturbation => String::new(),
+        };
+        format!("{}{parameter}-{}-{}", self.optimizer.name(), self.sampling.name(), self.learning_rate)
+    }
+}
+
+/// A row of `tables/stability-map-summary.csv`: how many cells of a map each boundary predicts rightly.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MapSummary {
+    /// Optimizer.
+    pub optimizer: Optimizer,
+    /// Sampling scheme.
+    pub sampling: SamplingScheme,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// `rho / alpha` of SAM; 0 for the other optimizers.
+    pub rho_over_alpha: f64,
+    /// Cells of the map.
+    pub num_cells: usize,
+    /// Cells whose majority did not diverge.
+    pub num_stable: usize,
+    /// Cells of which exactly half of the runs diverged.
+    pub num_ties: usize,
+    /// Cells that the paper's divergence criterion predicts rightly.
+    pub right_divergence_criterion: usize,
+    /// Cells that the paper's Theorem 3.3 predicts rightly.
+    pub right_theorem_3_3: usize,
+    /// Cells that the exact mean square predicts rightly.
+    pub right_mean_square: usize,
+    /// Cells that the exact Lyapunov exponent predicts rightly.
+    pub right_lyapunov: usize,
+}
+
+impl MapSummary {
+    fn of(rows: &[Row]) -> Self {
+        let MapKey { optimizer, sampling, learning_rate, rho_over_alpha } = MapKey::of(&rows[0]);
+        let right = |boundary: Boundary| {
+            rows.iter().filter(|row| boundary.predicts_divergence(row) == row.diverged).count()
+        };
+        Self {
+            optimizer,
+            sampling,
+            learning_rate,
+            rho_over_alpha,
+            num_cells: rows.len(),
+            num_stable: rows.iter().filter(|row| !row.diverged).count(),
+            num_ties: rows.iter().filter(|row| row.tie).count(),
+            right_divergence_criterion: right(Boundary::DivergenceCriterion),
+            right_theorem_3_3: right(Boundary::Theorem33),
+            right_mean_square: right(Boundary::MeanSquare),
+            right_lyapunov: right(Boundary::Lyapunov),
+        }
+    }
+
+    /// Cells that `boundary` predicts rightly.
+    pub fn right(&self, boundary: Boundary) -> usize {
+        match boundary {
+            Boundary::DivergenceCriterion => self.right_divergence_criterion,
+            Boundary::Theorem33 => self.right_theorem_3_3,
+            Boundary::MeanSquare => self.right_mean_square,
+            Boundary::Lyapunov => self.right_lyapunov,
+        }
+    }
+
+    /// The map that is summarised.
+    pub fn key(&self) -> MapKey {
+        let &Self { optimizer, sampling, learning_rate, rho_over_alpha, .. } = self;
+        MapKey { optimizer, sampling, learning_rate, rho_over_alpha }
+    }
+}
+
+/// The maps among `rows`, which are contiguous.
+pub(crate) fn maps(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    rows.chunk_by(|a, b| MapKey::of(a) == MapKey::of(b))
+}
+
+/// One summary a map.
+pub(crate) fn summarise(rows: &[Row]) -> Vec<MapSummary> {
+    maps(rows).map(MapSummary::of).collect()
+}
+
+/// The summaries as a table for a terminal.
+pub(crate) fn as_text(summaries: &[MapSummary]) -> String {
+    let mut text = String::from(
+        "cells predicted as simulated, of all      divergence  Theorem   exact mean  Lyapunov\n\
+         map                            (stable)   criterion       3.3       square  exponent\n",
+    );
+    for summary in summaries {
+        let key = summary.key();
+        let name = match key.optimizer {
+            Optimizer::Sgd => "sgd".to_owned(),
+            Optimizer::RandomPerturbation => "random".to_owned(),
+            Optimizer::Sam => format!("sam {}", key.rho_over_alpha),
+        };
+        let percent = Boundary::ALL.map(|boundary| {
+            format!("{:.1} %", 100.0 * summary.right(boundary) as f64 / summary.num_cells as f64)
+        });
+        let _ = writeln!(
+            text,
+            "{name:<9}{:<20}{:<4} ({:>4}/{:<4}) {:>9} {:>9} {:>12} {:>9}",
+            key.sampling.name(),
+            key.learning_rate,
+            summary.num_stable,
+            summary.num_cells,
+            percent[0],
+            percent[1],
+            percent[2],
+            percent[3],
+        );
+    }
+    text
+}

@@ -1,0 +1,102 @@
+//! Ensembles given by the factors of low-rank curvatures.
+
+use super::{Ensemble, require_len, require_samples};
+use crate::{LinalgError, Mat, MatRef, Result, symmetric};
+
+/// Curvatures `H_i = sum_q f_iq f_iq^T`, `q = 1..k`: PSD by construction.
+///
+/// With squared loss and `k` outputs the factors are the per-sample, per-output gradients at an interpolating
+/// minimum, and `H_i` is the Gauss-Newton matrix, which there equals the Hessian.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Factored {
+    num_samples: usize,
+    num_factors: usize,
+    dim: usize,
+    /// Row-major (num_samples * num_factors, dim).
+    rows: Vec<f64>,
+}
+
+impl Factored {
+    /// An ensemble from its factors.
+    ///
+    /// # Shapes
+    /// `rows`: row-major (num_samples, num_factors, dim): factor `q` of sample `i` is row `i * num_factors + q`.
+    /// # Errors
+    /// [`LinalgError::EmptyEnsemble`], [`LinalgError::OutOfRange`] for `num_factors = 0`,
+    /// [`LinalgError::ShapeMismatch`], or [`LinalgError::NonFinite`] with the sample, factor and parameter.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Ensemble, Factored};
+    /// let ensemble = Factored::new(2, 1, 2, vec![3.0, 0.0, 0.0, 4.0])?;
+    /// assert_eq!(ensemble.sample_sharpness(1)?, 16.0);
+    /// assert_eq!(ensemble.trace_of_product(0, 1), 0.0);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
+    pub fn new(num_samples: usize, num_factors: usize, dim: usize, rows: Vec<f64>) -> Result<Self> {
+        require_samples(num_samples)?;
+        if num_factors == 0 {
+            let allowed = "at least 1 (a sample without curvature has a zero factor)";
+            return Err(LinalgError::OutOfRange { name: "num_factors", value: 0.0, allowed });
+        }
+        require_len("number of factor entries", num_samples * num_factors * dim, rows.len())?;
+        if let Some(at) = rows.iter().position(|entry| !entry.is_finite()) {
+            let (row, column) = (at / dim, at % dim);
+            return Err(LinalgError::NonFinite { sample: row / num_factors, row: row % num_factors, column });
+        }
+        Ok(Self { num_samples, num_factors, dim, rows })
+    }
+
+    /// Number of factors a sample, `k`.
+    pub fn num_factors(&self) -> usize {
+        self.num_factors
+    }
+
+    /// The factors of one sample as the columns of a (dim, num_factors) matrix `F_i`, `H_i = F_i F_i^T`.
+    ///
+    /// # Panics
+    /// If `sample >= num_samples()`.
+    pub fn factors(&self, sample: usize) -> MatRef<'_, f64> {
+        let size = self.num_factors * self.dim;
+        let rows = &self.rows[sample * size..(sample + 1) * size];
+        MatRef::from_column_major_slice(rows, self.dim, self.num_factors)
+    }
+}
+
+impl Ensemble for Factored {
+    fn num_samples(&self) -> usize {
+        self.num_samples
+    }
+
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn sample_hessian(&self, sample: usize) -> Mat<f64> {
+        let factors = self.factors(sample);
+        factors * factors.transpose()
+    }
+
+    fn mean_hessian(&self) -> Mat<f64> {
+        let rows = MatRef::from_row_major_slice(&self.rows, self.num_samples * self.num_factors, self.dim);
+        rows.transpose() * rows * faer::Scale(1.0 / self.num_samples as f64)
+    }
+
+    fn sum_of_sandwiches(&self, x: MatRef<'_, f64>) -> Mat<f64> {
+        let mut sum = Mat::zeros(self.dim, self.dim);
+        for sample in 0..self.num_samples {
+            let factors = self.factors(sample);
+            let inner = factors.transpose() * x * factors;
+            sum += factors * inner * factors.transpose();
+        }
+        sum
+    }
+
+    fn trace_of_product(&self, i: usize, j: usize) -> f64 {
+        (self.factors(i).transpose() * self.factors(j)).squared_norm_l2()
+    }
+
+    fn sample_sharpness(&self, sample: usize) -> Result<f64> {
+        let factors = self.factors(sample);
+        symmetric::top_eigenvalue((factors.transpose() * factors).as_ref())
+    }
+}

@@ -1,0 +1,101 @@
+//! Ensembles of per-sample positive semidefinite (PSD) curvatures `H_1 .. H_n`.
+//!
+//! Everything linstab computes is a function of such an ensemble. Three representations share the [`Ensemble`]
+//! trait; each is validated once, when it is built, so that the rest of the workspace never meets a NaN, a
+//! non-symmetric or an indefinite curvature.
+//!
+//! | representation | storage | when |
+//! |---|---|---|
+//! | [`AxisAligned`] | nonzeros of diagonals | all `H_i` commute: synthetic families, phase diagrams |
+//! | [`Dense`] | n matrices, dim x dim | small problems, oracles |
+//! | [`Factored`] | n x k factors of length dim, `H_i = sum_q f_iq f_iq^T` | per-sample gradients, Gauss-Newton |
+
+mod axis_aligned;
+mod dense;
+mod factored;
+
+pub use axis_aligned::{Axis, AxisAligned};
+pub use dense::{Dense, PSD_TOLERANCE, SYMMETRY_TOLERANCE};
+pub use factored::Factored;
+
+use crate::{LinalgError, Mat, MatRef, Result, symmetric};
+
+/// A family of per-sample PSD curvatures `H_1 .. H_n` on a common parameter space.
+///
+/// The provided methods are the obvious definitions in terms of [`Ensemble::sample_hessian`]; representations
+/// override those they can do faster, and the property tests tie each override to the definition.
+pub trait Ensemble: std::fmt::Debug + Sync {
+    /// Number of samples `n`, at least 1.
+    fn num_samples(&self) -> usize;
+
+    /// Dimension of the parameter space.
+    fn dim(&self) -> usize;
+
+    /// The curvature `H_i` as a dense (dim, dim) matrix.
+    ///
+    /// # Panics
+    /// If `sample >= num_samples()`.
+    fn sample_hessian(&self, sample: usize) -> Mat<f64>;
+
+    /// The curvature of the full-batch loss, `H = (1/n) sum_i H_i`, as a dense (dim, dim) matrix.
+    fn mean_hessian(&self) -> Mat<f64> {
+        let mut sum = Mat::zeros(self.dim(), self.dim());
+        for sample in 0..self.num_samples() {
+            sum += self.sample_hessian(sample);
+        }
+        sum * faer::Scale(1.0 / self.num_samples() as f64)
+    }
+
+    /// `sum_i H_i X H_i` for a (dim, dim) matrix `X`.
+    fn sum_of_sandwiches(&self, x: MatRef<'_, f64>) -> Mat<f64> {
+        let mut sum = Mat::zeros(self.dim(), self.dim());
+        for sample in 0..self.num_samples() {
+            let hessian = self.sample_hessian(sample);
+            sum += &hessian * x * &hessian;
+        }
+        sum
+    }
+
+    /// `tr(H_i H_j)`, the squared entry of the coherence matrix.
+    ///
+    /// # Panics
+    /// If an index is not below `num_samples()`.
+    fn trace_of_product(&self, i: usize, j: usize) -> f64 {
+        let (a, b) = (self.sample_hessian(i), self.sample_hessian(j));
+        (0..self.dim()).map(|c| (0..self.dim()).map(|r| a[(r, c)] * b[(r, c)]).sum::<f64>()).sum()
+    }
+
+    /// Largest eigenvalue of one sample's curvature.
+    ///
+    /// # Errors
+    /// [`LinalgError::NoConvergence`] if the eigenvalue iteration fails.
+    /// # Panics
+    /// If `sample >= num_samples()`.
+    fn sample_sharpness(&self, sample: usize) -> Result<f64> {
+        symmetric::top_eigenvalue(self.sample_hessian(sample).as_ref())
+    }
+
+    /// Eigenvalues of the mean curvature `H`, ascending, with multiplicity: `dim()` values.
+    ///
+    /// # Errors
+    /// [`LinalgError::NoConvergence`] if the eigenvalue iteration fails.
+    fn mean_eigenvalues(&self) -> Result<Vec<f64>> {
+        symmetric::eigenvalues(self.mean_hessian().as_ref())
+    }
+
+    /// Sharpness: the largest eigenvalue of the mean curvature `H`.
+    ///
+    /// # Errors
+    /// As [`Ensemble::mean_eigenvalues`].
+    fn sharpness(&self) -> Result<f64> {
+        Ok(self.mean_eigenvalues()?.last().copied().unwrap_or(0.0))
+    }
+}
+
+fn require_samples(num_samples: usize) -> Result<()> {
+    if num_samples == 0 { Err(LinalgError::EmptyEnsemble) } else { Ok(()) }
+}
+
+fn require_len(what: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(LinalgError::ShapeMismatch { what, expected, found }) }
+}

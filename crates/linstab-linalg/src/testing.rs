@@ -1,0 +1,35 @@
+//! Random ensembles for property tests, here and in the crates above.
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use crate::{AxisAligned, Factored};
+
+/// A random factored ensemble: every factor has independent entries, uniform on `[-1, 1)`, times a random scale per
+/// sample, so that curvatures differ by orders of magnitude.
+///
+/// # Panics
+/// If a size is 0.
+pub fn random_factored(seed: u64, num_samples: usize, num_factors: usize, dim: usize) -> Factored {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let mut rows = Vec::with_capacity(num_samples * num_factors * dim);
+    for _ in 0..num_samples {
+        let scale = 10.0_f64.powf(rng.random_range(-1.0..1.0));
+        rows.extend((0..num_factors * dim).map(|_| scale * rng.random_range(-1.0..1.0)));
+    }
+    Factored::new(num_samples, num_factors, dim, rows).expect("finite factors of the right number")
+}
+
+/// A random axis-aligned ensemble in which about a third of the entries are zero.
+///
+/// # Panics
+/// If `num_samples` is 0.
+pub fn random_axis_aligned(seed: u64, num_samples: usize, dim: usize) -> AxisAligned {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let diagonals: Vec<Vec<f64>> = (0..num_samples)
+        .map(|_| {
+            (0..dim).map(|_| if rng.random_bool(0.3) { 0.0 } else { rng.random_range(0.1..3.0) }).collect()
+        })
+        .collect();
+    AxisAligned::from_diagonals(&diagonals).expect("finite nonnegative entries")
+}

@@ -1,0 +1,102 @@
+//! The developer's verbs: `cargo xtask <verb>`. Depends on nothing, shells out, builds in seconds.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+cargo xtask VERB [ARGUMENTS]
+
+  reproduce   run the experiments of the paper     (cargo xtask reproduce --help)
+  thresholds  compare the golden thresholds        (cargo xtask thresholds --help)
+  bench       run the benchmarks [--only NAME]; writes target/bench/latest.json
+  test        everything that must pass before a change lands
+  ci          test, and the gates that need extra tools
+";
+
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((verb, rest)) = arguments.split_first() else {
+        eprint!("{HELP}");
+        return ExitCode::from(USAGE);
+    };
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let outcome = match verb.as_str() {
+        "reproduce" => linstab("reproduce", &rest),
+        "thresholds" => linstab("thresholds", &rest),
+        "bench" => run(&[
+            &["cargo", "bench", "--quiet", "-p", "linstab-experiments", "--bench", "suite", "--"],
+            &rest[..],
+        ]
+        .concat()),
+        "test" if rest.is_empty() => all(TEST),
+        "ci" if rest.is_empty() => all(TEST).and_then(|()| all(EXTRA)),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => {
+            eprintln!("error: unknown verb or argument `{}`\n\n{HELP}", arguments.join(" "));
+            Err(USAGE)
+        }
+    };
+    outcome.map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
+}
+
+/// Everything that must pass before a change lands. A release build comes first: the whole-program tests run it.
+const TEST: &[&[&str]] = &[
+    &["cargo", "fmt", "--all", "--check"],
+    &["cargo", "clippy", "--workspace", "--all-targets", "--all-features", "--quiet", "--", "-D", "warnings"],
+    &["cargo", "doc", "--workspace", "--no-deps", "--all-features", "--quiet"],
+    &["cargo", "build", "--release", "--quiet", "-p", "linstab-cli"],
+    &["cargo", "test", "--workspace", "--all-features", "--quiet"],
+    &["cargo", "xtask", "thresholds"],
+];
+
+/// Gates that need tools beyond the toolchain (`cargo install --locked cargo-deny`) and the advisory database.
+const EXTRA: &[&[&str]] = &[&["cargo", "deny", "--all-features", "check"]];
+
+fn all(commands: &[&[&str]]) -> Result<(), u8> {
+    for command in commands {
+        eprintln!("== {}", command.join(" "));
+        run(command)?;
+    }
+    Ok(())
+}
+
+/// Builds the program optimised and runs it at the workspace root.
+fn linstab(verb: &str, arguments: &[&str]) -> Result<(), u8> {
+    run(&["cargo", "build", "--release", "--quiet", "-p", "linstab-cli"])?;
+    let program = target().join("release").join("linstab");
+    let program = program.to_string_lossy();
+    run(&[&[&*program, verb], arguments].concat())
+}
+
+fn run(command: &[&str]) -> Result<(), u8> {
+    let status = Command::new(command[0])
+        .args(&command[1..])
+        .current_dir(root())
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        // The command has said why; keep its exit code.
+        Ok(status) => Err(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(FAILURE)),
+        Err(error) => {
+            eprintln!("error: cannot run {}: {error}", command[0]);
+            Err(FAILURE)
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies below the workspace root")
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |target| root().join(target))
+}
