@@ -2,13 +2,13 @@
 
 use rand::Rng;
 
-use super::{BatchSampling, BitSet, SamplingScheme};
+use super::{BatchSampling, BitSet, CountLaw, SamplingScheme};
 
 /// Draws batches of one [`BatchSampling`], each independent of the others.
 ///
 /// # Algorithms
 /// - *Without replacement.* Words of random bits are combined into a set in which every sample is present with
-///   probability `q`, a multiple of `2^-j` somewhat below `B / n`; then uniformly random non-members are added (or
+///   probability `q`, a multiple of a power of 1/2 near `B / n`; then uniformly random non-members are added (or
 ///   members removed) until the size is `B`. Permuting the samples leaves the law of each stage unchanged, so the
 ///   result is uniform over the subsets of size `B`, whatever `q`; `q` only sets the cost. For `B > n/2` the
 ///   complement is drawn.
@@ -151,21 +151,44 @@ impl<S: BitSet> BatchSampler<S> {
     }
 }
 
-/// Digits of the seeding probability: aims 0.7 standard deviations below the target, because adding a member costs
-/// fewer tries than removing one; more digits than the standard deviation resolves would be wasted.
+/// Cost of a random word per try at a random index, as measured: 1.5 against 2.2 nanoseconds.
+const WORD_COST: f64 = 0.7;
+
+/// Digits of the seeding probability that makes a draw of `target` samples cheapest on average, the least significant first.
 fn seed_digits(num_samples: usize, target: usize) -> Vec<bool> {
-    let n = num_samples as f64;
-    let fraction = target as f64 / n;
-    let aim = fraction - 0.7 * (fraction * (1.0 - fraction) / n).sqrt();
-    let num_digits = num_samples.ilog2() / 2 + 1;
-    let denominator = f64::from(1_u32 << num_digits);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a small nonnegative integer"
-    )]
-    let numerator = (aim * denominator).round().max(0.0) as u32;
-    (0..num_digits).map(|k| numerator >> k & 1 == 1).skip_while(|&digit| !digit).collect()
+    let words = num_samples.div_ceil(64).next_power_of_two() as f64;
+    let tries = tries_from_size(num_samples, target);
+    let mut best = (tries[0], Vec::new());
+    // More digits than the standard deviation of the seed's size resolves would be wasted.
+    for num_digits in 1..=num_samples.ilog2() / 2 + 2 {
+        let denominator = 1_usize << num_digits;
+        let nearest = target * denominator / num_samples;
+        for numerator in nearest.saturating_sub(2).max(1)..=(nearest + 1).min(denominator - 1) {
+            // A trailing zero would be a word to no purpose: fewer digits say the same.
+            if numerator % 2 == 1 {
+                let size = CountLaw::binomial(num_samples, numerator, denominator);
+                let corrections: f64 = size.iter().map(|(size, probability)| probability * tries[size]).sum();
+                let cost = WORD_COST * words * f64::from(num_digits) + corrections;
+                if cost < best.0 {
+                    best = (cost, (0..num_digits).map(|k| numerator >> k & 1 == 1).collect());
+                }
+            }
+        }
+    }
+    best.1
+}
+
+/// Expected number of random indices that are tried until a set of each size has grown or shrunk to `target`.
+fn tries_from_size(num_samples: usize, target: usize) -> Vec<f64> {
+    let range = num_samples.next_power_of_two().max(2) as f64;
+    let mut tries = vec![0.0; num_samples + 1];
+    for size in (0..target).rev() {
+        tries[size] = tries[size + 1] + range / (num_samples - size) as f64;
+    }
+    for size in target + 1..=num_samples {
+        tries[size] = tries[size - 1] + range / size as f64;
+    }
+    tries
 }
 
 /// Cuts random words into indices of just enough bits.

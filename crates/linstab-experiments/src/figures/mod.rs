@@ -3,10 +3,12 @@
 //! Coordinates are points (1/72 inch); [`TWO_COLUMNS`] and [`ONE_COLUMN`] are the usual widths of a paper. Colours are from
 //! the palette of Okabe and Ito, which stays distinct under colour blindness.
 
+mod contour;
 mod panel;
 mod png;
 mod svg;
 
+pub use contour::zero_contours;
 pub use panel::{Panel, Scale};
 pub use svg::{Anchor, Stroke, Svg, Text};
 

@@ -54,6 +54,12 @@ impl Panel {
         figure.curve(&points, stroke);
     }
 
+    /// Draws a line on a white ground.
+    pub fn line(&self, figure: &mut Svg, points: &[(f64, f64)], stroke: Stroke) {
+        let points: Vec<_> = points.iter().map(|&(x, y)| self.at(x, y)).collect();
+        figure.polyline(&points, stroke);
+    }
+
     /// Draws the frame, ticks, labels and a title above.
     pub fn decorate(&self, figure: &mut Svg, title: &str) {
         let line = Stroke { colour: colour::INK, width: 0.7, dashes: "" };

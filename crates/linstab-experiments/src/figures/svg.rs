@@ -112,6 +112,15 @@ impl Svg {
         ));
     }
 
+    /// The outline of a circle.
+    pub fn ring(&mut self, x: f64, y: f64, radius: f64, stroke: Stroke) {
+        let Stroke { colour, width, .. } = stroke;
+        self.push(format_args!(
+            "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{radius}\" fill=\"none\" stroke=\"{colour}\" \
+             stroke-width=\"{width}\"/>"
+        ));
+    }
+
     /// A line of text with its baseline at the given point.
     pub fn text(&mut self, x: f64, y: f64, text: Text<'_>) {
         let anchor = match text.anchor {

@@ -1,19 +1,21 @@
 //! The figures of the stability map. Everything is drawn from the rows of its table.
 
-use linstab_dynamics::SamplingScheme;
-
 use super::cells::Row;
-use super::config::{Config, Optimizer};
-use super::summary::{Boundary, MapKey, MapSummary, maps};
+use super::config::{Config, Grid, Optimizer};
+use super::summary::{Boundary, MapKey, MapSummary, in_words, maps};
 use crate::Result;
-use crate::figures::{self, Anchor, Panel, Scale, Stroke, Svg, TWO_COLUMNS, Text, colour};
+use crate::figures::{self, Anchor, Panel, Scale, Stroke, Svg, TWO_COLUMNS, Text, colour, zero_contours};
 use crate::output::ResultsFolder;
 
 const PANEL_SIZE: f64 = 196.0;
-const PANEL_LEFT: [f64; 2] = [40.0, 40.0 + PANEL_SIZE + 50.0];
-const PANEL_TOP: f64 = 24.0;
-const LEGEND_TOP: f64 = PANEL_TOP + PANEL_SIZE + 42.0;
+const FIRST_PANEL: (f64, f64) = (40.0, 24.0);
+/// From a panel to its right neighbour, and to the one below.
+const PANEL_PITCH: (f64, f64) = (PANEL_SIZE + 50.0, PANEL_SIZE + 60.0);
 const LEGEND_LINE: f64 = 14.0;
+const LEGEND_SIZE: f64 = 7.5;
+
+/// Contours are interpolated between values cut to this range, so that an exponent of minus infinity has a place, too.
+const LARGEST_EXCESS: f64 = 2.0;
 
 /// Writes all figures.
 pub(super) fn draw(
@@ -23,9 +25,9 @@ pub(super) fn draw(
     results: &ResultsFolder,
 ) -> Result<()> {
     let maps = Maps { config, maps: maps(rows).collect() };
-    for (name, figure) in
-        [("figure-1a", maps.figure_a()), ("figure-1b", maps.figure_b()), ("figure-1c", maps.figure_c())]
-    {
+    let numbered =
+        [("figure-1a", maps.figure_a()), ("figure-1b", maps.figure_b()), ("figure-1c", maps.figure_c())];
+    for (name, figure) in numbered {
         if let Some(figure) = figure {
             figures::write(results, name, &figure)?;
         }
@@ -33,9 +35,9 @@ pub(super) fn draw(
     figures::write(results, "stability-map-agreement", &agreement(summaries))?;
     for map in &maps.maps {
         let key = MapKey::of(&map[0]);
-        let mut figure = Svg::new(TWO_COLUMNS / 2.0 + 20.0, LEGEND_TOP + 66.0, &key.title());
-        maps.heat_map(&mut figure, 0, map, &key.title());
-        heat_map_legend(&mut figure, 1);
+        let mut figure = Svg::new(0.5 * TWO_COLUMNS, legend_top(1) + 66.0, &key.title());
+        maps.heat_map(&mut figure, (0, 0), map);
+        heat_map_legend(&mut figure, legend_top(1), 1);
         figures::write(results, &format!("maps/{}", key.slug()), &figure)?;
     }
     Ok(())
@@ -47,8 +49,13 @@ fn style(boundary: Boundary) -> Stroke {
         Boundary::DivergenceCriterion => Stroke { colour: colour::INK, width: 1.3, dashes: "" },
         Boundary::Theorem33 => Stroke { colour: colour::INK, width: 1.3, dashes: "4.5 2.5" },
         Boundary::MeanSquare => Stroke { colour: colour::BLUE, width: 1.7, dashes: "" },
-        Boundary::Lyapunov => Stroke { colour: colour::VERMILION, width: 2.1, dashes: "" },
+        Boundary::Lyapunov => Stroke { colour: colour::VERMILION, width: 2.0, dashes: "" },
     }
+}
+
+/// Upper edge of the legend below so many rows of panels.
+fn legend_top(num_rows: usize) -> f64 {
+    FIRST_PANEL.1 + PANEL_PITCH.1 * (num_rows - 1) as f64 + PANEL_SIZE + 42.0
 }
 
 /// The maps of a run.
@@ -58,287 +65,274 @@ struct Maps<'a> {
 }
 
 impl<'a> Maps<'a> {
-    fn find(
-        &self,
-        optimizer: Optimizer,
-        sampling: SamplingScheme,
-        learning_rate: f64,
-        rho_over_alpha: f64,
-    ) -> Option<&'a [Row]> {
-        let wanted = MapKey { optimizer, sampling, learning_rate, rho_over_alpha };
+    /// A map under the first sampling scheme of the configuration.
+    fn find(&self, optimizer: Optimizer, learning_rate: f64, rho_over_alpha: f64) -> Option<&'a [Row]> {
+        let wanted = MapKey { optimizer, sampling: self.config.sampling[0], learning_rate, rho_over_alpha };
         self.maps.iter().copied().find(|map| MapKey::of(&map[0]) == wanted)
     }
 
-    fn panel(&self, column: usize) -> Panel {
-        let edge = |grid: super::config::Grid| {
-            let half = 0.5 * grid.step as f64;
-            let last = grid.values().last().unwrap_or(grid.from);
-            (grid.from as f64 - half, last as f64 + half)
+    /// The learning rates that the numbered figures show.
+    fn drawn_learning_rates(&self) -> &'a [f64] {
+        let all = &self.config.learning_rate;
+        &all[..all.len().min(2)]
+    }
+
+    fn panel(&self, (column, row): (usize, usize)) -> Panel {
+        let scale = |grid: Grid, label| {
+            let nodes = padded_nodes(grid);
+            let range = (nodes[0], nodes[nodes.len() - 1]);
+            let candidates = std::iter::once(1).chain((1..).map(|tick| 10 * tick)).map(f64::from);
+            let ticks = candidates.skip_while(|&tick| tick < range.0).take_while(|&tick| tick <= range.1);
+            Scale { range, ticks: ticks.collect(), label }
         };
-        let ticks = |range: (f64, f64)| {
-            [1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
-                .map(f64::from)
-                .into_iter()
-                .filter(|tick| (range.0..=range.1).contains(tick))
-                .collect()
-        };
-        let scale = |range, label| Scale { range, ticks: ticks(range), label };
         Panel {
-            left: PANEL_LEFT[column],
-            top: PANEL_TOP,
+            left: FIRST_PANEL.0 + PANEL_PITCH.0 * column as f64,
+            top: FIRST_PANEL.1 + PANEL_PITCH.1 * row as f64,
             width: PANEL_SIZE,
             height: PANEL_SIZE,
-            x: scale(edge(self.config.batch_size), "batch size B"),
-            y: scale(edge(self.config.coherence), "coherence σ: samples sharing a direction"),
+            x: scale(self.config.batch_size, "batch size B"),
+            y: scale(self.config.coherence, "coherence σ: samples sharing a direction"),
         }
     }
 
-    /// Figure 1 (a): simulation as a heat map with the four boundaries; SGD beside SAM.
+    /// Figure 1 (a): simulation as a heat map with the four boundaries, SGD beside SAM, a row a learning rate.
     fn figure_a(&self) -> Option<Svg> {
-        let (sampling, eta) = (self.config.sampling[0], self.config.learning_rate[0]);
-        let reference = self.config.reference_rho_over_alpha;
-        let sides = [(Optimizer::Sgd, 0.0), (Optimizer::Sam, reference)];
-        let title = format!(
-            "Figure 1 (a): simulated divergence of SGD and SAM at learning rate {eta}, {}, with the paper's criteria and the exact boundaries",
-            sampling.name()
-        );
-        let mut figure = Svg::new(TWO_COLUMNS, LEGEND_TOP + 38.0, &title);
-        let drawn: Vec<_> = sides
-            .iter()
-            .filter_map(|&(optimizer, c)| self.find(optimizer, sampling, eta, c))
-            .enumerate()
-            .map(|(column, map)| self.heat_map(&mut figure, column, map, &MapKey::of(&map[0]).title()))
-            .collect();
-        heat_map_legend(&mut figure, 2);
-        (!drawn.is_empty()).then_some(figure)
+        let sides = [(Optimizer::Sgd, 0.0), (Optimizer::Sam, self.config.reference_rho_over_alpha)];
+        let etas = self.drawn_learning_rates();
+        let title = "Figure 1 (a): simulated divergence of SGD and SAM, with the paper's criteria and the exact boundaries";
+        let mut figure = Svg::new(TWO_COLUMNS, legend_top(etas.len()) + 30.0, title);
+        let mut any = false;
+        for (row, &eta) in etas.iter().enumerate() {
+            for (column, &(optimizer, c)) in sides.iter().enumerate() {
+                if let Some(map) = self.find(optimizer, eta, c) {
+                    self.heat_map(&mut figure, (column, row), map);
+                    any = true;
+                }
+            }
+        }
+        heat_map_legend(&mut figure, legend_top(etas.len()), 2);
+        any.then_some(figure)
     }
 
-    fn heat_map(&self, figure: &mut Svg, column: usize, map: &[Row], title: &str) {
-        let panel = self.panel(column);
-        let (half_b, half_sigma) =
-            (0.5 * self.config.batch_size.step as f64, 0.5 * self.config.coherence.step as f64);
-        let columns = map.chunk_by(|a, b| a.batch_size == b.batch_size);
-        for cells in columns.clone() {
+    fn heat_map(&self, figure: &mut Svg, at: (usize, usize), map: &[Row]) {
+        let panel = self.panel(at);
+        let half_b = 0.5 * self.config.batch_size.step as f64;
+        let half_sigma = 0.5 * self.config.coherence.step as f64;
+        for cells in map.chunk_by(|a, b| a.batch_size == b.batch_size) {
             let b = cells[0].batch_size as f64;
             for run in cells.chunk_by(|a, b| a.num_diverged == b.num_diverged) {
                 let (first, last) = (run[0].sigma as f64, run[run.len() - 1].sigma as f64);
-                let fraction = run[0].num_diverged as f64 / run[0].num_repetitions as f64;
                 let (from, to) = ((b - half_b, first - half_sigma), (b + half_b, last + half_sigma));
-                panel.fill(figure, from, to, &colour::diverged(fraction));
+                panel.fill(figure, from, to, &colour::diverged(share_diverged(&run[0])));
             }
         }
         for boundary in Boundary::ALL {
-            let points: Vec<_> = columns.clone().map(|cells| crossing(cells, boundary, half_sigma)).collect();
-            panel.curve(figure, &points, style(boundary));
+            for line in self.contours(map, |row| boundary.signed_excess(row)) {
+                panel.curve(figure, &line, style(boundary));
+            }
         }
-        panel.decorate(figure, title);
+        panel.decorate(figure, &MapKey::of(&map[0]).title());
     }
 
-    /// A panel of simulated boundaries (steps) with the Lyapunov boundary of each (thin).
-    fn boundaries(&self, figure: &mut Svg, column: usize, lines: &[(&[Row], Stroke)], title: &str) {
-        let panel = self.panel(column);
-        let (half_b, half_sigma) =
-            (0.5 * self.config.batch_size.step as f64, 0.5 * self.config.coherence.step as f64);
-        for &(map, stroke) in lines {
-            let columns = map.chunk_by(|a, b| a.batch_size == b.batch_size);
-            let steps: Vec<_> = columns
-                .clone()
-                .flat_map(|cells| {
-                    let b = cells[0].batch_size as f64;
-                    let edge = last_diverged(cells)
-                        .map_or(cells[0].sigma as f64 - half_sigma, |sigma| sigma + half_sigma);
-                    [(b - half_b, edge), (b + half_b, edge)]
-                })
-                .collect();
-            panel.curve(figure, &steps, stroke);
-            let exact: Vec<_> =
-                columns.map(|cells| crossing(cells, Boundary::Lyapunov, half_sigma)).collect();
-            let points: Vec<_> = exact.iter().map(|&(x, y)| panel.at(x, y)).collect();
-            figure.polyline(&points, Stroke { width: 0.7, dashes: "1.5 1.5", ..stroke });
-        }
-        panel.decorate(figure, title);
+    /// The lines between positive and nonpositive cells, continued over half a cell to the frame.
+    fn contours(&self, map: &[Row], excess: impl Fn(&Row) -> f64) -> Vec<Vec<(f64, f64)>> {
+        let (x, y) = (padded_nodes(self.config.batch_size), padded_nodes(self.config.coherence));
+        let (columns, rows) = (x.len() - 2, y.len() - 2);
+        zero_contours(&x, &y, |i, j| {
+            let cell = |node: usize, count: usize| node.clamp(1, count) - 1;
+            excess(&map[cell(i, columns) * rows + cell(j, rows)]).clamp(-LARGEST_EXCESS, LARGEST_EXCESS)
+        })
     }
 
-    fn learning_rate_panels(
-        &self,
-        title: &str,
-        legend: &[(String, Stroke)],
-        lines: impl Fn(f64) -> Vec<(&'a [Row], Stroke)>,
-    ) -> Option<Svg> {
-        let mut figure = Svg::new(TWO_COLUMNS, LEGEND_TOP + 38.0, title);
+    /// A figure with a panel of lines for each learning rate: simulated boundaries, and thin the Lyapunov boundary of each.
+    fn line_figure(&self, title: &str, family: &[Line]) -> Option<Svg> {
+        let mut figure = Svg::new(TWO_COLUMNS, legend_top(1) + 38.0, title);
         let mut any = false;
-        for (column, &eta) in self.config.learning_rate.iter().take(2).enumerate() {
-            let lines = lines(eta);
-            any |= !lines.is_empty();
-            self.boundaries(
-                &mut figure,
-                column,
-                &lines,
-                &format!("η={eta}, {}", self.config.sampling[0].name()),
-            );
+        for (column, &eta) in self.drawn_learning_rates().iter().enumerate() {
+            let panel = self.panel((column, 0));
+            for line in family {
+                let Some(map) = self.find(line.optimizer, eta, line.rho_over_alpha) else { continue };
+                any = true;
+                for simulated in self.contours(map, |row| share_diverged(row) - 0.5) {
+                    panel.line(&mut figure, &simulated, line.stroke);
+                }
+                for exact in self.contours(map, |row| Boundary::Lyapunov.signed_excess(row)) {
+                    panel.line(&mut figure, &exact, Stroke { width: 0.7, dashes: "1.5 1.5", ..line.stroke });
+                }
+            }
+            panel.decorate(&mut figure, &format!("η={eta}, {}", in_words(self.config.sampling[0])));
         }
-        line_legend(&mut figure, legend);
+        line_legend(&mut figure, family);
         any.then_some(figure)
     }
 
     /// Figure 1 (b): the boundaries of the three optimizers.
     fn figure_b(&self) -> Option<Svg> {
-        let sampling = self.config.sampling[0];
-        let reference = self.config.reference_rho_over_alpha;
-        let optimizers = [
-            (Optimizer::Sam, reference, Stroke { colour: colour::VERMILION, width: 1.8, dashes: "" }),
-            (Optimizer::Sgd, 0.0, Stroke { colour: colour::BLUE, width: 2.6, dashes: "" }),
-            (Optimizer::RandomPerturbation, 0.0, Stroke { colour: colour::INK, width: 1.3, dashes: "3 2" }),
+        let (c, s) = (self.config.reference_rho_over_alpha, self.config.perturbation_standard_deviation);
+        let line =
+            |optimizer, rho_over_alpha, label, stroke| Line { optimizer, rho_over_alpha, label, stroke };
+        let family = [
+            line(
+                Optimizer::Sgd,
+                0.0,
+                "SGD".to_owned(),
+                Stroke { colour: colour::BLUE, width: 2.8, dashes: "" },
+            ),
+            line(
+                Optimizer::RandomPerturbation,
+                0.0,
+                format!("random perturbation, s={s}"),
+                Stroke { colour: colour::INK, width: 1.2, dashes: "" },
+            ),
+            line(
+                Optimizer::Sam,
+                c,
+                format!("SAM, ρ/α={c}"),
+                Stroke { colour: colour::VERMILION, width: 1.8, dashes: "" },
+            ),
         ];
-        let name = |optimizer: Optimizer| match optimizer {
-            Optimizer::Sam => format!("SAM, ρ/α={reference}"),
-            Optimizer::RandomPerturbation => {
-                format!("random perturbation, s={}", self.config.perturbation_standard_deviation)
-            }
-            Optimizer::Sgd => "SGD".to_owned(),
-        };
-        let legend: Vec<_> =
-            optimizers.iter().map(|&(optimizer, _, stroke)| (name(optimizer), stroke)).collect();
-        let title = "Figure 1 (b): simulated boundaries of SGD, SAM and random perturbation";
-        self.learning_rate_panels(title, &legend, |eta| {
-            let line = |&(optimizer, c, stroke): &(Optimizer, f64, Stroke)| {
-                self.find(optimizer, sampling, eta, c).map(|map| (map, stroke))
-            };
-            optimizers.iter().filter_map(line).collect()
-        })
+        self.line_figure("Figure 1 (b): simulated boundaries of SGD, random perturbation and SAM", &family)
     }
 
     /// Figure 1 (c): SAM at several rho/alpha.
     fn figure_c(&self) -> Option<Svg> {
-        let sampling = self.config.sampling[0];
-        let mut family = vec![(Optimizer::Sgd, 0.0)];
-        family.extend(self.config.rho_over_alpha.iter().map(|&c| (Optimizer::Sam, c)));
         let stroke = |index: usize| Stroke {
             colour: colour::ORDERED[index.min(colour::ORDERED.len() - 1)],
-            width: 1.7,
+            width: 1.8,
             dashes: "",
         };
-        let legend: Vec<_> = family
-            .iter()
-            .enumerate()
-            .map(|(index, &(optimizer, c))| match optimizer {
-                Optimizer::Sam => (format!("SAM, ρ/α={c}"), stroke(index)),
-                Optimizer::Sgd | Optimizer::RandomPerturbation => ("SGD".to_owned(), stroke(index)),
-            })
-            .collect();
-        let title = "Figure 1 (c): simulated boundaries of SAM at several ratios of radius to gradient norm";
-        self.learning_rate_panels(title, &legend, |eta| {
-            let line = |(index, &(optimizer, c)): (usize, &(Optimizer, f64))| {
-                self.find(optimizer, sampling, eta, c).map(|map| (map, stroke(index)))
-            };
-            family.iter().enumerate().filter_map(line).collect()
-        })
+        let sgd = Line {
+            optimizer: Optimizer::Sgd,
+            rho_over_alpha: 0.0,
+            label: "SGD".to_owned(),
+            stroke: stroke(0),
+        };
+        let sam = self.config.rho_over_alpha.iter().enumerate().map(|(index, &rho_over_alpha)| Line {
+            optimizer: Optimizer::Sam,
+            rho_over_alpha,
+            label: format!("SAM, ρ/α={rho_over_alpha}"),
+            stroke: stroke(index + 1),
+        });
+        let family: Vec<Line> = std::iter::once(sgd).chain(sam).collect();
+        self.line_figure("Figure 1 (c): simulated boundaries of SAM at several ρ/α", &family)
     }
 }
 
-/// Largest coherence of a column whose cell diverged.
-fn last_diverged(column: &[Row]) -> Option<f64> {
-    column.iter().rev().find(|row| row.diverged).map(|row| row.sigma as f64)
+/// One line of a figure.
+struct Line {
+    optimizer: Optimizer,
+    rho_over_alpha: f64,
+    label: String,
+    stroke: Stroke,
 }
 
-/// Where a boundary leaves the diverging cells of a column for good, interpolated between neighbouring cells.
-fn crossing(column: &[Row], boundary: Boundary, half_step: f64) -> (f64, f64) {
-    let b = column[0].batch_size as f64;
-    let sigma = |index: usize| column[index].sigma as f64;
-    let Some(last) = column.iter().rposition(|row| boundary.predicts_divergence(row)) else {
-        return (b, sigma(0) - half_step);
-    };
-    let Some(next) = column.get(last + 1) else {
-        return (b, sigma(last) + half_step);
-    };
-    let (above, below) = (boundary.excess(&column[last]), boundary.excess(next).min(0.0));
-    let share = if below.is_finite() { above / (above - below) } else { 0.5 };
-    (b, sigma(last) + share * (next.sigma as f64 - sigma(last)))
+/// The values of a grid between the outer edges of its first and last cells.
+fn padded_nodes(grid: Grid) -> Vec<f64> {
+    let values: Vec<f64> = grid.values().map(|value| value as f64).collect();
+    let half = 0.5 * grid.step as f64;
+    let edges = (values[0] - half, values[values.len() - 1] + half);
+    std::iter::once(edges.0).chain(values).chain(std::iter::once(edges.1)).collect()
+}
+
+fn share_diverged(row: &Row) -> f64 {
+    row.num_diverged as f64 / row.num_repetitions as f64
 }
 
 /// The four boundaries and the colour key, in one column or two.
-fn heat_map_legend(figure: &mut Svg, num_columns: usize) {
+fn heat_map_legend(figure: &mut Svg, top: f64, num_columns: usize) {
+    let per_column = Boundary::ALL.len() / num_columns;
     for (index, boundary) in Boundary::ALL.into_iter().enumerate() {
-        let (x, y) = if num_columns == 1 {
-            (PANEL_LEFT[0], LEGEND_TOP + LEGEND_LINE * index as f64)
-        } else {
-            (PANEL_LEFT[0] + 152.0 * (index / 2) as f64, LEGEND_TOP + LEGEND_LINE * (index % 2) as f64)
-        };
-        legend_line(figure, (x, y), boundary.title(), style(boundary));
+        let x = FIRST_PANEL.0 + 152.0 * (index / per_column) as f64;
+        legend_line(
+            figure,
+            (x, top + LEGEND_LINE * (index % per_column) as f64),
+            boundary.title(),
+            style(boundary),
+        );
     }
     let (x, y) = if num_columns == 1 {
-        (PANEL_LEFT[0], LEGEND_TOP + 4.0 * LEGEND_LINE - 3.0)
+        (FIRST_PANEL.0, top + LEGEND_LINE * per_column as f64 - 3.0)
     } else {
-        (PANEL_LEFT[0] + 300.0, LEGEND_TOP - 3.0)
+        (FIRST_PANEL.0 + 300.0, top - 3.0)
     };
     for tenth in 0..=10 {
-        let fraction = f64::from(tenth) / 10.0;
-        figure.cell(x + 6.0 * f64::from(tenth), y, 6.0, 8.0, &colour::diverged(fraction));
+        let tenth = f64::from(tenth);
+        figure.cell(x + 6.0 * tenth, y, 6.0, 8.0, &colour::diverged(tenth / 10.0));
     }
-    let (label_x, label_y) = if num_columns == 1 { (x + 72.0, y + 7.0) } else { (x, y + 18.0) };
-    figure.text(label_x, label_y, Text::new("share of runs that diverged, 0 to 1", 7.5, Anchor::Start));
+    let label = if num_columns == 1 { (x + 72.0, y + 7.0) } else { (x, y + 18.0) };
+    figure.text(
+        label.0,
+        label.1,
+        Text::new("share of runs that diverged, 0 to 1", LEGEND_SIZE, Anchor::Start),
+    );
 }
 
-fn line_legend(figure: &mut Svg, entries: &[(String, Stroke)]) {
-    let per_row = entries.len().min(3);
-    for (index, (label, stroke)) in entries.iter().enumerate() {
-        let x = PANEL_LEFT[0] + 150.0 * (index % per_row) as f64;
-        legend_line(figure, (x, LEGEND_TOP + LEGEND_LINE * (index / per_row) as f64), label, *stroke);
+fn line_legend(figure: &mut Svg, family: &[Line]) {
+    let (top, per_row) = (legend_top(1), 3);
+    for (index, line) in family.iter().enumerate() {
+        let x = FIRST_PANEL.0 + 150.0 * (index % per_row) as f64;
+        legend_line(figure, (x, top + LEGEND_LINE * (index / per_row) as f64), &line.label, line.stroke);
     }
-    let note = "solid: simulated majority · dotted: Lyapunov exponent 0";
-    let y = LEGEND_TOP + LEGEND_LINE * entries.len().div_ceil(per_row) as f64;
-    figure.text(PANEL_LEFT[0], y + 2.5, Text { colour: colour::GREY, ..Text::new(note, 7.5, Anchor::Start) });
+    let note = "solid: simulated, half of the runs diverge · dotted: Lyapunov exponent 0";
+    let y = top + LEGEND_LINE * family.len().div_ceil(per_row) as f64 + 2.5;
+    figure.text(
+        FIRST_PANEL.0,
+        y,
+        Text { colour: colour::GREY, ..Text::new(note, LEGEND_SIZE, Anchor::Start) },
+    );
 }
 
 fn legend_line(figure: &mut Svg, (x, y): (f64, f64), label: &str, stroke: Stroke) {
     figure.polyline(&[(x, y), (x + 20.0, y)], stroke);
-    figure.text(x + 25.0, y + 2.7, Text::new(label, 7.5, Anchor::Start));
+    figure.text(x + 25.0, y + 2.7, Text::new(label, LEGEND_SIZE, Anchor::Start));
 }
 
 /// For each map, the share of its cells that each boundary predicts rightly.
 fn agreement(summaries: &[MapSummary]) -> Svg {
     const ROW: f64 = 13.0;
     let height = ROW * summaries.len() as f64;
-    let title = "Share of cells that each boundary predicts as they were simulated";
-    let mut figure = Svg::new(TWO_COLUMNS, PANEL_TOP + height + 62.0, title);
-    let shares = |summary: &MapSummary| {
-        let share = |boundary| 100.0 * summary.right(boundary) as f64 / summary.num_cells as f64;
-        Boundary::ALL.map(|boundary| (boundary, share(boundary)))
+    let title = "Cells that each boundary predicts as they were simulated";
+    let mut figure = Svg::new(TWO_COLUMNS, FIRST_PANEL.1 + height + 62.0, title);
+    let share = |summary: &MapSummary, boundary: Boundary| {
+        100.0 * summary.right(boundary) as f64 / summary.num_cells as f64
     };
-    let lowest =
-        summaries.iter().flat_map(|summary| shares(summary).map(|(_, share)| share)).fold(100.0, f64::min);
-    let from = (lowest / 10.0).floor() * 10.0;
     let panel = Panel {
-        left: 190.0,
-        top: PANEL_TOP,
-        width: TWO_COLUMNS - 210.0,
+        left: 180.0,
+        top: FIRST_PANEL.1,
+        width: TWO_COLUMNS - 200.0,
         height,
         x: Scale {
-            range: (from, 101.0),
-            ticks: (0..=10).map(|tick| f64::from(tick) * 10.0).filter(|&tick| tick >= from).collect(),
+            range: (0.0, 102.0),
+            ticks: (0..=5).map(|tick| 20.0 * f64::from(tick)).collect(),
             label: "cells predicted as simulated, %",
         },
         y: Scale { range: (summaries.len() as f64, 0.0), ticks: Vec::new(), label: "" },
     };
     for (index, summary) in summaries.iter().enumerate() {
-        let (left, y) = panel.at(from, index as f64 + 0.5);
-        let (right, _) = panel.at(101.0, 0.0);
-        figure.polyline(&[(left, y), (right, y)], Stroke { colour: colour::FAINT, width: 0.6, dashes: "" });
-        figure.text(left - 6.0, y + 2.6, Text::new(&summary.key().title(), 7.5, Anchor::End));
-        for (boundary, share) in shares(summary) {
-            let (x, y) = panel.at(share, index as f64 + 0.5);
-            match boundary {
-                Boundary::Theorem33 => figure.dot(x, y, 3.0, colour::GREY),
-                _ => figure.dot(x, y, 3.4, style(boundary).colour),
-            }
+        let middle = index as f64 + 0.5;
+        let rule = Stroke { colour: colour::FAINT, width: 0.6, dashes: "" };
+        panel.line(&mut figure, &[(0.0, middle), (panel.x.range.1, middle)], rule);
+        let (left, y) = panel.at(0.0, middle);
+        figure.text(left - 6.0, y + 2.6, Text::new(&summary.key().title(), LEGEND_SIZE, Anchor::End));
+        for boundary in Boundary::ALL {
+            agreement_mark(&mut figure, panel.at(share(summary, boundary), middle), boundary);
         }
     }
     panel.decorate(&mut figure, title);
     for (index, boundary) in Boundary::ALL.into_iter().enumerate() {
-        let (x, y) = (60.0 + 112.0 * index as f64, PANEL_TOP + height + 46.0);
-        let fill = if boundary == Boundary::Theorem33 { colour::GREY } else { style(boundary).colour };
-        figure.dot(x, y, 3.4, fill);
-        figure.text(x + 7.0, y + 2.7, Text::new(boundary.title(), 7.5, Anchor::Start));
+        let (x, y) = (60.0 + 112.0 * index as f64, panel.top + height + 46.0);
+        agreement_mark(&mut figure, (x, y), boundary);
+        figure.text(x + 8.0, y + 2.7, Text::new(boundary.title(), LEGEND_SIZE, Anchor::Start));
     }
     figure
+}
+
+/// A dot; for Theorem 3.3 a ring, since under Bernoulli sampling it coincides with the exact mean square.
+fn agreement_mark(figure: &mut Svg, (x, y): (f64, f64), boundary: Boundary) {
+    match boundary {
+        Boundary::Theorem33 => {
+            figure.ring(x, y, 4.4, Stroke { colour: colour::INK, width: 1.0, dashes: "" });
+        }
+        _ => figure.dot(x, y, 3.3, style(boundary).colour),
+    }
 }

@@ -48,6 +48,11 @@ impl Boundary {
         }
     }
 
+    /// [`Boundary::excess`], not positive where the boundary says stability: within rounding of equality it can be.
+    pub(super) fn signed_excess(self, row: &Row) -> f64 {
+        if self.predicts_divergence(row) { self.excess(row) } else { self.excess(row).min(0.0) }
+    }
+
     /// Whether the boundary says that the cell diverges.
     pub fn predicts_divergence(self, row: &Row) -> bool {
         self.excess(row) > EQUALITY
@@ -84,7 +89,12 @@ impl MapKey {
             Optimizer::Sam => format!(" ρ/α={}", self.rho_over_alpha),
             Optimizer::Sgd | Optimizer::RandomPerturbation => String::new(),
         };
-        format!("{}{parameter}, η={}, {}", self.optimizer.title(), self.learning_rate, self.sampling.name())
+        format!(
+            "{}{parameter}, η={}, {}",
+            self.optimizer.title(),
+            self.learning_rate,
+            in_words(self.sampling)
+        )
     }
 
     /// The map as part of a file name.
@@ -94,6 +104,16 @@ impl MapKey {
             Optimizer::Sgd | Optimizer::RandomPerturbation => String::new(),
         };
         format!("{}{parameter}-{}-{}", self.optimizer.name(), self.sampling.name(), self.learning_rate)
+    }
+}
+
+/// A sampling scheme in running text.
+pub(super) fn in_words(sampling: SamplingScheme) -> String {
+    match sampling {
+        SamplingScheme::Bernoulli => "Bernoulli".to_owned(),
+        SamplingScheme::WithoutReplacement | SamplingScheme::WithReplacement => {
+            sampling.name().replace('-', " ")
+        }
     }
 }
 
