@@ -1,1 +1,67 @@
-//! Whole-program tests; see `tests/`.
+//! Whole-program tests: helpers; the tests are in `tests/`.
+#![expect(clippy::missing_panics_doc, reason = "test helpers panic to fail a test")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies below the workspace root")
+}
+
+/// A command that runs the optimised `linstab` at the workspace root; it is built once if need be.
+pub fn linstab(arguments: &[&str]) -> Command {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let build = cargo(&["build", "--release", "--quiet", "-p", "linstab-cli"]).status();
+        assert!(build.is_ok_and(|status| status.success()), "linstab builds");
+        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        root().join(target).join("release").join("linstab")
+    });
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root()).env_remove("RUST_LOG").env("RUST_BACKTRACE", "0");
+    command
+}
+
+/// A command that runs cargo at the workspace root.
+pub fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root()).env("RUST_BACKTRACE", "0");
+    command
+}
+
+/// Runs a command to its end.
+pub fn output(mut command: Command) -> Output {
+    command.output().expect("the program starts")
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder of configurations in which one text of `stability-map.toml` is replaced by another.
+pub fn configs_with(replacements: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut text = std::fs::read_to_string(root().join("data/configs/stability-map.toml"))
+        .expect("the shipped configuration");
+    for (from, to) in replacements {
+        assert!(text.contains(from), "the configuration no longer holds `{from}`");
+        text = text.replacen(from, to, 1);
+    }
+    std::fs::write(folder.path().join("stability-map.toml"), text).expect("a writable temporary folder");
+    folder
+}
+
+/// Replacements that leave the SGD map of the shipped configuration.
+pub const ONLY_SGD: [(&str, &str); 3] = [
+    (r#"["sgd", "random-perturbation", "sam"]"#, r#"["sgd"]"#),
+    (r#"["without-replacement", "bernoulli"]"#, r#"["without-replacement"]"#),
+    ("[0.5, 0.8]", "[0.5]"),
+];
+
+/// The library example of the README is a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -31,9 +31,9 @@ fn by_enumeration(ensemble: &AxisAligned, sampling: BatchSampling, c: f64, eta: 
 proptest! {
     #[test]
     fn exact_values_are_those_of_the_literal_rule(
-        seed: u64, n in 2_usize..6, at in 0.0_f64..1.0, dim in 1_usize..4, c in 0.0_f64..3.0, eta in 0.01_f64..2.0,
+        seed: u64, n in 2_usize..6, at in 0_usize..1000, dim in 1_usize..4, c in 0.0_f64..3.0, eta in 0.01_f64..2.0,
     ) {
-        let batch_size = 1 + (at * n as f64) as usize;
+        let batch_size = 1 + at * n / 1000;
         let ensemble = random_axis_aligned(seed, n, dim);
         for scheme in SCHEMES {
             let sampling = BatchSampling::new(scheme, n, batch_size).unwrap();
@@ -53,9 +53,9 @@ proptest! {
 
     #[test]
     fn the_growth_crosses_one_at_the_threshold(
-        seed: u64, n in 1_usize..30, at in 0.0_f64..1.0, dim in 1_usize..6, c in 0.0_f64..100.0,
+        seed: u64, n in 1_usize..30, at in 0_usize..1000, dim in 1_usize..6, c in 0.0_f64..100.0,
     ) {
-        let batch_size = 1 + (at * (n - 1) as f64) as usize;
+        let batch_size = 1 + at * (n - 1) / 999;
         let ensemble = random_axis_aligned(seed, n, dim);
         for scheme in SCHEMES {
             let sampling = BatchSampling::new(scheme, n, batch_size).unwrap();

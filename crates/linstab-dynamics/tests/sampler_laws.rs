@@ -173,7 +173,12 @@ fn the_representation_of_the_set_does_not_change_the_draws() {
 #[test]
 fn draws_are_frozen() {
     let first = |scheme, n, b| draws(BatchSampling::new(scheme, n, b).unwrap(), 2026, 1).next().unwrap();
-    assert_eq!(first(SamplingScheme::WithoutReplacement, 100, 8), [39, 43, 48, 54, 58, 63, 82, 84]);
+    assert_eq!(first(SamplingScheme::WithoutReplacement, 100, 8), [9, 41, 45, 46, 55, 62, 79, 90]);
+    assert_eq!(first(SamplingScheme::WithoutReplacement, 100, 24)[..6], [7, 12, 13, 15, 19, 20]);
+    // More than half: the complement is drawn.
+    let large = first(SamplingScheme::WithoutReplacement, 100, 94);
+    let absent: Vec<usize> = (0..100).filter(|i| !large.contains(i)).collect();
+    assert_eq!(absent, [9, 45, 55, 62, 79, 90]);
     assert_eq!(first(SamplingScheme::WithReplacement, 100, 8), [9, 90, 90, 79, 45, 55, 62, 46]);
     assert_eq!(first(SamplingScheme::Bernoulli, 100, 8), [5, 6, 14, 34, 91, 93, 97]);
 }

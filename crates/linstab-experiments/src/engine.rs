@@ -44,6 +44,8 @@ pub trait Cells: Sync {
 /// # Errors
 /// The first error of a cell, [`ExperimentError::Checkpoint`] if an existing checkpoint is not of this computation,
 /// [`ExperimentError::Io`] if the checkpoint cannot be written.
+/// # Panics
+/// If computing a cell does.
 pub fn run<C: Cells>(cells: &C, context: &Context<'_>, checkpoint: &Path) -> Result<Vec<C::Output>> {
     let identity = cells.identity();
     let stored: Option<Vec<Option<C::Output>>> = checkpoint::read(checkpoint, identity)?;

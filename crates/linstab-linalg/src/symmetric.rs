@@ -3,7 +3,7 @@
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::{MatRef, Par};
+use faer::{MatRef, Par, Spec};
 
 use crate::{LinalgError, Result};
 
@@ -34,9 +34,9 @@ pub fn eigenvalues(matrix: MatRef<'_, f64>) -> Result<Vec<f64>> {
         });
     }
     let mut values = Diag::<f64>::zeros(dim);
-    let scratch = self_adjoint_evd_scratch::<f64>(dim, ComputeEigenvectors::No, Par::Seq, Default::default());
+    let scratch = self_adjoint_evd_scratch::<f64>(dim, ComputeEigenvectors::No, Par::Seq, Spec::default());
     let mut buffer = MemBuffer::new(scratch);
-    self_adjoint_evd(matrix, values.as_mut(), None, Par::Seq, MemStack::new(&mut buffer), Default::default())
+    self_adjoint_evd(matrix, values.as_mut(), None, Par::Seq, MemStack::new(&mut buffer), Spec::default())
         .map_err(|_| LinalgError::NoConvergence { dim })?;
     Ok(values.column_vector().iter().copied().collect())
 }

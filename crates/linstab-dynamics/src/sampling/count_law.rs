@@ -75,8 +75,7 @@ impl CountLaw {
             probabilities[k - first] = probabilities[k + 1 - first] / ratio(k);
         }
         let total: f64 = probabilities.iter().sum();
-        probabilities.iter_mut().for_each(|p| *p /= total);
-        Self { first, probabilities }
+        Self { first, probabilities: probabilities.iter().map(|p| p / total).collect() }
     }
 
     /// The counts of positive probability, ascending, with their probabilities (which may underflow to 0).

@@ -62,7 +62,7 @@ fn full_map(num_threads: usize) {
     let checkpoint = folder.join("stability-map.checkpoint");
     let _ = std::fs::remove_file(&checkpoint);
     let results = engine::run(&cells, &context, &checkpoint).expect("the shipped configuration runs");
-    assert_eq!(results.len(), cells.num_cells());
+    assert_eq!(results.len(), cells.num_cells(), "every cell has a result");
     let _ = std::fs::remove_file(&checkpoint);
 }
 

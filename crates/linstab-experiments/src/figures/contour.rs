@@ -27,7 +27,7 @@ pub fn zero_contours(x: &[f64], y: &[f64], value: impl Fn(usize, usize) -> f64) 
                 [_, _, _, _] => {
                     // All four edges are crossed: cut off the two corners that differ from the centre.
                     let centre = corners.iter().sum::<f64>() > 0.0;
-                    let first = if inside[0] == centre { 1 } else { 0 };
+                    let first = usize::from(inside[0] == centre);
                     link(edges[(first + 3) % 4], edges[first]);
                     link(edges[first + 1], edges[first + 2]);
                 }
@@ -53,10 +53,9 @@ fn trace(mut links: BTreeMap<Edge, Vec<Edge>>) -> Vec<Vec<Edge>> {
         let mut line = vec![start];
         let mut current = start;
         while let Some(next) = links.get_mut(&current).and_then(Vec::pop) {
-            if let Some(back) = links.get_mut(&next) {
-                if let Some(at) = back.iter().position(|&edge| edge == current) {
-                    back.swap_remove(at);
-                }
+            let back = links.entry(next).or_default();
+            if let Some(at) = back.iter().position(|&edge| edge == current) {
+                back.swap_remove(at);
             }
             line.push(next);
             current = next;

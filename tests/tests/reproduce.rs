@@ -1,0 +1,230 @@
+//! `linstab reproduce`: its files, its numbers, determinism, interruption.
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
+#![expect(clippy::disallowed_methods, reason = "how long a run takes says when to kill it")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use linstab_tests::{ONLY_SGD, configs_with, linstab, output, stderr};
+use sha2::{Digest, Sha256};
+
+type Row = BTreeMap<String, String>;
+
+fn read_csv(path: &Path) -> Vec<Row> {
+    csv::Reader::from_path(path).unwrap().deserialize().map(|row| row.unwrap()).collect()
+}
+
+fn reproduce(configs: &Path, out: &Path, arguments: &[&str]) {
+    let paths = ["reproduce", "--configs", configs.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let run = output(linstab(&[&paths, arguments].concat()));
+    assert!(run.status.success(), "{}", stderr(&run));
+}
+
+/// All files below a folder but the manifest, which holds times.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(current) = folders.pop() {
+        for entry in std::fs::read_dir(current).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("manifest.json") {
+                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+                files.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+const COLUMNS: [&str; 16] = [
+    "optimizer",
+    "sampling",
+    "learning_rate",
+    "rho_over_alpha",
+    "batch_size",
+    "sigma",
+    "num_repetitions",
+    "num_diverged",
+    "diverged",
+    "mean_divergence_step",
+    "mean_final_squared_norm",
+    "mean_square_growth",
+    "lyapunov_exponent",
+    "max_learning_rate",
+    "criterion_divergence",
+    "criterion_theorem_3_3",
+];
+
+#[test]
+fn a_quick_run_is_complete_and_consistent() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("results");
+    reproduce(Path::new("data/configs"), &out, &["--quick"]);
+    let rows = read_csv(&out.join("tables/stability-map.csv"));
+    assert_eq!(rows.len(), 24 * 13 * 8, "24 maps of 13 batch sizes and 8 coherences");
+    for column in COLUMNS {
+        assert!(rows[0].contains_key(column), "{column}");
+    }
+    for row in &rows {
+        let number = |key: &str| row[key].parse::<f64>().unwrap();
+        assert_eq!(row["diverged"], (number("num_diverged") > 5.0).to_string());
+        assert_eq!(row["mean_divergence_step"].is_empty(), row["num_diverged"] == "0");
+        let unstable = number("learning_rate") > number("max_learning_rate") * (1.0 + 1e-12);
+        assert_eq!(unstable, number("mean_square_growth") > 1.0 + 1e-12, "{row:?}");
+    }
+    // The JSON has the same rows; numbers without a JSON notation are the texts of the CSV.
+    let json: Vec<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_slice(&std::fs::read(out.join("tables/stability-map.json")).unwrap()).unwrap();
+    assert_eq!(json.len(), rows.len());
+    for (object, row) in json.iter().zip(&rows) {
+        for (key, value) in object {
+            let same = match value {
+                serde_json::Value::Null => row[key].is_empty(),
+                serde_json::Value::String(text) => *text == row[key],
+                serde_json::Value::Number(number) => row[key].parse::<f64>().ok() == number.as_f64(),
+                serde_json::Value::Bool(flag) => row[key].parse() == Ok(*flag),
+                nested => panic!("{key} is {nested}"),
+            };
+            assert!(same, "{key}: {value} against {}", row[key]);
+        }
+    }
+    // The manifest names every file with its hash.
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["experiments"][0]["config"]["num_samples"], 100);
+    assert_eq!(manifest["experiments"][0]["seed"], 2026);
+    let files = contents(&out);
+    assert_eq!(manifest["files"].as_array().unwrap().len(), files.len());
+    for file in manifest["files"].as_array().unwrap() {
+        let bytes = &files[file["path"].as_str().unwrap()];
+        let hash = Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        assert_eq!(file["sha256"], hash);
+    }
+    for figure in ["figure-1a", "figure-1b", "figure-1c", "stability-map-agreement", "maps/sgd-bernoulli-0.8"]
+    {
+        assert!(files[&format!("figures/{figure}.svg")].starts_with(b"<svg"), "{figure}");
+        let png = &files[&format!("figures/{figure}.png")];
+        assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000, "{figure}: {} bytes", png.len());
+    }
+}
+
+/// The published protocol for SGD at learning rate 0.5: independent programs found 2227 to 2229 stable cells of 2450.
+#[test]
+fn the_sgd_map_is_the_known_one_for_any_seed() {
+    let configs = configs_with(&ONLY_SGD);
+    let folder = tempfile::tempdir().unwrap();
+    for seed in ["1", "77", "2026"] {
+        let out = folder.path().join(seed);
+        reproduce(configs.path(), &out, &["--seed", seed]);
+        let rows = read_csv(&out.join("tables/stability-map.csv"));
+        let num_stable = rows.iter().filter(|row| row["diverged"] == "false").count();
+        assert_eq!(rows.len(), 2450);
+        assert!((2222..=2234).contains(&num_stable), "seed {seed}: {num_stable}");
+        let summary = read_csv(&out.join("tables/stability-map-summary.csv"));
+        let right = |key: &str| summary[0][key].parse::<usize>().unwrap();
+        assert!(
+            right("right_lyapunov") > 2440,
+            "the Lyapunov exponent predicts what is simulated: {summary:?}"
+        );
+        assert!(right("right_mean_square") < 2400, "the mean square does not: {summary:?}");
+    }
+}
+
+/// Replacements that make a run of a few seconds on one thread.
+const SLOW: [(&str, &str); 3] = [
+    ("coherence = { from = 1, to = 50 }", "coherence = { from = 1, to = 50, step = 4 }"),
+    ("batch_size = { from = 1, to = 49 }", "batch_size = { from = 1, to = 49, step = 4 }"),
+    (r#"["without-replacement", "bernoulli"]"#, r#"["with-replacement", "bernoulli"]"#),
+];
+
+#[test]
+fn a_killed_run_resumes_and_no_thread_count_changes_a_bit() {
+    let configs = configs_with(&SLOW);
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    let begun = Instant::now();
+    reproduce(configs.path(), &whole, &["--threads", "2"]);
+    let uninterrupted = begun.elapsed();
+
+    let resumed = folder.path().join("resumed");
+    let arguments = [
+        "reproduce",
+        "--configs",
+        configs.path().to_str().unwrap(),
+        "--out",
+        resumed.to_str().unwrap(),
+        "--threads",
+        "1",
+    ];
+    let mut first = linstab(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(uninterrupted.mul_f64(0.6).max(Duration::from_millis(1500)));
+    assert!(first.try_wait().unwrap().is_none(), "the run is still under way");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(!resumed.exists(), "nothing is published before it is complete");
+    let checkpoint = folder.path().join("resumed.partial/checkpoints/stability-map.checkpoint");
+    let age = checkpoint.metadata().unwrap().modified().unwrap().elapsed().unwrap();
+    assert!(age < Duration::from_secs(1), "at most a second of work is lost, not {age:?}");
+
+    // A checkpoint of another seed, a truncated one and a foreign file are refused by name; nothing is overwritten.
+    let bytes = std::fs::read(&checkpoint).unwrap();
+    let refused = |extra: &[&str], content: &[u8], reason: &str| {
+        std::fs::write(&checkpoint, content).unwrap();
+        let run = output(linstab(&[&arguments, extra].concat()));
+        assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
+        let message = stderr(&run);
+        assert!(message.contains(reason) && message.contains("--restart"), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+        assert_eq!(std::fs::read(&checkpoint).unwrap(), content, "the checkpoint is left alone");
+    };
+    refused(&["--seed", "3"], &bytes, "belongs to another configuration or seed");
+    refused(&[], &bytes[..bytes.len() / 2], "is truncated or damaged");
+    refused(&[], b"something else entirely", "is not a linstab checkpoint");
+    std::fs::write(&checkpoint, &bytes).unwrap();
+
+    let run = output({
+        let mut command = linstab(&arguments);
+        command.env("RUST_LOG", "info");
+        command
+    });
+    assert!(run.status.success(), "{}", stderr(&run));
+    let log = String::from_utf8_lossy(&run.stdout).into_owned() + &stderr(&run);
+    assert!(log.contains("num_done=") && !log.contains("num_done=0 "), "it continues: {log}");
+    assert_eq!(
+        contents(&resumed),
+        contents(&whole),
+        "the same bits as without interruption, on another thread count"
+    );
+    assert!(!folder.path().join("resumed.partial").exists(), "nothing is left behind");
+}
+
+#[test]
+fn a_second_run_replaces_the_first_and_a_concurrent_one_is_refused() {
+    let configs = configs_with(&ONLY_SGD);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("results");
+    reproduce(configs.path(), &out, &["--quick"]);
+    let quick = contents(&out);
+    let arguments = [
+        "reproduce",
+        "--configs",
+        configs.path().to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+        "--threads",
+        "1",
+    ];
+    let mut running = linstab(&arguments).stdout(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    let second = output(linstab(&arguments));
+    assert_eq!(second.status.code(), Some(1), "{}", stderr(&second));
+    assert!(stderr(&second).contains("another run is writing to"), "{}", stderr(&second));
+    assert_eq!(contents(&out), quick, "earlier results stay until the new ones are complete");
+    assert!(running.wait().unwrap().success());
+    assert_ne!(contents(&out), quick);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no folder beside the results");
+}
