@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -70,7 +71,9 @@ fn all(commands: &[&[&str]]) -> Result<(), u8> {
 
 /// Builds the program optimised and runs it at the workspace root.
 fn linstab(verb: &str, arguments: &[&str]) -> Result<(), u8> {
-    run(&["cargo", "build", "--release", "--quiet", "-p", "linstab-cli"])?;
+    // The first build takes minutes: a person sees cargo's progress, a program only what goes wrong.
+    let quiet: &[&str] = if std::io::stderr().is_terminal() { &[] } else { &["--quiet"] };
+    run(&[&["cargo", "build", "--release", "-p", "linstab-cli"], quiet].concat())?;
     let program = target().join("release").join("linstab");
     let program = program.to_string_lossy();
     run(&[&[&*program, verb], arguments].concat())

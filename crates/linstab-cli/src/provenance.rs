@@ -8,6 +8,7 @@ pub(crate) fn of_this_run() -> Provenance {
     Provenance {
         git_revision: git_revision().unwrap_or_default(),
         toolchain: env!("LINSTAB_TOOLCHAIN").to_owned(),
+        dependencies: env!("LINSTAB_DEPENDENCIES").split(", ").map(str::to_owned).collect(),
         cpu: cpu().unwrap_or_default(),
         platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
     }

@@ -13,6 +13,8 @@ pub struct Provenance {
     pub git_revision: String,
     /// Compiler that built the program.
     pub toolchain: String,
+    /// Name and version of the dependencies that numbers and pictures depend on.
+    pub dependencies: Vec<String>,
     /// Processor model.
     pub cpu: String,
     /// Operating system and architecture.
