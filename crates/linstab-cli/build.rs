@@ -1,4 +1,4 @@
-//! Records the compiler and the dependencies that make the program, for manifests.
+//! Records the source revision, the compiler and the dependencies that make the program, for manifests.
 
 use std::process::Command;
 
@@ -12,7 +12,28 @@ fn main() {
         version.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
     println!("cargo::rustc-env=LINSTAB_TOOLCHAIN={}", version.trim());
     println!("cargo::rustc-env=LINSTAB_DEPENDENCIES={}", dependencies().join(", "));
+    println!("cargo::rustc-env=LINSTAB_REVISION={}", revision().unwrap_or_default());
     println!("cargo::rerun-if-changed=build.rs");
+}
+
+/// The revision of the repository that this is built in, with `-dirty` if tracked files were changed.
+fn revision() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    // Only where the workspace itself is the repository: an unpacked package may lie in another one.
+    if !std::path::Path::new("../../.git").exists() {
+        return None;
+    }
+    for source in ["../../.git/logs/HEAD", "../../crates", "../../Cargo.toml", "../../Cargo.lock"] {
+        println!("cargo::rerun-if-changed={source}");
+    }
+    let revision = git(&["rev-parse", "HEAD"])?;
+    let dirty =
+        git(&["status", "--porcelain", "--untracked-files=no", "--", "../../crates", "../../Cargo.lock"])
+            .is_none_or(|changes| !changes.is_empty());
+    Some(if dirty { format!("{revision}-dirty") } else { revision })
 }
 
 /// "name version" of each recorded dependency, from the lock file of the workspace or of the published package.

@@ -14,7 +14,7 @@ fn refused(configs: &Path, arguments: &[&str], code: i32, expected: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("results");
     std::fs::create_dir(&out).unwrap();
-    std::fs::write(out.join("manifest.json"), "{}").unwrap();
+    std::fs::write(out.join("manifest.json"), r#"{"program": "linstab"}"#).unwrap();
     let paths = ["reproduce", "--configs", configs.to_str().unwrap(), "--out", out.to_str().unwrap()];
     let run = output(linstab(&[&paths, arguments].concat()));
     let message = stderr(&run);
@@ -24,7 +24,9 @@ fn refused(configs: &Path, arguments: &[&str], code: i32, expected: &[&str]) {
     }
     assert_eq!(message.trim_end().lines().count(), 1, "{message}");
     assert!(run.stdout.is_empty(), "nothing is said on standard output");
-    assert_eq!(std::fs::read_to_string(out.join("manifest.json")).unwrap(), "{}", "earlier results stay");
+    let manifest = std::fs::read_to_string(out.join("manifest.json")).unwrap();
+    assert_eq!(manifest, r#"{"program": "linstab"}"#, "earlier results stay");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside them");
 }
 
 #[test]
@@ -40,7 +42,13 @@ fn bad_values_name_the_key_and_what_is_allowed() {
             &["batch_size.from is 0", "1 to num_samples"],
         ),
         (("to = 49 }", "to = 200 }"), &["batch_size.to is 200", "1 to num_samples = 100"]),
-        (("to = 49 }", "to = 49, step = 0 }"), &["batch_size.step is 0", "at least 1"]),
+        (("to = 49 }", "to = 49, step = 0 }"), &["batch_size.step is 0", "1 to the width of the grid = 49"]),
+        (
+            ("to = 49 }", "to = 49, step = 50 }"),
+            &["batch_size.step is 50", "1 to the width of the grid = 49"],
+        ),
+        (("[0.5, 0.8]", "[1e300]"), &["learning_rate is 1e300", "1e-30 to 1e30"]),
+        (("num_samples = 100", "num_samples = 1000000000"), &["num_samples is 1000000000", "1 to 100000"]),
         (("[0.5, 0.8]", "[0.5, 0.0]"), &["learning_rate is 0", "positive and finite"]),
         (("[0.5, 0.8]", "[0.5, -1.0]"), &["learning_rate is -1", "positive and finite"]),
         (("[0.5, 0.8]", "[nan]"), &["learning_rate is NaN", "positive and finite"]),
@@ -49,7 +57,7 @@ fn bad_values_name_the_key_and_what_is_allowed() {
         (("0.05, 0.1", "-0.05, 0.1"), &["rho_over_alpha is -0.05"]),
         (("reference_rho_over_alpha = 0.1", "reference_rho_over_alpha = 0.3"), &["one of rho_over_alpha"]),
         (("sharpness = 2.0", "sharpness = inf"), &["sharpness is inf"]),
-        (("num_samples = 100", "num_samples = 0"), &["num_samples is 0", "at least 1"]),
+        (("num_samples = 100", "num_samples = 0"), &["num_samples is 0", "1 to 100000"]),
         (("num_steps = 1000", "num_steps = 0"), &["num_steps is 0"]),
         (("num_repetitions = 10", "num_repetitions = 0"), &["num_repetitions is 0"]),
         (("divergence_factor = 1000.0", "divergence_factor = 1.0"), &["divergence_factor is 1", "above 1"]),
@@ -73,6 +81,7 @@ fn bad_flags_are_usage_errors() {
     for arguments in [&["--threads", "0"][..], &["--seed", "-1"], &["--nonesuch"], &["--threads", "many"]] {
         let run = output(linstab(&[&["reproduce"], arguments].concat()));
         assert_eq!(run.status.code(), Some(USAGE), "{arguments:?}: {}", stderr(&run));
+        assert_eq!(stderr(&run).lines().count(), 1, "{}", stderr(&run));
     }
 }
 
@@ -88,8 +97,8 @@ fn files_that_cannot_be_are_named() {
     std::fs::write(foreign.join("thesis.tex"), "precious").unwrap();
     for (out, code, expected) in [
         (file.join("below"), FAILURE, "cannot create folder"),
-        (file.clone(), USAGE, "holds no linstab results"),
-        (foreign.clone(), USAGE, "holds no linstab results"),
+        (file.clone(), USAGE, "is in the way"),
+        (foreign.clone(), USAGE, "is in the way"),
     ] {
         let run = output(linstab(&["reproduce", "--quick", "--out", out.to_str().unwrap()]));
         assert_eq!(run.status.code(), Some(code), "{}", stderr(&run));
@@ -146,4 +155,31 @@ fn moved_thresholds_exit_with_three() {
     assert!(report.contains("is 99, was 99.1"), "{report}");
     assert!(thresholds(&["--bless"]).status.success());
     assert!(thresholds(&[]).status.success());
+}
+
+#[test]
+fn a_closed_or_full_standard_output_is_no_panic() {
+    let run = |redirection: &str| {
+        let mut command = Command::new("bash");
+        let program = linstab(&[]).get_program().to_owned();
+        command
+            .args(["-c", &format!("set -o pipefail; \"$@\" {redirection}"), "bash"])
+            .arg(program)
+            .arg("thresholds");
+        command.current_dir(root());
+        output(command)
+    };
+    let closed = run("| head -c 0");
+    assert_eq!((closed.status.code(), stderr(&closed).as_str()), (Some(0), ""));
+    let full = run("> /dev/full");
+    assert_eq!(full.status.code(), Some(FAILURE));
+    assert!(stderr(&full).starts_with("error: cannot write to standard output"), "{}", stderr(&full));
+}
+
+#[test]
+fn an_empty_folder_of_thresholds_does_not_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = output(linstab(&["thresholds", "--folder", folder.path().to_str().unwrap()]));
+    assert_eq!(run.status.code(), Some(USAGE));
+    assert!(stderr(&run).contains("holds no golden thresholds"), "{}", stderr(&run));
 }

@@ -166,7 +166,7 @@ fn a_killed_run_resumes_and_no_thread_count_changes_a_bit() {
     first.kill().unwrap();
     first.wait().unwrap();
     assert!(!resumed.exists(), "nothing is published before it is complete");
-    let checkpoint = folder.path().join("resumed.partial/checkpoints/stability-map.checkpoint");
+    let checkpoint = folder.path().join(".resumed.linstab-work/checkpoints/stability-map.checkpoint");
     let age = checkpoint.metadata().unwrap().modified().unwrap().elapsed().unwrap();
     assert!(age < Duration::from_secs(1), "at most a second of work is lost, not {age:?}");
 
@@ -199,7 +199,7 @@ fn a_killed_run_resumes_and_no_thread_count_changes_a_bit() {
         contents(&whole),
         "the same bits as without interruption, on another thread count"
     );
-    assert!(!folder.path().join("resumed.partial").exists(), "nothing is left behind");
+    assert!(!folder.path().join(".resumed.linstab-work").exists(), "nothing is left behind");
 }
 
 #[test]

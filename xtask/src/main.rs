@@ -27,8 +27,10 @@ fn main() -> ExitCode {
     };
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let outcome = match verb.as_str() {
-        "reproduce" => linstab("reproduce", &rest),
-        "thresholds" => linstab("thresholds", &rest),
+        "reproduce" => {
+            linstab("reproduce", &rest, &[("--configs", "data/configs"), ("--out", "target/reproduce")])
+        }
+        "thresholds" => linstab("thresholds", &rest, &[("--folder", "data/golden")]),
         "bench" => run(&[
             &["cargo", "bench", "--quiet", "-p", "linstab-experiments", "--bench", "suite", "--"],
             &rest[..],
@@ -69,28 +71,36 @@ fn all(commands: &[&[&str]]) -> Result<(), u8> {
     Ok(())
 }
 
-/// Builds the program optimised and runs it at the workspace root.
-fn linstab(verb: &str, arguments: &[&str]) -> Result<(), u8> {
+/// Builds the program optimised and runs it in the caller's folder; paths that are not given are those of the workspace.
+fn linstab(verb: &str, arguments: &[&str], defaults: &[(&str, &str)]) -> Result<(), u8> {
     // The first build takes minutes: a person sees cargo's progress, a program only what goes wrong.
     let quiet: &[&str] = if std::io::stderr().is_terminal() { &[] } else { &["--quiet"] };
     run(&[&["cargo", "build", "--release", "-p", "linstab-cli"], quiet].concat())?;
     let program = target().join("release").join("linstab");
-    let program = program.to_string_lossy();
-    run(&[&[&*program, verb], arguments].concat())
+    let mut command = Command::new(program);
+    command.arg(verb).args(arguments);
+    for (flag, path) in defaults {
+        let given = |argument: &&str| argument.split('=').next() == Some(flag);
+        if !arguments.iter().any(given) {
+            command.arg(flag).arg(root().join(path));
+        }
+    }
+    finish(&mut command)
 }
 
 fn run(command: &[&str]) -> Result<(), u8> {
-    let status = Command::new(command[0])
-        .args(&command[1..])
-        .current_dir(root())
-        .env("RUSTDOCFLAGS", "-D warnings")
-        .status();
-    match status {
+    finish(
+        Command::new(command[0]).args(&command[1..]).current_dir(root()).env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+fn finish(command: &mut Command) -> Result<(), u8> {
+    match command.status() {
         Ok(status) if status.success() => Ok(()),
         // The command has said why; keep its exit code.
         Ok(status) => Err(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(FAILURE)),
         Err(error) => {
-            eprintln!("error: cannot run {}: {error}", command[0]);
+            eprintln!("error: cannot run {}: {error}", command.get_program().display());
             Err(FAILURE)
         }
     }

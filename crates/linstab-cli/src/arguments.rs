@@ -1,6 +1,5 @@
 //! Flags.
 
-use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -45,8 +44,8 @@ pub(crate) struct ReproduceArguments {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// Worker threads; they change the time, never the results. Default: one a core
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<NonZero<usize>>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
     /// Discard the checkpoints of an interrupted run instead of continuing it
     #[arg(long)]
     pub(crate) restart: bool,

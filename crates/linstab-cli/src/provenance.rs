@@ -1,12 +1,11 @@
 //! Where and with what a run takes place.
 
-use std::process::Command;
-
-use linstab_experiments::manifest::Provenance;
+use linstab_experiments::manifest::{Provenance, sha256_hex};
 
 pub(crate) fn of_this_run() -> Provenance {
     Provenance {
-        git_revision: git_revision().unwrap_or_default(),
+        git_revision: env!("LINSTAB_REVISION").to_owned(),
+        program_sha256: program_sha256().unwrap_or_else(|| env!("LINSTAB_REVISION").to_owned()),
         toolchain: env!("LINSTAB_TOOLCHAIN").to_owned(),
         dependencies: env!("LINSTAB_DEPENDENCIES").split(", ").map(str::to_owned).collect(),
         cpu: cpu().unwrap_or_default(),
@@ -14,16 +13,8 @@ pub(crate) fn of_this_run() -> Provenance {
     }
 }
 
-/// The revision of the repository around the working directory, with `-dirty` if tracked files were changed.
-fn git_revision() -> Option<String> {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let revision = git(&["rev-parse", "HEAD"])?;
-    let dirty =
-        git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|changes| !changes.is_empty());
-    Some(if dirty { format!("{revision}-dirty") } else { revision })
+fn program_sha256() -> Option<String> {
+    Some(sha256_hex(&std::fs::read(std::env::current_exe().ok()?).ok()?))
 }
 
 fn cpu() -> Option<String> {

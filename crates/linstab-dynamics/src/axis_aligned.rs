@@ -98,7 +98,8 @@ impl AxisAlignedDynamics {
     pub fn max_learning_rate(&self) -> f64 {
         let threshold = |axis: Axis<'_>| {
             let mean = axis.mean();
-            2.0 * mean / (mean * mean + self.batch_variance(axis))
+            // In this form small curvatures do not underflow.
+            2.0 / (mean + self.batch_variance(axis) / mean)
         };
         self.curved_axes().map(threshold).fold(f64::INFINITY, f64::min)
     }
@@ -108,8 +109,8 @@ impl AxisAlignedDynamics {
         self.curved_axes().map(|axis| 2.0 / axis.mean()).fold(f64::INFINITY, f64::min)
     }
 
-    /// Exact top Lyapunov exponent `max_axes E log |1 - eta h_t|`: below 0, almost every run converges; above 0, almost
-    /// every run diverges.
+    /// Exact top Lyapunov exponent `max_axes E log |1 - eta h_t|`: below 0, almost every run converges in the end
+    /// (though it may first grow by any factor); above 0, almost every run diverges.
     ///
     /// Negative infinity if along every axis some batch has a factor of exactly zero (to within
     /// [`rounding`](step_factor) of its inputs); 0 for an ensemble without curvature. Noise of the rule is left out.
@@ -146,7 +147,9 @@ impl AxisAlignedDynamics {
         let draws = RemainingDraws::new(self.sampling);
         let complete =
             for_each_outcome(&groups, draws, (1.0, 0.0), &mut budget, &mut |probability, total| {
-                sum += probability * step_factor(scale * total).abs().ln();
+                let factor = step_factor(scale * total).abs();
+                // A batch that is possible counts, even if its probability underflows to 0.
+                sum += if factor > 0.0 { probability * factor.ln() } else { f64::NEG_INFINITY };
             });
         if complete {
             Ok(sum)

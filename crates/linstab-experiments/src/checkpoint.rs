@@ -1,7 +1,7 @@
 //! The checkpoint file: the only place that calls bincode.
 //!
-//! Layout, integers little-endian: magic `LINSTABK`, format version (u32), digest of the program (version and source
-//! revision, 32 bytes), digest of what was being computed (32 bytes), length of the payload (u64), SHA-256 of the payload
+//! Layout, integers little-endian: magic `LINSTABK`, format version (u32), digest of the program that wrote it
+//! (32 bytes), digest of what was being computed (32 bytes), length of the payload (u64), SHA-256 of the payload
 //! (32 bytes), payload. The payload is bincode 2.0.1 in its legacy
 //! configuration, whose bytes bincode 1.3 and wincode also read. It is written beside the old file and renamed over it,
 //! so a killed run leaves either the old or the new one; anything else is damage and is refused by name.
@@ -29,10 +29,9 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity of the computation that `parts` describe in full (experiment, configuration, seed), made by the source
-    /// revision `revision` of this version.
-    pub fn new(revision: &str, parts: &[&str]) -> Self {
-        Self { program: digest(&[env!("CARGO_PKG_VERSION"), revision]), computation: digest(parts) }
+    /// The identity of the computation that `parts` describe in full (experiment, configuration, seed), made by `program`.
+    pub fn new(program: &str, parts: &[&str]) -> Self {
+        Self { program: digest(&[env!("CARGO_PKG_VERSION"), program]), computation: digest(parts) }
     }
 }
 
@@ -124,7 +123,7 @@ mod tests {
     fn only_the_untouched_file_of_the_same_computation_is_accepted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoint");
-        let identity = Identity::new("revision", &["experiment", "config"]);
+        let identity = Identity::new("program", &["experiment", "config"]);
         let value = vec![Some(1.5), None, Some(f64::NEG_INFINITY)];
         assert_eq!(read::<Vec<Option<f64>>>(&path, identity).unwrap(), None, "no file yet");
         write(&path, identity, &value).unwrap();
@@ -148,7 +147,7 @@ mod tests {
         let longer = [&bytes[..], &[0]].concat();
         assert_eq!(fault(&longer, identity), CheckpointFault::Damaged);
         // Parts are delimited: moving a boundary makes another computation.
-        let moved = Identity::new("revision", &["experimentc", "onfig"]);
+        let moved = Identity::new("program", &["experimentc", "onfig"]);
         assert_eq!(fault(&bytes, moved), CheckpointFault::Configuration);
     }
 }

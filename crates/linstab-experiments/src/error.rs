@@ -37,8 +37,14 @@ pub enum ExperimentError {
         allowed: String,
     },
     /// The output folder holds something that is no earlier result of ours.
-    #[error("{} exists and holds no linstab results (no manifest.json): name another folder with --out", path.display())]
+    #[error("{} is in the way: neither a new or empty folder nor one of linstab results, or a mount point; name another with --out", path.display())]
     ForeignFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder of golden thresholds holds none.
+    #[error("{} holds no golden thresholds (no *.toml with a [[threshold]])", path.display())]
+    NoThresholds {
         /// The folder.
         path: PathBuf,
     },
@@ -57,7 +63,7 @@ pub enum ExperimentError {
         reason: CheckpointFault,
     },
     /// The file system refused an operation.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}", path.display())]
     Io {
         /// What was to be done.
         action: &'static str,
@@ -109,7 +115,7 @@ pub enum CheckpointFault {
     #[error("is not a linstab checkpoint")]
     Foreign,
     /// It was written by another version of the program.
-    #[error("was written by another version of linstab")]
+    #[error("was written by another build of linstab")]
     Version,
     /// It was written for another configuration, seed or experiment.
     #[error("belongs to another configuration or seed")]
@@ -128,6 +134,7 @@ impl ExperimentError {
                 | Self::ConfigSyntax { .. }
                 | Self::ConfigValue { .. }
                 | Self::ForeignFolder { .. }
+                | Self::NoThresholds { .. }
         )
     }
 

@@ -39,8 +39,8 @@ pub struct Context<'a> {
     pub seed: Option<u64>,
     /// Number of worker threads, at least 1. It does not change any result.
     pub num_threads: usize,
-    /// Revision of the source: a checkpoint of another one is refused.
-    pub revision: &'a str,
+    /// Digest of the running program: a checkpoint of another one is refused.
+    pub program: &'a str,
     /// Who is told of progress.
     pub progress: &'a dyn Progress,
 }
@@ -52,7 +52,7 @@ impl std::fmt::Debug for Context<'_> {
             .field("quick", &self.quick)
             .field("seed", &self.seed)
             .field("num_threads", &self.num_threads)
-            .field("revision", &self.revision)
+            .field("program", &self.program)
             .finish_non_exhaustive()
     }
 }

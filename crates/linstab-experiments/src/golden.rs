@@ -102,6 +102,10 @@ pub fn compare(folder: &Path) -> Result<Vec<Comparison>> {
             comparisons.push(Comparison { path: path.clone(), name, expected, found, rtol });
         }
     }
+    // An empty comparison must not pass for one that holds.
+    if comparisons.is_empty() {
+        return Err(ExperimentError::NoThresholds { path: folder.to_path_buf() });
+    }
     Ok(comparisons)
 }
 

@@ -9,8 +9,11 @@ use crate::{ExperimentError, Result};
 /// Where a run took place. Faces fill it in: the driver does not ask the environment.
 #[derive(Clone, Debug, Serialize)]
 pub struct Provenance {
-    /// Revision of the source, with `-dirty` appended if it had been changed; empty if unknown.
+    /// Revision of the source that the program was built from, with `-dirty` appended if it had been changed; empty if
+    /// unknown.
     pub git_revision: String,
+    /// SHA-256 of the program itself: a checkpoint is continued only by the very program that wrote it.
+    pub program_sha256: String,
     /// Compiler that built the program.
     pub toolchain: String,
     /// Name and version of the dependencies that numbers and pictures depend on.
@@ -20,6 +23,9 @@ pub struct Provenance {
     /// Operating system and architecture.
     pub platform: String,
 }
+
+/// What marks a manifest, and the folder that holds it, as ours.
+pub(crate) const PROGRAM: &str = "linstab";
 
 #[derive(Serialize)]
 struct Manifest<'a> {
@@ -62,16 +68,16 @@ pub(crate) fn encode(
     wall_time_secs: f64,
     experiments: &[RunRecord],
 ) -> Result<Vec<u8>> {
-    let record = |(path, bytes): (String, Vec<u8>)| {
-        let sha256 =
-            Sha256::digest(&bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-        FileRecord { path, bytes: bytes.len(), sha256 }
+    let record = |(path, bytes): (String, Vec<u8>)| FileRecord {
+        path,
+        bytes: bytes.len(),
+        sha256: sha256_hex(&bytes),
     };
     let files = results.files()?.into_iter().map(record).collect();
     let version = env!("CARGO_PKG_VERSION");
     let manifest = Manifest {
         schema: 1,
-        program: "linstab",
+        program: PROGRAM,
         version,
         provenance,
         quick,
@@ -84,4 +90,9 @@ pub(crate) fn encode(
         .map_err(|error| ExperimentError::Encode { what: "the manifest", message: error.to_string() })?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+/// SHA-256 in hexadecimal digits.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }

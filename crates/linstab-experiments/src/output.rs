@@ -7,74 +7,72 @@ use std::path::{Path, PathBuf};
 use crate::{ExperimentError, Result};
 
 const MANIFEST: &str = "manifest.json";
+/// Marks a work folder as ours; a folder without it is never cleared.
+const MARKER: &str = "this-folder-belongs-to-linstab";
+const LOCK: &str = "lock";
 const CHECKPOINTS: &str = "checkpoints";
+const RESULTS: &str = "results";
+const PREVIOUS: &str = "previous";
 
 /// A results folder under construction.
 ///
-/// Everything goes to `<out>.partial`; [`ResultsFolder::complete`] moves it to `<out>`. Checkpoints in it survive an
-/// interrupted run, and an advisory lock keeps a second run away.
+/// Everything happens in one work folder beside `<out>`, `.<name>.linstab-work`, under an advisory lock that is held to the
+/// end: `checkpoints` survive an interruption, `results` becomes `<out>`, which waits in `previous` for the moment between
+/// two renames. Whatever stops a run, `<out>` holds complete results, earlier or new, and finished cells are kept.
 #[derive(Debug)]
 pub struct ResultsFolder {
     out: PathBuf,
-    partial: PathBuf,
+    work: PathBuf,
     /// Held for its lock.
-    lock: File,
+    _lock: File,
 }
 
 impl ResultsFolder {
-    /// Opens the folder under construction for `out`; `restart` discards what an interrupted run left there.
+    /// Opens the work folder for `out`; `restart` discards what an interrupted run left there.
     ///
     /// # Errors
-    /// [`ExperimentError::ForeignFolder`] if `out` holds something else, [`ExperimentError::Busy`] if another run is
-    /// under way, [`ExperimentError::Io`] if it cannot be written to.
+    /// [`ExperimentError::ForeignFolder`] if `out`, or what should be its work folder, is not ours;
+    /// [`ExperimentError::Busy`] if another run is under way; [`ExperimentError::Io`] if it cannot be written to.
     pub fn open(out: &Path, restart: bool) -> Result<Self> {
-        refuse_foreign(out)?;
-        let mut name = out.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let partial = out.with_file_name(name);
-        fs::create_dir_all(&partial).map_err(ExperimentError::io("create folder", &partial))?;
-        let lock_path = partial.join(".lock");
-        let lock = File::create(&lock_path).map_err(ExperimentError::io("create", &lock_path))?;
-        lock.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => ExperimentError::Busy { path: out.to_path_buf() },
-            fs::TryLockError::Error(source) => ExperimentError::io("lock", &lock_path)(source),
-        })?;
-        let folder = Self { out: out.to_path_buf(), partial, lock };
-        folder.clear(restart)?;
-        Ok(folder)
-    }
-
-    /// Removes the tables and figures of an interrupted run, on `restart` its checkpoints, too.
-    fn clear(&self, restart: bool) -> Result<()> {
-        let entries = fs::read_dir(&self.partial).map_err(ExperimentError::io("list", &self.partial))?;
-        for entry in entries {
-            let path = entry.map_err(ExperimentError::io("list", &self.partial))?.path();
-            let name = path.file_name().unwrap_or_default();
-            if name == ".lock" || (name == CHECKPOINTS && !restart) {
-                continue;
-            }
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            removed.map_err(ExperimentError::io("remove", &path))?;
+        let out = resolve(out)?;
+        refuse_foreign(&out)?;
+        let name = out.file_name().unwrap_or_default().to_string_lossy();
+        let work = out.with_file_name(format!(".{name}.linstab-work"));
+        create_work_folder(&work)?;
+        let folder = Self { _lock: lock(&out, &work.join(LOCK))?, out, work };
+        // A run that was stopped between the two renames of `complete` left the earlier results here.
+        let previous = folder.work.join(PREVIOUS);
+        if previous.exists() && !folder.out.exists() {
+            rename(&previous, &folder.out)?;
         }
-        let checkpoints = self.partial.join(CHECKPOINTS);
-        fs::create_dir_all(&checkpoints).map_err(ExperimentError::io("create folder", &checkpoints))
+        for stale in [RESULTS, PREVIOUS].into_iter().chain(restart.then_some(CHECKPOINTS)) {
+            remove_folder(&folder.work.join(stale))?;
+        }
+        for fresh in [RESULTS, CHECKPOINTS] {
+            create_folder(&folder.work.join(fresh))?;
+        }
+        Ok(folder)
     }
 
     /// Where the checkpoint of an experiment lives.
     pub fn checkpoint(&self, experiment: &str) -> PathBuf {
-        self.partial.join(CHECKPOINTS).join(format!("{experiment}.checkpoint"))
+        self.work.join(CHECKPOINTS).join(format!("{experiment}.checkpoint"))
     }
 
-    /// Writes a file, creating the folders above it.
+    /// Writes a file of the results, creating the folders above it.
     ///
     /// # Errors
     /// [`ExperimentError::Io`].
     pub fn write(&self, relative: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.partial.join(relative);
+        let path = self.work.join(RESULTS).join(relative);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(ExperimentError::io("create folder", parent))?;
+            create_folder(parent)?;
         }
-        write_atomically(&path, bytes)
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        written.map_err(ExperimentError::io("write", &path))
     }
 
     /// Relative paths and contents of all result files so far, sorted by path.
@@ -82,19 +80,15 @@ impl ResultsFolder {
     /// # Errors
     /// [`ExperimentError::Io`].
     pub fn files(&self) -> Result<Vec<(String, Vec<u8>)>> {
-        let mut files = Vec::new();
-        let mut folders = vec![self.partial.clone()];
+        let root = self.work.join(RESULTS);
+        let (mut files, mut folders) = (Vec::new(), vec![root.clone()]);
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).map_err(ExperimentError::io("list", &folder))? {
                 let path = entry.map_err(ExperimentError::io("list", &folder))?.path();
-                let relative =
-                    path.strip_prefix(&self.partial).unwrap_or(&path).to_string_lossy().into_owned();
-                if relative == ".lock" || relative == CHECKPOINTS {
-                    continue;
-                }
                 if path.is_dir() {
                     folders.push(path);
                 } else {
+                    let relative = path.strip_prefix(&root).unwrap_or(&path).to_string_lossy().into_owned();
                     let bytes = fs::read(&path).map_err(ExperimentError::io("read", &path))?;
                     files.push((relative, bytes));
                 }
@@ -104,44 +98,118 @@ impl ResultsFolder {
         Ok(files)
     }
 
-    /// Writes the manifest, drops the checkpoints and puts the folder in the place of `out`.
+    /// Writes the manifest, puts the results in the place of `out` and removes the work folder.
     ///
     /// # Errors
-    /// [`ExperimentError::Io`]; earlier results at `out` are then still there.
+    /// [`ExperimentError::Io`]; the checkpoints are then still there, and so are earlier results.
     pub fn complete(self, manifest: &[u8]) -> Result<()> {
         self.write(MANIFEST, manifest)?;
-        let checkpoints = self.partial.join(CHECKPOINTS);
-        fs::remove_dir_all(&checkpoints).map_err(ExperimentError::io("remove", &checkpoints))?;
-        let lock_path = self.partial.join(".lock");
-        fs::remove_file(&lock_path).map_err(ExperimentError::io("remove", &lock_path))?;
-        drop(self.lock);
         refuse_foreign(&self.out)?;
-        let mut name = self.out.file_name().unwrap_or_default().to_owned();
-        name.push(".previous");
-        let previous = self.out.with_file_name(name);
+        let previous = self.work.join(PREVIOUS);
         if self.out.exists() {
+            rename(&self.out, &previous)?;
+        }
+        if let Err(error) = rename(&self.work.join(RESULTS), &self.out) {
             if previous.exists() {
-                fs::remove_dir_all(&previous).map_err(ExperimentError::io("remove", &previous))?;
+                rename(&previous, &self.out)?;
             }
-            fs::rename(&self.out, &previous).map_err(ExperimentError::io("move", &self.out))?;
+            return Err(error);
         }
-        fs::rename(&self.partial, &self.out).map_err(ExperimentError::io("move", &self.partial))?;
-        if previous.exists() {
-            fs::remove_dir_all(&previous).map_err(ExperimentError::io("remove", &previous))?;
-        }
-        Ok(())
+        remove_folder(&self.work)
     }
 }
 
-/// Only a folder of ours, or an empty one, is ever replaced.
+/// The folder that `out` names, as an absolute path without links: the parent must exist or be creatable.
+fn resolve(out: &Path) -> Result<PathBuf> {
+    let foreign = || ExperimentError::ForeignFolder { path: out.to_path_buf() };
+    if out.is_dir() {
+        let real = fs::canonicalize(out).map_err(ExperimentError::io("resolve", out))?;
+        return if real.file_name().is_some() && !is_mount_point(&real) { Ok(real) } else { Err(foreign()) };
+    }
+    // A file, a dangling link, or a path that ends in `..`.
+    let name = out.file_name().ok_or_else(foreign)?;
+    if out.symlink_metadata().is_ok() {
+        return Err(foreign());
+    }
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_folder(parent)?;
+    Ok(fs::canonicalize(parent).map_err(ExperimentError::io("resolve", parent))?.join(name))
+}
+
+/// Whether a folder is on another device than its parent, so that it cannot be renamed.
+#[cfg(unix)]
+fn is_mount_point(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
+    folder.parent().is_none_or(|parent| device(parent) != device(folder))
+}
+
+#[cfg(not(unix))]
+fn is_mount_point(_folder: &Path) -> bool {
+    false
+}
+
+/// Only an empty folder, or one whose manifest says that it is ours, is ever replaced.
 fn refuse_foreign(out: &Path) -> Result<()> {
-    let foreign = if out.is_dir() {
-        let mut entries = fs::read_dir(out).map_err(ExperimentError::io("list", out))?;
-        entries.next().is_some() && !out.join(MANIFEST).is_file()
-    } else {
-        out.exists() || out.file_name().is_none()
-    };
-    if foreign { Err(ExperimentError::ForeignFolder { path: out.to_path_buf() }) } else { Ok(()) }
+    if !out.exists() || is_empty(out)? {
+        return Ok(());
+    }
+    let manifest: Option<serde_json::Value> =
+        fs::read(out.join(MANIFEST)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let ours = manifest.is_some_and(|manifest| manifest["program"] == crate::manifest::PROGRAM);
+    if ours { Ok(()) } else { Err(ExperimentError::ForeignFolder { path: out.to_path_buf() }) }
+}
+
+/// Creates and marks the work folder, or accepts one that is marked.
+fn create_work_folder(work: &Path) -> Result<()> {
+    create_folder(work)?;
+    let marker = work.join(MARKER);
+    if !marker.is_file() {
+        if !is_empty(work)? {
+            return Err(ExperimentError::ForeignFolder { path: work.to_path_buf() });
+        }
+        File::create(&marker).map_err(ExperimentError::io("create", &marker))?;
+    }
+    Ok(())
+}
+
+/// Takes the lock of a work folder. A run that ends removes its lock file: what is locked must still be what the path names.
+fn lock(out: &Path, path: &Path) -> Result<File> {
+    let busy = || ExperimentError::Busy { path: out.to_path_buf() };
+    let file = File::create(path).map_err(ExperimentError::io("create", path))?;
+    file.try_lock().map_err(|error| match error {
+        fs::TryLockError::WouldBlock => busy(),
+        fs::TryLockError::Error(source) => ExperimentError::io("lock", path)(source),
+    })?;
+    if same_file(&file, path) { Ok(file) } else { Err(busy()) }
+}
+
+#[cfg(unix)]
+fn same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    file.metadata().map(inode).ok() == path.metadata().map(inode).ok()
+}
+
+#[cfg(not(unix))]
+fn same_file(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+fn is_empty(folder: &Path) -> Result<bool> {
+    Ok(fs::read_dir(folder).map_err(ExperimentError::io("list", folder))?.next().is_none())
+}
+
+fn create_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(ExperimentError::io("create folder", path))
+}
+
+fn remove_folder(path: &Path) -> Result<()> {
+    if path.exists() { fs::remove_dir_all(path).map_err(ExperimentError::io("remove", path)) } else { Ok(()) }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(ExperimentError::io("move", from))
 }
 
 /// Writes beside `path`, then renames: a reader sees the old file or the new one, never half of one.
@@ -156,4 +224,71 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&temporary);
         ExperimentError::io("write", path)(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete(out: &Path, content: &str) {
+        let folder = ResultsFolder::open(out, false).unwrap();
+        folder.write("table.csv", content.as_bytes()).unwrap();
+        folder.complete(br#"{"program": "linstab"}"#).unwrap();
+    }
+
+    #[test]
+    fn a_run_that_stopped_between_the_renames_loses_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("results");
+        complete(&out, "earlier");
+        let folder = ResultsFolder::open(&out, false).unwrap();
+        fs::write(folder.checkpoint("experiment"), "cells").unwrap();
+        fs::rename(&out, folder.work.join(PREVIOUS)).unwrap();
+        drop(folder);
+        let reopened = ResultsFolder::open(&out, false).unwrap();
+        assert_eq!(fs::read_to_string(out.join("table.csv")).unwrap(), "earlier");
+        assert_eq!(fs::read_to_string(reopened.checkpoint("experiment")).unwrap(), "cells");
+        drop(reopened);
+        let restarted = ResultsFolder::open(&out, true).unwrap();
+        assert!(!restarted.checkpoint("experiment").exists(), "restart discards checkpoints");
+    }
+
+    #[test]
+    fn nothing_that_is_not_ours_is_touched() {
+        let parent = tempfile::tempdir().unwrap();
+        let precious = |folder: &Path| {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join("thesis.tex"), "precious").unwrap();
+        };
+        let out = parent.path().join("results");
+        precious(&parent.path().join(".results.linstab-work"));
+        let with_manifest = parent.path().join("extension");
+        precious(&with_manifest);
+        fs::write(with_manifest.join(MANIFEST), r#"{"manifest_version": 3}"#).unwrap();
+        for out in [&out, &with_manifest] {
+            let refused = ResultsFolder::open(out, false);
+            assert!(matches!(refused, Err(ExperimentError::ForeignFolder { .. })), "{refused:?}");
+        }
+        for folder in [".results.linstab-work", "extension"] {
+            let file = parent.path().join(folder).join("thesis.tex");
+            assert_eq!(fs::read_to_string(file).unwrap(), "precious");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_or_refused_never_replaced() {
+        let parent = tempfile::tempdir().unwrap();
+        let (real, link, dangling) =
+            (parent.path().join("real"), parent.path().join("link"), parent.path().join("dangling"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        std::os::unix::fs::symlink(parent.path().join("nowhere"), &dangling).unwrap();
+        complete(&link, "through the link");
+        assert_eq!(fs::read_to_string(real.join("table.csv")).unwrap(), "through the link");
+        assert!(link.is_symlink(), "the link is still one");
+        assert!(matches!(ResultsFolder::open(&dangling, false), Err(ExperimentError::ForeignFolder { .. })));
+        complete(&parent.path().join("fresh/."), "a path that ends in a dot");
+        assert!(parent.path().join("fresh/table.csv").is_file(), "which names the folder itself");
+    }
 }

@@ -52,7 +52,7 @@ pub fn reproduce(options: &Options, progress: &dyn Progress) -> Result<Report> {
         quick: options.quick,
         seed: options.seed,
         num_threads: options.num_threads,
-        revision: &options.provenance.git_revision,
+        program: &options.provenance.program_sha256,
         progress,
     };
     let selected = select(&options.only)?;

@@ -15,7 +15,7 @@ fn configs() -> PathBuf {
 }
 
 fn context<'a>(configs: &'a Path, num_threads: usize, progress: &'a dyn Progress) -> Context<'a> {
-    Context { configs, quick: true, seed: Some(5), num_threads, revision: "test", progress }
+    Context { configs, quick: true, seed: Some(5), num_threads, program: "test", progress }
 }
 
 /// A few cells of every map, with few and short runs.

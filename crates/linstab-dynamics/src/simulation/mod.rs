@@ -66,7 +66,13 @@ impl Divergence {
             let allowed = "above 1 and finite";
             return Err(DynamicsError::OutOfRange { name: "growth_factor", value: growth_factor, allowed });
         }
-        Ok(Self { num_steps, growth_factor, measured })
+        let divergence = Self { num_steps, growth_factor, measured };
+        let (name, value) = ("square of growth_factor", divergence.squared_growth_factor());
+        if value.is_finite() {
+            Ok(divergence)
+        } else {
+            Err(DynamicsError::OutOfRange { name, value, allowed: "finite" })
+        }
     }
 
     /// Largest number of steps of a run.
@@ -177,7 +183,7 @@ impl Simulator {
     /// `start`: (dim), finite.
     /// # Errors
     /// [`DynamicsError::SizeMismatch`] for a start of another length, [`DynamicsError::OutOfRange`] for one that is not
-    /// finite.
+    /// finite, or so large that divergence could not be told.
     pub fn run<R: Rng>(&mut self, start: &[f64], divergence: Divergence, rng: &mut R) -> Result<Run> {
         if start.len() != self.dim {
             let what = "length of the start";
@@ -189,6 +195,11 @@ impl Simulator {
                 value,
                 allowed: "finite",
             });
+        }
+        let limit = squared_norm(start) * divergence.squared_growth_factor();
+        if !limit.is_finite() {
+            let name = "squared norm of the start times the growth factor";
+            return Err(DynamicsError::OutOfRange { name, value: limit, allowed: "finite" });
         }
         Ok(match &mut self.kernel {
             Kernel::Set64(kernel) => kernel.run(start, divergence, rng),

@@ -9,8 +9,10 @@ use crate::AxisAlignedDynamics;
 use crate::axis_aligned::step_factor;
 use crate::sampling::{BatchSampler, BitSet};
 
-/// Slack of the bound below: far above the rounding of the sums it stands for, far below anything it would delay.
+/// Slack of the bound below: far above the rounding of the sum it stands for, far below anything it would delay.
 const BOUND_SLACK: f64 = 1.0 + 1e-9;
+/// Slack of each step of the bound, above the rounding of the two products it stands for.
+const STEP_SLACK: f64 = 1.0 + 8.0 * f64::EPSILON;
 
 #[derive(Clone, Debug)]
 pub(crate) struct SetKernel<S> {
@@ -78,7 +80,7 @@ impl<S: BitSet> SetKernel<S> {
                 *value *= axis.factor(&batch);
                 shared_squared_norm += *value * *value;
             }
-            private_bound *= self.private_growth;
+            private_bound *= self.private_growth * STEP_SLACK;
             if shared_squared_norm + private_bound > limit {
                 let others = still + self.private_squared_norm(start, &counters);
                 if shared_squared_norm + others > limit {

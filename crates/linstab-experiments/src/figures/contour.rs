@@ -41,7 +41,11 @@ pub fn zero_contours(x: &[f64], y: &[f64], value: impl Fn(usize, usize) -> f64) 
         let share = from / (from - to);
         (x[i] + share * (x[i2] - x[i]), y[j] + share * (y[j2] - y[j]))
     };
-    trace(links).iter().map(|line| line.iter().map(point).collect()).collect()
+    let lines = trace(links).into_iter().map(|line| line.iter().map(point).collect::<Vec<_>>());
+    // Around a node whose value is barely positive a line shrinks to a point, which cannot be drawn.
+    lines
+        .filter(|line| line.iter().any(|p| (p.0 - line[0].0).abs() + (p.1 - line[0].1).abs() > 1e-6))
+        .collect()
 }
 
 /// Takes a graph whose nodes have one or two neighbours apart into its lines, open ones first.

@@ -55,8 +55,8 @@ pub struct MapCells<'a> {
 }
 
 impl<'a> MapCells<'a> {
-    /// The cells of `config`, map by map, within a map by batch size and coherence; `revision` is that of the source.
-    pub fn new(config: &'a Config, revision: &str) -> Self {
+    /// The cells of `config`, map by map, within a map by batch size and coherence; `program` is the digest of the program.
+    pub fn new(config: &'a Config, program: &str) -> Self {
         let mut cells = Vec::new();
         for &optimizer in &config.optimizers {
             let rho_over_alpha: &[f64] =
@@ -83,7 +83,7 @@ impl<'a> MapCells<'a> {
                 }
             }
         }
-        Self { config, identity: Identity::new(revision, &[ID, &format!("{config:?}")]), cells }
+        Self { config, identity: Identity::new(program, &[ID, &format!("{config:?}")]), cells }
     }
 
     /// The cells in order.

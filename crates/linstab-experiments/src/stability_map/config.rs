@@ -86,11 +86,13 @@ impl Grid {
 
     fn check(self, checker: &Checker, key: &str, limit: usize) -> Result<()> {
         let allowed = format!("1 to num_samples = {limit}");
-        checker.require(self.step >= 1, &format!("{key}.step"), self.step, "at least 1")?;
         checker.require((1..=limit).contains(&self.from), &format!("{key}.from"), self.from, &allowed)?;
         checker.require((1..=limit).contains(&self.to), &format!("{key}.to"), self.to, &allowed)?;
         let at_least = format!("at least {key}.from = {}", self.from);
-        checker.require(self.to >= self.from, &format!("{key}.to"), self.to, at_least)
+        checker.require(self.to >= self.from, &format!("{key}.to"), self.to, at_least)?;
+        let widest = self.to - self.from + 1;
+        let allowed = format!("1 to the width of the grid = {widest}");
+        checker.require((1..=widest).contains(&self.step), &format!("{key}.step"), self.step, allowed)
     }
 }
 
@@ -185,7 +187,7 @@ impl Config {
     }
 
     fn check(&self, checker: &Checker) -> Result<()> {
-        checker.require(self.num_samples >= 1, "num_samples", self.num_samples, "at least 1")?;
+        require_count(checker, "num_samples", self.num_samples, MAX_SAMPLES)?;
         require_positive(checker, "sharpness", self.sharpness)?;
         for (key, grid) in [("coherence", self.coherence), ("quick.coherence", self.quick.coherence)] {
             grid.check(checker, key, self.num_samples)?;
@@ -205,16 +207,27 @@ impl Config {
         }
         let noise = self.perturbation_standard_deviation;
         require_positive(checker, "perturbation_standard_deviation", noise)?;
-        checker.require(self.num_steps >= 1, "num_steps", self.num_steps, "at least 1")?;
-        let repetitions = self.num_repetitions;
-        checker.require(repetitions >= 1, "num_repetitions", repetitions, "at least 1")?;
+        require_count(checker, "num_steps", self.num_steps, MAX_STEPS)?;
+        require_count(checker, "num_repetitions", self.num_repetitions, MAX_REPETITIONS)?;
         let factor = self.divergence_factor;
-        let growth = factor > 1.0 && factor.is_finite();
-        checker.require(growth, "divergence_factor", factor, "above 1 and finite")?;
+        let growth = factor > 1.0 && factor <= LARGEST;
+        checker.require(growth, "divergence_factor", factor, format!("above 1, at most {LARGEST:e}"))?;
+        require_count(checker, "the number of cells", self.num_cells(), MAX_CELLS)?;
         let reference = self.reference_rho_over_alpha;
         let among = self.rho_over_alpha.contains(&reference);
         let allowed = format!("one of rho_over_alpha = {:?}", self.rho_over_alpha);
         checker.require(among, "reference_rho_over_alpha", reference, allowed)
+    }
+
+    /// Number of cells of all maps; saturates.
+    fn num_cells(&self) -> usize {
+        let maps_per_optimizer = self.sampling.len() * self.learning_rate.len();
+        let maps = |optimizer: &Optimizer| match optimizer {
+            Optimizer::Sam => maps_per_optimizer * self.rho_over_alpha.len(),
+            Optimizer::Sgd | Optimizer::RandomPerturbation => maps_per_optimizer,
+        };
+        let cells = self.coherence.values().count().saturating_mul(self.batch_size.values().count());
+        cells.saturating_mul(self.optimizers.iter().map(maps).sum())
     }
 
     /// When a run counts as diverged.
@@ -226,6 +239,21 @@ impl Config {
     }
 }
 
+/// Products of a few scientific parameters between these bounds, and their squares, neither overflow nor underflow.
+const SMALLEST: f64 = 1e-30;
+const LARGEST: f64 = 1e30;
+/// Above these a map would not fit into the memory of a large machine, or not end within a year.
+const MAX_SAMPLES: usize = 100_000;
+const MAX_STEPS: usize = 1_000_000_000;
+const MAX_REPETITIONS: usize = 1_000_000;
+const MAX_CELLS: usize = 10_000_000;
+
 fn require_positive(checker: &Checker, key: &str, value: f64) -> Result<()> {
-    checker.require(value > 0.0 && value.is_finite(), key, value, "positive and finite")
+    let admissible = (SMALLEST..=LARGEST).contains(&value);
+    let shown = super::summary::short(value);
+    checker.require(admissible, key, shown, format!("positive and finite, {SMALLEST:e} to {LARGEST:e}"))
+}
+
+fn require_count(checker: &Checker, key: &str, value: usize, limit: usize) -> Result<()> {
+    checker.require((1..=limit).contains(&value), key, value, format!("1 to {limit}"))
 }

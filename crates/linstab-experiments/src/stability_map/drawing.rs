@@ -2,7 +2,7 @@
 
 use super::cells::Row;
 use super::config::{Config, Grid, Optimizer};
-use super::summary::{Boundary, MapKey, MapSummary, in_words, maps};
+use super::summary::{Boundary, MapKey, MapSummary, in_words, maps, short};
 use crate::Result;
 use crate::figures::{self, Anchor, Panel, Scale, Stroke, Svg, TWO_COLUMNS, Text, colour, zero_contours};
 use crate::output::ResultsFolder;
@@ -160,7 +160,7 @@ impl<'a> Maps<'a> {
                     panel.line(&mut figure, &exact, Stroke { width: 0.7, dashes: "1.5 1.5", ..line.stroke });
                 }
             }
-            panel.decorate(&mut figure, &format!("η={eta}, {}", in_words(self.config.sampling[0])));
+            panel.decorate(&mut figure, &format!("η={}, {}", short(eta), in_words(self.config.sampling[0])));
         }
         line_legend(&mut figure, family);
         any.then_some(figure)
@@ -273,7 +273,7 @@ fn line_legend(figure: &mut Svg, family: &[Line]) {
         let x = FIRST_PANEL.0 + 150.0 * (index % per_row) as f64;
         legend_line(figure, (x, top + LEGEND_LINE * (index / per_row) as f64), &line.label, line.stroke);
     }
-    let note = "solid: simulated, half of the runs diverge · dotted: Lyapunov exponent 0";
+    let note = "solid: simulated, half of the runs diverge · dotted: Lyapunov exponent 0 · islands: cells where some batch multiplies by exactly 0";
     let y = top + LEGEND_LINE * family.len().div_ceil(per_row) as f64 + 2.5;
     figure.text(
         FIRST_PANEL.0,

@@ -33,7 +33,7 @@ impl Experiment for StabilityMap {
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
         let config = Config::load(context)?;
-        let cells = MapCells::new(&config, context.revision);
+        let cells = MapCells::new(&config, context.program);
         let outputs = engine::run(&cells, context, &results.checkpoint(ID))?;
         let rows: Vec<Row> = cells
             .cells()

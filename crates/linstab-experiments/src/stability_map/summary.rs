@@ -86,13 +86,13 @@ impl MapKey {
     /// The map in words.
     pub fn title(&self) -> String {
         let parameter = match self.optimizer {
-            Optimizer::Sam => format!(" ρ/α={}", self.rho_over_alpha),
+            Optimizer::Sam => format!(" ρ/α={}", short(self.rho_over_alpha)),
             Optimizer::Sgd | Optimizer::RandomPerturbation => String::new(),
         };
         format!(
             "{}{parameter}, η={}, {}",
             self.optimizer.title(),
-            self.learning_rate,
+            short(self.learning_rate),
             in_words(self.sampling)
         )
     }
@@ -100,11 +100,17 @@ impl MapKey {
     /// The map as part of a file name.
     pub fn slug(&self) -> String {
         let parameter = match self.optimizer {
-            Optimizer::Sam => format!("-{}", self.rho_over_alpha),
+            Optimizer::Sam => format!("-{}", short(self.rho_over_alpha)),
             Optimizer::Sgd | Optimizer::RandomPerturbation => String::new(),
         };
-        format!("{}{parameter}-{}-{}", self.optimizer.name(), self.sampling.name(), self.learning_rate)
+        format!("{}{parameter}-{}-{}", self.optimizer.name(), self.sampling.name(), short(self.learning_rate))
     }
+}
+
+/// A number for titles and file names, short whatever its magnitude.
+pub(super) fn short(value: f64) -> String {
+    let plain = !value.is_finite() || value.abs() <= 0.0 || (1e-4..1e6).contains(&value.abs());
+    if plain { value.to_string() } else { format!("{value:e}") }
 }
 
 /// A sampling scheme in running text.
@@ -203,7 +209,7 @@ pub(crate) fn as_text(summaries: &[MapSummary]) -> String {
         let name = match key.optimizer {
             Optimizer::Sgd => "sgd".to_owned(),
             Optimizer::RandomPerturbation => "random".to_owned(),
-            Optimizer::Sam => format!("sam {}", key.rho_over_alpha),
+            Optimizer::Sam => format!("sam {}", short(key.rho_over_alpha)),
         };
         let percent = Boundary::ALL.map(|boundary| {
             format!("{:.1} %", 100.0 * summary.right(boundary) as f64 / summary.num_cells as f64)
@@ -212,7 +218,7 @@ pub(crate) fn as_text(summaries: &[MapSummary]) -> String {
             text,
             "{name:<9}{:<20}{:<4} ({:>4}/{:<4}) {:>9} {:>9} {:>12} {:>9}",
             key.sampling.name(),
-            key.learning_rate,
+            short(key.learning_rate),
             summary.num_stable,
             summary.num_cells,
             percent[0],

@@ -129,6 +129,10 @@ impl AxisAligned {
             return Err(LinalgError::OutOfRange { name: "sharpness", value: sharpness, allowed });
         }
         let curvature = sharpness * num_samples as f64 / coherence as f64;
+        if !curvature.is_finite() {
+            let (name, allowed) = ("sharpness * num_samples / coherence", "finite");
+            return Err(LinalgError::OutOfRange { name, value: curvature, allowed });
+        }
         let mut offsets = vec![0];
         offsets.extend(coherence..=num_samples);
         Ok(Self {
