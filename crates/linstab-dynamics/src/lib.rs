@@ -5,12 +5,14 @@
 //! - [`sampling`]: how batches are drawn, as a checked type, as two numbers, and as random bit sets.
 //! - [`UpdateRule`]: SGD, SAM, random perturbation, each a transformation of the ensemble.
 //! - [`AxisAlignedDynamics`]: exact growth, threshold and Lyapunov exponent of axis-aligned ensembles.
+//! - [`MeanSquare`]: exact threshold and growth of any ensemble, with momentum; [`mean_square`] has the derivation.
 //! - [`second_moment`]: `E[H_t X H_t]` for any ensemble.
 //! - [`simulation`]: runs of the linear dynamics, and how they end.
 #![forbid(unsafe_code)]
 
 mod axis_aligned;
 mod error;
+pub mod mean_square;
 pub mod sampling;
 pub mod second_moment;
 pub mod simulation;
@@ -20,6 +22,7 @@ mod update_rule;
 
 pub use axis_aligned::AxisAlignedDynamics;
 pub use error::{DynamicsError, Result};
+pub use mean_square::MeanSquare;
 pub use sampling::{BatchSampling, SamplingScheme};
 pub use simulation::{Divergence, Outcome, Run, Simulator};
 pub use update_rule::UpdateRule;

@@ -39,7 +39,11 @@ pub fn batch_second_moment(
 }
 
 pub(crate) fn require_same_samples(ensemble: &dyn Ensemble, sampling: BatchSampling) -> Result<()> {
-    let (expected, found) = (ensemble.num_samples(), sampling.num_samples());
+    require_same_number(ensemble.num_samples(), sampling)
+}
+
+pub(crate) fn require_same_number(expected: usize, sampling: BatchSampling) -> Result<()> {
+    let found = sampling.num_samples();
     if expected == found {
         return Ok(());
     }

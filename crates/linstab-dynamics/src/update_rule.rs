@@ -48,15 +48,21 @@ impl UpdateRule {
         Ok(self)
     }
 
-    /// The ensemble on which plain SGD has the linear map of this rule.
+    /// The rule as a congruence: it has the linear map of plain SGD on `A^{1/2} H_i A^{1/2}`, where `A` is a function of the
+    /// mean curvature; this is the eigenvalue of `A` that belongs to an eigenvalue of the mean curvature.
+    pub fn congruence(self, mean_eigenvalue: f64) -> f64 {
+        match self {
+            Self::Sgd | Self::RandomPerturbation { .. } => 1.0,
+            Self::Sam { rho_over_alpha } => 1.0 + rho_over_alpha * mean_eigenvalue,
+        }
+    }
+
+    /// The axis-aligned ensemble on which plain SGD has the linear map of this rule.
     ///
     /// # Errors
     /// [`crate::DynamicsError::Linalg`] if the transformed curvatures overflow.
     pub fn effective_ensemble(self, ensemble: &AxisAligned) -> Result<AxisAligned> {
-        Ok(match self {
-            Self::Sgd | Self::RandomPerturbation { .. } => ensemble.clone(),
-            Self::Sam { rho_over_alpha } => ensemble.scale_axes(|mean| 1.0 + rho_over_alpha * mean)?,
-        })
+        Ok(ensemble.scale_axes(|mean| self.congruence(mean))?)
     }
 
     /// Standard deviation of the perturbation at which the batch gradient is taken; 0 for deterministic rules.

@@ -69,6 +69,18 @@ pub enum LinalgError {
         /// The magnitude of a negative eigenvalue that would have been taken for rounding.
         tolerance: f64,
     },
+    /// An iterative method did not reach its tolerance.
+    #[error(
+        "the {method} iteration did not converge in {num_applications} applications: residual {residual:.3e}"
+    )]
+    NotConverged {
+        /// The method.
+        method: &'static str,
+        /// Applications of the operator that were made.
+        num_applications: usize,
+        /// Residual of the best approximation; not finite if the operator yielded NaN or infinity.
+        residual: f64,
+    },
     /// The eigenvalue iteration failed, as it does on non-finite input.
     #[error(
         "the symmetric eigenvalue iteration did not converge for a {dim} x {dim} matrix: does it hold NaN or infinity?"

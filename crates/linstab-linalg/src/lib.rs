@@ -4,11 +4,18 @@
 //!
 //! - [`ensemble`]: the [`Ensemble`] abstraction and its three representations.
 //! - [`symmetric`]: eigenvalues of symmetric matrices, the only place that calls faer's factorisations.
+//! - [`lanczos`]: the largest eigenvalue of a symmetric operator.
+//! - [`Reduced`]: any ensemble in the eigenbasis of its mean; [`sum_of_sandwiches`] on it.
+//! - [`packed`]: symmetric matrices as vectors.
 //! - `testing` (feature `testing`): random ensembles for property tests.
 #![forbid(unsafe_code)]
 
 pub mod ensemble;
 mod error;
+pub mod lanczos;
+pub mod packed;
+mod reduced;
+mod sandwich;
 pub mod symmetric;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -16,3 +23,5 @@ pub mod testing;
 pub use ensemble::{AxisAligned, Dense, Ensemble, Factored};
 pub use error::{LinalgError, Result};
 pub use faer::{Mat, MatRef, Scale};
+pub use reduced::{RANK_TOLERANCE, Reduced};
+pub use sandwich::sum_of_sandwiches;

@@ -2,8 +2,12 @@
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::factor::{
+    LltParams, LltRegularization, cholesky_in_place, cholesky_in_place_scratch,
+};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::{MatRef, Par, Spec};
+use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::{Mat, MatMut, MatRef, Par, Spec};
 
 use crate::{LinalgError, Result};
 
@@ -25,20 +29,20 @@ use crate::{LinalgError, Result};
 /// # Ok::<(), linstab_linalg::LinalgError>(())
 /// ```
 pub fn eigenvalues(matrix: MatRef<'_, f64>) -> Result<Vec<f64>> {
+    decompose(matrix, None)
+}
+
+/// Eigenvalues of a symmetric matrix, ascending, and its orthonormal eigenvectors as the columns of a matrix.
+///
+/// # Shapes
+/// The eigenvectors are (dim, dim); the rest as for [`eigenvalues`].
+/// # Errors
+/// As [`eigenvalues`].
+pub fn eigenpairs(matrix: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>)> {
     let dim = matrix.nrows();
-    if matrix.ncols() != dim {
-        return Err(LinalgError::ShapeMismatch {
-            what: "number of columns of a symmetric matrix",
-            expected: dim,
-            found: matrix.ncols(),
-        });
-    }
-    let mut values = Diag::<f64>::zeros(dim);
-    let scratch = self_adjoint_evd_scratch::<f64>(dim, ComputeEigenvectors::No, Par::Seq, Spec::default());
-    let mut buffer = MemBuffer::new(scratch);
-    self_adjoint_evd(matrix, values.as_mut(), None, Par::Seq, MemStack::new(&mut buffer), Spec::default())
-        .map_err(|_| LinalgError::NoConvergence { dim })?;
-    Ok(values.column_vector().iter().copied().collect())
+    let mut vectors = Mat::zeros(dim, dim);
+    let values = decompose(matrix, Some(vectors.as_mut()))?;
+    Ok((values, vectors))
 }
 
 /// Largest eigenvalue of a symmetric matrix; 0 for the empty matrix.
@@ -47,4 +51,42 @@ pub fn eigenvalues(matrix: MatRef<'_, f64>) -> Result<Vec<f64>> {
 /// As [`eigenvalues`].
 pub fn top_eigenvalue(matrix: MatRef<'_, f64>) -> Result<f64> {
     Ok(eigenvalues(matrix)?.last().copied().unwrap_or(0.0))
+}
+
+/// `L^{-1} A L^{-T}` with the Cholesky factor `B = L L^T`: its eigenvalues are those of the pencil `A x = lambda B x`. `None`
+/// if `B` is not positive definite to working precision.
+///
+/// # Shapes
+/// `a`, `b`: (dim, dim), symmetric.
+/// # Panics
+/// If the shapes differ.
+#[track_caller]
+pub fn whiten(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Option<Mat<f64>> {
+    assert!(a.shape() == b.shape(), "matrices of different shapes {:?} and {:?}", a.shape(), b.shape());
+    let dim = b.nrows();
+    let mut factor = b.to_owned();
+    let mut buffer =
+        MemBuffer::new(cholesky_in_place_scratch::<f64>(dim, Par::Seq, Spec::<LltParams, f64>::default()));
+    let stack = MemStack::new(&mut buffer);
+    let regularization = LltRegularization::default();
+    cholesky_in_place(factor.as_mut(), regularization, Par::Seq, stack, Spec::default()).ok()?;
+    let mut whitened = a.to_owned();
+    solve_lower_triangular_in_place(factor.as_ref(), whitened.as_mut(), Par::Seq);
+    let mut whitened = whitened.transpose().to_owned();
+    solve_lower_triangular_in_place(factor.as_ref(), whitened.as_mut(), Par::Seq);
+    Some(whitened)
+}
+
+fn decompose(matrix: MatRef<'_, f64>, vectors: Option<MatMut<'_, f64>>) -> Result<Vec<f64>> {
+    let dim = matrix.nrows();
+    if matrix.ncols() != dim {
+        let what = "number of columns of a symmetric matrix";
+        return Err(LinalgError::ShapeMismatch { what, expected: dim, found: matrix.ncols() });
+    }
+    let compute = if vectors.is_some() { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No };
+    let mut values = Diag::<f64>::zeros(dim);
+    let mut buffer = MemBuffer::new(self_adjoint_evd_scratch::<f64>(dim, compute, Par::Seq, Spec::default()));
+    self_adjoint_evd(matrix, values.as_mut(), vectors, Par::Seq, MemStack::new(&mut buffer), Spec::default())
+        .map_err(|_| LinalgError::NoConvergence { dim })?;
+    Ok(values.column_vector().iter().copied().collect())
 }

@@ -3,7 +3,16 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use crate::{AxisAligned, Factored};
+use crate::{AxisAligned, Factored, MatRef};
+
+/// Largest modulus of the eigenvalues of any square matrix, by the dense unsymmetric solver.
+///
+/// # Panics
+/// If the matrix is not square or the solver does not converge.
+pub fn spectral_radius(matrix: MatRef<'_, f64>) -> f64 {
+    let eigenvalues = matrix.eigenvalues().expect("the unsymmetric eigenvalue iteration converges");
+    eigenvalues.iter().map(|z| z.re.hypot(z.im)).fold(0.0, f64::max)
+}
 
 /// A random factored ensemble: every factor has independent entries, uniform on `[-1, 1)`, times a random scale per
 /// sample, so that curvatures differ by orders of magnitude.

@@ -54,7 +54,7 @@ fn full_map(num_threads: usize) {
         quick: false,
         seed: None,
         num_threads,
-        revision: "bench",
+        program: "bench",
         progress: &Silent,
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");

@@ -51,6 +51,11 @@ impl Factored {
         self.num_factors
     }
 
+    /// All factors as the rows of a (num_samples * num_factors, dim) matrix.
+    pub fn rows(&self) -> MatRef<'_, f64> {
+        MatRef::from_row_major_slice(&self.rows, self.num_samples * self.num_factors, self.dim)
+    }
+
     /// The factors of one sample as the columns of a (dim, num_factors) matrix `F_i`, `H_i = F_i F_i^T`.
     ///
     /// # Panics
@@ -77,7 +82,7 @@ impl Ensemble for Factored {
     }
 
     fn mean_hessian(&self) -> Mat<f64> {
-        let rows = MatRef::from_row_major_slice(&self.rows, self.num_samples * self.num_factors, self.dim);
+        let rows = self.rows();
         rows.transpose() * rows * faer::Scale(1.0 / self.num_samples as f64)
     }
 

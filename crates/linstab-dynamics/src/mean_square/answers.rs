@@ -1,0 +1,343 @@
+//! Thresholds and growth.
+
+use linstab_linalg::lanczos::{self, LanczosOptions, SymmetricOperator, TopEigenpair};
+use linstab_linalg::{LinalgError, Mat, Reduced, packed, symmetric};
+
+use super::operator::WeightedSandwich;
+use crate::error::require_nonnegative;
+use crate::second_moment::require_same_number;
+use crate::{BatchSampling, DynamicsError, Result, UpdateRule};
+
+/// Exact mean-square stability of one ensemble under one update rule and one sampling scheme.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+/// use linstab_linalg::{Factored, Reduced};
+/// // Four samples with scalar curvatures 1, 1, 1, 3 (factors 1, 1, 1, sqrt 3), batches of one, drawn Bernoulli.
+/// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
+/// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 4, 1)?;
+/// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+/// assert!((sgd.max_learning_rate()?.value - 2.0 / 3.0).abs() < 1e-14);
+/// // Momentum: 2 / (l / (1 + beta) + s^2 / (l (1 - beta))) with l = 3/2 and s^2 = 9/4.
+/// let momentum = sgd.with_momentum(0.5)?;
+/// assert!((momentum.max_learning_rate()?.value - 0.5).abs() < 1e-14);
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct MeanSquare {
+    pub(super) effective: Reduced,
+    pub(super) sampling: BatchSampling,
+    pub(super) momentum: f64,
+}
+
+/// Terms of the series that makes the certificate's matrix definite; ten applications tell the critical direction from others
+/// unless they are within some per cent of it, where the certificate is wider.
+const RESOLVENT_TERMS: usize = 10;
+
+/// How the lower end of a threshold's interval is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateKind {
+    /// By theorem: a positive definite matrix that the second-moment map shrinks (Collatz and Wielandt).
+    Proven,
+    /// By the residual of the computed eigenpair: some eigenvalue lies there; that it is the largest rests on the iteration.
+    Residual,
+    /// There is nothing to be certified: no curvature, so no threshold.
+    Trivial,
+}
+
+/// A mean-square threshold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    /// The learning rate below which the mean square decays and above which it grows; infinite without curvature.
+    pub value: f64,
+    /// Two-sided bounds on the exact threshold, rounding included.
+    pub interval: (f64, f64),
+    /// How the lower bound is known; the upper one is a Rayleigh quotient and always certain.
+    pub certificate: CertificateKind,
+    /// Applications of the second-moment operator.
+    pub num_applications: usize,
+    /// The critical second moment: the symmetric matrix, in the eigenbasis of the mean, that neither grows nor decays at the
+    /// threshold. Positive semidefinite without momentum. (rank, rank), unit Frobenius norm; empty without curvature.
+    pub critical: Mat<f64>,
+}
+
+impl MeanSquare {
+    /// The analysis of `rule` on `ensemble` under `sampling`, without momentum.
+    ///
+    /// # Errors
+    /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::OutOfRange`] for a bad parameter.
+    pub fn new(ensemble: &Reduced, rule: UpdateRule, sampling: BatchSampling) -> Result<Self> {
+        require_same_number(ensemble.num_samples(), sampling)?;
+        let rule = rule.checked()?;
+        let effective = ensemble.congruent(|mean| rule.congruence(mean).sqrt());
+        if let Some(&value) = effective.mean_eigenvalues().iter().find(|value| !value.is_finite()) {
+            let (name, allowed) = ("an eigenvalue of the transformed curvature", "finite");
+            return Err(DynamicsError::OutOfRange { name, value, allowed });
+        }
+        Ok(Self { effective, sampling, momentum: 0.0 })
+    }
+
+    /// The same with heavy-ball momentum `beta`: `w <- w - eta (gradient) + beta (w - w_prev)`.
+    ///
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] unless `-1 < momentum < 1`.
+    pub fn with_momentum(mut self, momentum: f64) -> Result<Self> {
+        if !(momentum > -1.0 && momentum < 1.0) {
+            let allowed = "above -1 and below 1";
+            return Err(DynamicsError::OutOfRange { name: "momentum", value: momentum, allowed });
+        }
+        self.momentum = momentum;
+        Ok(self)
+    }
+
+    /// The ensemble on which plain SGD (or plain heavy ball) has the linear map of the rule.
+    pub fn effective_ensemble(&self) -> &Reduced {
+        &self.effective
+    }
+
+    /// The sampling scheme and its sizes.
+    pub fn sampling(&self) -> BatchSampling {
+        self.sampling
+    }
+
+    /// The momentum `beta`.
+    pub fn momentum(&self) -> f64 {
+        self.momentum
+    }
+
+    /// Learning rate up to which the full-batch method is stable, `2 (1 + beta) / lambda_max`; infinite without curvature.
+    pub fn gradient_descent_limit(&self) -> f64 {
+        let sharpness = self.effective.mean_eigenvalues().first();
+        sharpness.map_or(f64::INFINITY, |l| 2.0 * (1.0 + self.momentum) / l)
+    }
+
+    /// The exact mean-square threshold, with a two-sided interval.
+    ///
+    /// # Cost
+    /// Some tens of applications of the second-moment operator, each of about `2 n k r^2` multiplications; memory for some
+    /// seven matrices of order r.
+    /// # Accuracy
+    /// A relative 1e-10 or better; the interval says how much.
+    /// # Errors
+    /// [`DynamicsError::Linalg`] if the Lanczos iteration does not converge.
+    /// # Source
+    /// Mulayoff and Michaeli 2024; with momentum, the [module documentation](super).
+    pub fn max_learning_rate(&self) -> Result<Threshold> {
+        if self.effective.rank() == 0 {
+            let interval = (f64::INFINITY, f64::INFINITY);
+            let (value, certificate) = (f64::INFINITY, CertificateKind::Trivial);
+            return Ok(Threshold {
+                value,
+                interval,
+                certificate,
+                num_applications: 0,
+                critical: Mat::zeros(0, 0),
+            });
+        }
+        let weights = self.sampling.moment_weights();
+        let beta = self.momentum;
+        let own = |x: f64, y: f64| x * y - beta * (x * x + y * y - 2.0 * beta * x * y) / (1.0 - beta * beta);
+        let excess = self.full_batch_excess();
+        let mut operator = WeightedSandwich::new(
+            &self.effective,
+            |x, y| ((1.0 - beta) * (x + y)).sqrt().recip(),
+            |x, y| excess * x * y + own(x, y),
+            weights.per_sample / self.sampling.num_samples() as f64,
+        );
+        let top = self.top_eigenpair(&mut operator)?;
+        if top.value <= 0.0 {
+            // The operator has positive diagonal entries, hence a positive eigenvalue: the iteration has not found it.
+            let TopEigenpair { num_applications, residual, .. } = top;
+            return Err(LinalgError::NotConverged { method: "Lanczos", num_applications, residual }.into());
+        }
+        let critical: Vec<f64> = top.vector.iter().zip(operator.scaling()).map(|(x, s)| x * s).collect();
+        let critical = normalised(packed::unpack(&critical, self.effective.rank()));
+        let (lower, certificate) = self.lower_bound(&top, &critical)?;
+        let rounding = 1.0 + 1e-13 * (self.effective.rank() as f64).sqrt();
+        let value = top.value.recip();
+        let interval = (lower / rounding, value * rounding);
+        let num_applications = top.num_applications;
+        Ok(Threshold { value, interval, certificate, num_applications, critical })
+    }
+
+    /// Exact factor by which the mean square grows a step at a learning rate, in the long run: the spectral radius of the
+    /// second-moment map. Below 1 the mean square decays. 1 without curvature.
+    ///
+    /// # Cost
+    /// Without momentum, one top eigenvalue; with it, one for each of some 40 steps of a bisection.
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] for a bad learning rate, [`DynamicsError::Linalg`] if the iteration does not converge.
+    pub fn growth_per_step(&self, learning_rate: f64) -> Result<f64> {
+        require_nonnegative("learning_rate", learning_rate, true)?;
+        if self.effective.rank() == 0 {
+            return Ok(1.0);
+        }
+        if self.momentum.abs() > 0.0 {
+            return self.momentum_growth(learning_rate);
+        }
+        let eta = learning_rate;
+        let weights = self.sampling.moment_weights();
+        let excess = self.full_batch_excess();
+        let mut operator = WeightedSandwich::new(
+            &self.effective,
+            |_, _| 1.0,
+            |x, y| (1.0 - eta * x) * (1.0 - eta * y) + eta * eta * excess * x * y,
+            eta * eta * weights.per_sample / self.sampling.num_samples() as f64,
+        );
+        Ok(self.top_eigenpair(&mut operator)?.value)
+    }
+
+    /// `a - 1`, computed without cancellation: `-b` for batches of fixed size, 0 for Bernoulli sampling.
+    fn full_batch_excess(&self) -> f64 {
+        let weights = self.sampling.moment_weights();
+        match self.sampling.scheme() {
+            crate::SamplingScheme::Bernoulli => 0.0,
+            _ => -weights.per_sample,
+        }
+    }
+
+    /// The eigenvalue `g` of the second-moment map at which `lambda_max(d(g)^{-1/2} o eta^2 N o d(g)^{-1/2}) = 1`.
+    fn momentum_growth(&self, eta: f64) -> Result<f64> {
+        let beta = self.momentum;
+        let weights = self.sampling.moment_weights();
+        let excess = self.full_batch_excess();
+        let defect = |g: f64, x: f64, y: f64| {
+            let (cx, cy) = (1.0 + beta - eta * x, 1.0 + beta - eta * y);
+            g - cx * cy + beta * (g * (cx * cx + cy * cy) - 2.0 * beta * cx * cy) / (g * g - beta * beta)
+                - beta * beta / g
+        };
+        // Below the growth of the noise-free method the defect is not positive; there, the map has a larger eigenvalue.
+        let mut low = self
+            .effective
+            .mean_eigenvalues()
+            .iter()
+            .map(|l| noise_free_growth(1.0 + beta - eta * l, beta))
+            .fold(beta.abs(), f64::max);
+        let excess_at = |g: f64| -> Result<f64> {
+            let mut operator = WeightedSandwich::new(
+                &self.effective,
+                |x, y| defect(g, x, y).sqrt().recip(),
+                |x, y| eta * eta * excess * x * y,
+                eta * eta * weights.per_sample / self.sampling.num_samples() as f64,
+            );
+            Ok(self.top_eigenpair(&mut operator)?.value - 1.0)
+        };
+        let mut high = 2.0 * low.max(1.0);
+        while excess_at(high)? > 0.0 {
+            low = high;
+            high *= 2.0;
+            require_nonnegative("growth of the mean square", high, true)?;
+        }
+        if self.sampling.moment_weights().per_sample <= 0.0 {
+            return Ok(low);
+        }
+        while high - low > 4.0 * f64::EPSILON * high {
+            let middle = 0.5 * (low + high);
+            if middle <= low || middle >= high {
+                break;
+            }
+            if excess_at(middle).is_ok_and(|excess| excess <= 0.0) { high = middle } else { low = middle }
+        }
+        Ok(high)
+    }
+
+    fn top_eigenpair(&self, operator: &mut dyn SymmetricOperator) -> Result<TopEigenpair> {
+        Ok(lanczos::top_eigenpair(operator, &self.start(), LanczosOptions::default())?)
+    }
+
+    /// The identity, which overlaps every PSD matrix; with momentum the critical matrix need not be PSD, so that a small
+    /// multiple of a matrix without structure is added.
+    fn start(&self) -> Vec<f64> {
+        let rank = self.effective.rank();
+        packed::from_fn(rank, |row, column| {
+            let texture = 1e-3 * ((row * 7919 + column * 104_729) as f64).sin();
+            f64::from(u8::from(row == column)) + texture
+        })
+    }
+
+    /// A lower bound on the threshold.
+    ///
+    /// Without momentum: for any positive definite `X`, if `C^{-1} D(X) <= theta X` in the Loewner order then
+    /// `lambda_max(C^{-1} D) <= theta`, because the map preserves the PSD cone. `X` is the critical matrix, made definite by
+    /// adding a small multiple of a matrix that the map shrinks, too.
+    fn lower_bound(&self, top: &TopEigenpair, critical: &Mat<f64>) -> Result<(f64, CertificateKind)> {
+        let by_residual = (top.value + top.residual).recip();
+        if self.momentum.abs() > 0.0 {
+            return Ok((by_residual, CertificateKind::Residual));
+        }
+        let rank = self.effective.rank();
+        // R = sum_j (T / lambda)^j I: T maps it to lambda (R - I + (T / lambda)^J I), below lambda R but for what is left of
+        // the identity after J applications, which is along the critical matrix.
+        let mut power = Mat::<f64>::identity(rank, rank);
+        let mut regular = power.clone();
+        for _ in 1..RESOLVENT_TERMS {
+            power = self.cone_map(&power) * linstab_linalg::Scale(top.value.recip());
+            regular += &power;
+        }
+        let trace: f64 = (0..rank).map(|a| critical[(a, a)]).sum();
+        let mut best = f64::INFINITY;
+        // A small admixture costs little tightness, a large one is safely definite where the critical matrix is not.
+        for admixture in [1e-9, 1e-6, 1e-3] {
+            let scale = admixture / regular.norm_l2();
+            let x =
+                Mat::from_fn(rank, rank, |i, j| trace.signum() * critical[(i, j)] + scale * regular[(i, j)]);
+            if let Some(theta) = loewner_ratio(&self.cone_map(&x), &x)? {
+                best = if theta >= top.value * (1.0 - 1e-12) { best.min(theta.max(top.value)) } else { best };
+            }
+            if best <= top.value * (1.0 + 10.0 * admixture) {
+                break;
+            }
+        }
+        if best.is_finite() {
+            Ok((best.recip(), CertificateKind::Proven))
+        } else {
+            Ok((by_residual, CertificateKind::Residual))
+        }
+    }
+
+    /// `X -> w1^{-1} o E[H_t X H_t]`, whose top eigenvalue is the inverse threshold without momentum.
+    fn cone_map(&self, x: &Mat<f64>) -> Mat<f64> {
+        let mut image = self.batch_second_moment(x);
+        let h = self.effective.mean_eigenvalues();
+        for column in 0..h.len() {
+            for row in 0..h.len() {
+                image[(row, column)] /= h[row] + h[column];
+            }
+        }
+        image
+    }
+
+    /// `E[H_t X H_t]` for a symmetric `X`.
+    pub(super) fn batch_second_moment(&self, x: &Mat<f64>) -> Mat<f64> {
+        let weights = self.sampling.moment_weights();
+        let per_sample = weights.per_sample / self.sampling.num_samples() as f64;
+        let mut operator =
+            WeightedSandwich::new(&self.effective, |_, _| 1.0, |a, b| weights.full_batch * a * b, per_sample);
+        let mut image = vec![0.0; operator.dim()];
+        operator.apply(&packed::pack(x.as_ref()), &mut image);
+        packed::unpack(&image, self.effective.rank())
+    }
+}
+
+/// Largest squared modulus of the roots of `z^2 - c z + beta`: growth of the mean square of one noise-free coordinate.
+fn noise_free_growth(c: f64, beta: f64) -> f64 {
+    let discriminant = c * c - 4.0 * beta;
+    if discriminant < 0.0 {
+        beta
+    } else {
+        let root = 0.5 * (c.abs() + discriminant.sqrt());
+        root * root
+    }
+}
+
+/// The smallest `theta` with `image <= theta x` in the Loewner order; `None` if `x` is not positive definite.
+fn loewner_ratio(image: &Mat<f64>, x: &Mat<f64>) -> Result<Option<f64>> {
+    let Some(whitened) = symmetric::whiten(image.as_ref(), x.as_ref()) else { return Ok(None) };
+    Ok(Some(symmetric::top_eigenvalue(whitened.as_ref())?))
+}
+
+fn normalised(matrix: Mat<f64>) -> Mat<f64> {
+    let norm = matrix.norm_l2();
+    matrix * linstab_linalg::Scale(norm.recip())
+}

@@ -1,0 +1,72 @@
+//! Who carries the instability: the samples and the direction that limit the learning rate.
+
+use linstab_linalg::{Mat, symmetric};
+
+use super::{MeanSquare, Threshold};
+use crate::Result;
+
+/// What limits the learning rate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Culprits {
+    /// Share of each sample in the critical second moment: `(b/n) tr(H_i X H_i X)` relative to the sum of these and of the
+    /// full-batch part, which is [`Culprits::full_batch_share`]. All shares together are 1.
+    pub sample_shares: Vec<f64>,
+    /// Share of the full-batch curvature: near 1 the minimum is limited by sharpness, near 0 by gradient noise.
+    pub full_batch_share: f64,
+    /// The direction, of unit length in the coordinates of the effective ensemble, that carries most of the critical second
+    /// moment.
+    pub direction: Vec<f64>,
+    /// The part of the trace of the critical second moment along that direction.
+    pub direction_share: f64,
+}
+
+impl MeanSquare {
+    /// The samples and the direction responsible for a threshold without momentum. Empty without curvature.
+    ///
+    /// At the threshold the critical matrix `X` satisfies `X H + H X = eta* (a H X H + (b/n) sum_i H_i X H_i)`; its inner
+    /// product with `X` splits the right-hand side into the full batch and the samples.
+    /// # Errors
+    /// [`crate::DynamicsError::Linalg`] if an eigenvalue iteration fails.
+    pub fn culprits(&self, threshold: &Threshold) -> Result<Culprits> {
+        let rank = self.effective.rank();
+        let x = &threshold.critical;
+        if rank == 0 || x.nrows() != rank {
+            return Ok(Culprits {
+                sample_shares: vec![0.0; self.sampling.num_samples()],
+                full_batch_share: 0.0,
+                direction: Vec::new(),
+                direction_share: 0.0,
+            });
+        }
+        let weights = self.sampling.moment_weights();
+        let h = self.effective.mean_eigenvalues();
+        let pairs = (0..rank).flat_map(|a| (0..rank).map(move |b| (a, b)));
+        let full_batch =
+            weights.full_batch * pairs.map(|(a, b)| h[a] * h[b] * x[(a, b)] * x[(a, b)]).sum::<f64>();
+        let per_sample = weights.per_sample / self.sampling.num_samples() as f64;
+        let samples: Vec<f64> = self.sample_terms(x).iter().map(|term| per_sample * term).collect();
+        let total = full_batch + samples.iter().sum::<f64>();
+        let (values, vectors) = symmetric::eigenpairs(x.as_ref())?;
+        // The sign of an eigenmatrix is arbitrary; its leading eigenvalue is the one of largest magnitude.
+        let lead = if values[0].abs() > values[rank - 1].abs() { 0 } else { rank - 1 };
+        let trace: f64 = values.iter().map(|value| value.abs()).sum();
+        Ok(Culprits {
+            sample_shares: samples.iter().map(|term| term / total).collect(),
+            full_batch_share: full_batch / total,
+            direction: (0..rank).map(|a| vectors[(a, lead)]).collect(),
+            direction_share: values[lead].abs() / trace,
+        })
+    }
+
+    /// `tr(H_i X H_i X) = |V_i X V_i^T|_F^2` for every sample.
+    fn sample_terms(&self, x: &Mat<f64>) -> Vec<f64> {
+        let (k, factors) = (self.effective.num_factors(), self.effective.factors());
+        let products = factors * x;
+        (0..self.effective.num_samples())
+            .map(|sample| {
+                let block = products.subrows(sample * k, k) * factors.subrows(sample * k, k).transpose();
+                block.squared_norm_l2()
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,139 @@
+//! Where a stable method settles when its gradients keep a noise of their own.
+//!
+//! With a source of covariance `Q` a step, the second moment obeys `S+ = T(S) + eta^2 Q`, where `T` is the second-moment map of
+//! plain SGD. Below the threshold `1 - T` is self-adjoint and positive definite, and the stationary covariance solves
+//! `(1 - T) S = eta^2 Q`: conjugate gradients, preconditioned by its leading part `eta (h_a + h_b)`.
+
+use linstab_linalg::lanczos::SymmetricOperator;
+use linstab_linalg::{LinalgError, Mat, MatRef, packed};
+
+use super::MeanSquare;
+use super::operator::{WeightedSandwich, entrywise};
+use crate::error::require_nonnegative;
+use crate::{DynamicsError, Result};
+
+/// Accepted residual of the linear system relative to its right-hand side.
+const RTOL: f64 = 1e-12;
+const MAX_ITERATIONS: usize = 10_000;
+
+/// The stationary state of a stable method with noisy gradients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoiseFloor {
+    /// Stationary covariance of the deviation, (rank, rank), in the coordinates of the effective ensemble.
+    pub covariance: Mat<f64>,
+    /// Expected squared distance from the minimum, `tr S`.
+    pub mean_squared_distance: f64,
+    /// Expected excess of the loss, `(1/2) tr(H S)`.
+    pub expected_excess_loss: f64,
+}
+
+impl MeanSquare {
+    /// The noise floor under random perturbation of standard deviation `s`: `w <- w - eta H_t (w + delta_t)`.
+    ///
+    /// The source is `s^2 E H_t^2`. `None` at or above the threshold, where the second moment grows without bound.
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] for a bad learning rate or deviation, or if the method has momentum or SAM's ascent,
+    /// for which this source is not derived; [`DynamicsError::Linalg`] if an iteration does not converge.
+    /// # Source
+    /// arXiv 2511.17378, Theorem C.7, with the exact limit in place of its eq. (25).
+    pub fn noise_floor_of_perturbation(
+        &self,
+        learning_rate: f64,
+        standard_deviation: f64,
+    ) -> Result<Option<NoiseFloor>> {
+        require_nonnegative("standard_deviation", standard_deviation, false)?;
+        let rank = self.effective.rank();
+        let second = self.batch_second_moment(&Mat::identity(rank, rank));
+        let source = second * linstab_linalg::Scale(standard_deviation * standard_deviation);
+        self.noise_floor(learning_rate, source.as_ref())
+    }
+
+    /// The noise floor under gradient noise whose batch average has covariance `source`.
+    ///
+    /// # Shapes
+    /// `source`: (rank, rank), symmetric PSD, in the coordinates of the effective ensemble. For per-sample gradients `g_i` of
+    /// mean 0 it is `per_sample * (1/n) sum_i g_i g_i^T` with the scheme's
+    /// [moment weight](crate::sampling::MomentWeights::per_sample).
+    /// # Errors
+    /// As [`MeanSquare::noise_floor_of_perturbation`]; [`DynamicsError::SizeMismatch`] for a source of another order.
+    /// # Source
+    /// Mulayoff and Michaeli 2024 for fixed-size batches.
+    pub fn noise_floor(&self, learning_rate: f64, source: MatRef<'_, f64>) -> Result<Option<NoiseFloor>> {
+        require_nonnegative("learning_rate", learning_rate, true)?;
+        let rank = self.effective.rank();
+        for found in [source.nrows(), source.ncols()] {
+            if found != rank {
+                return Err(DynamicsError::SizeMismatch {
+                    what: "order of the source",
+                    expected: rank,
+                    found,
+                });
+            }
+        }
+        if self.momentum.abs() > 0.0 {
+            let (name, allowed) = ("momentum of a noise floor", "0");
+            return Err(DynamicsError::OutOfRange { name, value: self.momentum, allowed });
+        }
+        if rank > 0 && self.growth_per_step(learning_rate)? >= 1.0 {
+            return Ok(None);
+        }
+        let eta = learning_rate;
+        let weights = self.sampling.moment_weights();
+        let mut operator = WeightedSandwich::new(
+            &self.effective,
+            |_, _| 1.0,
+            |x, y| eta * (x + y) - eta * eta * weights.full_batch * x * y,
+            -eta * eta * weights.per_sample / self.sampling.num_samples() as f64,
+        );
+        let preconditioner = entrywise(self.effective.mean_eigenvalues(), |x, y| eta * (x + y));
+        let right: Vec<f64> = packed::pack(source).iter().map(|q| eta * eta * q).collect();
+        let covariance = packed::unpack(&conjugate_gradients(&mut operator, &preconditioner, &right)?, rank);
+        let diagonal = |a: usize| covariance[(a, a)];
+        let h = self.effective.mean_eigenvalues();
+        let expected_excess_loss = 0.5 * (0..rank).map(|a| h[a] * diagonal(a)).sum::<f64>();
+        let mean_squared_distance = (0..rank).map(diagonal).sum();
+        Ok(Some(NoiseFloor { covariance, mean_squared_distance, expected_excess_loss }))
+    }
+}
+
+/// Solves `A x = b` for a positive definite operator, preconditioned by a positive diagonal.
+fn conjugate_gradients(
+    operator: &mut dyn SymmetricOperator,
+    preconditioner: &[f64],
+    right: &[f64],
+) -> Result<Vec<f64>> {
+    let dot = |x: &[f64], y: &[f64]| -> f64 { x.iter().zip(y).map(|(x, y)| x * y).sum() };
+    let precondition = |x: &[f64]| -> Vec<f64> { x.iter().zip(preconditioner).map(|(x, m)| x / m).collect() };
+    let mut solution = vec![0.0; right.len()];
+    let mut residual = right.to_vec();
+    let mut preconditioned = precondition(&residual);
+    let mut direction = preconditioned.clone();
+    let mut image = vec![0.0; right.len()];
+    let mut energy = dot(&residual, &preconditioned);
+    let target = RTOL * dot(right, right).sqrt();
+    for _ in 0..MAX_ITERATIONS {
+        if dot(&residual, &residual).sqrt() <= target {
+            return Ok(solution);
+        }
+        operator.apply(&direction, &mut image);
+        let step = energy / dot(&direction, &image);
+        for i in 0..right.len() {
+            solution[i] += step * direction[i];
+            residual[i] -= step * image[i];
+        }
+        preconditioned = precondition(&residual);
+        let next = dot(&residual, &preconditioned);
+        let ratio = next / energy;
+        energy = next;
+        for (d, z) in direction.iter_mut().zip(&preconditioned) {
+            *d = z + ratio * *d;
+        }
+    }
+    let residual = dot(&residual, &residual).sqrt();
+    Err(LinalgError::NotConverged {
+        method: "conjugate gradient",
+        num_applications: MAX_ITERATIONS,
+        residual,
+    }
+    .into())
+}

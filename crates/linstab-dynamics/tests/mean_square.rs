@@ -1,0 +1,275 @@
+//! Exact thresholds and growth against brute force: enumeration of all batches and Kronecker products.
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
+
+use linstab_dynamics::mean_square::CertificateKind;
+use linstab_dynamics::testing::{batch_hessian, enumerate_batches};
+use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_linalg::testing::{random_factored, spectral_radius};
+use linstab_linalg::{Dense, Ensemble, Factored, Mat, MatRef, Reduced, Scale, symmetric};
+use proptest::prelude::*;
+
+const SCHEMES: [SamplingScheme; 3] =
+    [SamplingScheme::WithoutReplacement, SamplingScheme::WithReplacement, SamplingScheme::Bernoulli];
+
+/// The ensemble restricted to the range of its mean, by the dense definition, with SAM's literal ascent matrix.
+struct Brute {
+    hessians: Dense,
+    ascent: Mat<f64>,
+}
+
+impl Brute {
+    fn new(ensemble: &dyn Ensemble, c: f64) -> Self {
+        let (values, vectors) = symmetric::eigenpairs(ensemble.mean_hessian().as_ref()).unwrap();
+        let top = values[values.len() - 1];
+        let kept: Vec<usize> = (0..values.len()).filter(|&a| values[a] > 1e-12 * top).collect();
+        let basis = Mat::from_fn(ensemble.dim(), kept.len(), |i, a| vectors[(i, kept[a])]);
+        let project = |i: usize| {
+            let h = basis.transpose() * ensemble.sample_hessian(i) * &basis;
+            Mat::from_fn(kept.len(), kept.len(), |a, b| 0.5 * (h[(a, b)] + h[(b, a)]))
+        };
+        let hessians = Dense::new((0..ensemble.num_samples()).map(project).collect()).unwrap();
+        let ascent =
+            Mat::from_fn(kept.len(), kept.len(), |a, b| if a == b { 1.0 + c * values[kept[a]] } else { 0.0 });
+        Self { hessians, ascent }
+    }
+
+    /// Spectral radius of E[M (x) M], M the step on (w, w_prev) of the literal rule.
+    fn growth(&self, sampling: BatchSampling, beta: f64, eta: f64) -> f64 {
+        let d = self.hessians.dim();
+        let size = if beta == 0.0 { d } else { 2 * d };
+        let mut moment = Mat::<f64>::zeros(size * size, size * size);
+        for (probability, batch) in enumerate_batches(sampling) {
+            let h = batch_hessian(&self.hessians, sampling, &batch) * &self.ascent;
+            let step = Mat::from_fn(size, size, |i, j| match (i < d, j < d) {
+                (true, true) => f64::from(u8::from(i == j)) * (1.0 + beta) - eta * h[(i, j)],
+                (true, false) => -beta * f64::from(u8::from(i == j - d)),
+                (false, true) => f64::from(u8::from(i - d == j)),
+                (false, false) => 0.0,
+            });
+            add_kronecker(&mut moment, step.as_ref(), probability);
+        }
+        spectral_radius(moment.as_ref())
+    }
+}
+
+fn add_kronecker(sum: &mut Mat<f64>, m: MatRef<'_, f64>, weight: f64) {
+    let n = m.nrows();
+    for i in 0..n * n {
+        for j in 0..n * n {
+            sum[(i, j)] += weight * m[(i / n, j / n)] * m[(i % n, j % n)];
+        }
+    }
+}
+
+fn analysis(ensemble: &Factored, scheme: SamplingScheme, b: usize, c: f64, beta: f64) -> MeanSquare {
+    let sampling = BatchSampling::new(scheme, ensemble.num_samples(), b).unwrap();
+    let reduced = Reduced::of(ensemble).unwrap();
+    MeanSquare::new(&reduced, UpdateRule::Sam { rho_over_alpha: c }, sampling)
+        .unwrap()
+        .with_momentum(beta)
+        .unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    #[test]
+    fn thresholds_are_where_brute_force_crosses_one(
+        seed: u64, n in 1_usize..6, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..5, log_c in -3.0_f64..2.0,
+    ) {
+        let b = 1 + at * n / 1000;
+        let ensemble = random_factored(seed, n, k, dim);
+        let c = if log_c < -2.0 { 0.0 } else { 10.0_f64.powf(log_c) };
+        let brute = Brute::new(&ensemble, c);
+        for scheme in SCHEMES {
+            let analysis = analysis(&ensemble, scheme, b, c, 0.0);
+            let sampling = analysis.sampling();
+            let threshold = analysis.max_learning_rate().unwrap();
+            let growth = |factor: f64| brute.growth(sampling, 0.0, factor * threshold.value);
+            prop_assert!(growth(1.0 - 1e-9) < 1.0 && growth(1.0 + 1e-9) > 1.0, "{scheme:?} {threshold:?}");
+            for factor in [0.1, 0.5, 0.9, 1.5] {
+                let found = analysis.growth_per_step(factor * threshold.value).unwrap();
+                prop_assert!((found - growth(factor)).abs() < 1e-9 * found + 1e-12, "{found} against {}", growth(factor));
+            }
+            let (low, high) = threshold.interval;
+            prop_assert!(low <= threshold.value && threshold.value <= high);
+            prop_assert!(brute.growth(sampling, 0.0, low) <= 1.0 + 1e-12 && brute.growth(sampling, 0.0, high) >= 1.0 - 1e-12);
+        }
+    }
+
+    #[test]
+    fn momentum_thresholds_are_where_brute_force_crosses_one(
+        seed: u64, n in 1_usize..5, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..4, c in 0.0_f64..2.0, beta in -0.9_f64..0.99,
+    ) {
+        let b = 1 + at * n / 1000;
+        let ensemble = random_factored(seed, n, k, dim);
+        let brute = Brute::new(&ensemble, c);
+        for scheme in SCHEMES {
+            let analysis = analysis(&ensemble, scheme, b, c, beta);
+            let sampling = analysis.sampling();
+            let threshold = analysis.max_learning_rate().unwrap();
+            let growth = |factor: f64| brute.growth(sampling, beta, factor * threshold.value);
+            prop_assert!(growth(1.0 - 1e-8) < 1.0 && growth(1.0 + 1e-8) > 1.0, "{scheme:?} beta={beta} {threshold:?} {} {}", growth(1.0 - 1e-8), growth(1.0 + 1e-8));
+            for factor in [0.05, 0.3, 0.7, 0.95] {
+                prop_assert!(growth(factor) < 1.0, "stable below: {scheme:?} beta={beta} {factor}");
+            }
+            for factor in [0.5, 1.5] {
+                let found = analysis.growth_per_step(factor * threshold.value).unwrap();
+                prop_assert!((found - growth(factor)).abs() < 1e-7 * found, "{found} against {} beta={beta}", growth(factor));
+            }
+        }
+    }
+}
+
+#[test]
+fn certificates_are_proofs_without_momentum() {
+    let mut num_proven = 0;
+    let mut widest: f64 = 0.0;
+    for seed in 0..200 {
+        let ensemble = random_factored(seed, 6, 1 + (seed % 2) as usize, 5);
+        let threshold =
+            analysis(&ensemble, SCHEMES[(seed % 3) as usize], 2, 0.3, 0.0).max_learning_rate().unwrap();
+        num_proven += usize::from(threshold.certificate == CertificateKind::Proven);
+        widest = widest.max(threshold.interval.1 / threshold.interval.0 - 1.0);
+    }
+    assert!(num_proven == 200 && widest < 1e-6, "{num_proven} proven, widest interval {widest:.2e}");
+}
+
+/// The stationary covariance by brute force: iterate `S <- E J S J^T + eta^2 Q` over all batches.
+fn brute_covariance(hessians: &Dense, sampling: BatchSampling, eta: f64, source: &Mat<f64>) -> Mat<f64> {
+    let d = hessians.dim();
+    let steps: Vec<(f64, Mat<f64>)> = enumerate_batches(sampling)
+        .into_iter()
+        .map(|(p, batch)| {
+            (p, Mat::<f64>::identity(d, d) - batch_hessian(hessians, sampling, &batch) * Scale(eta))
+        })
+        .collect();
+    let mut covariance = Mat::<f64>::zeros(d, d);
+    for _ in 0..200_000 {
+        let mut next = source * Scale(eta * eta);
+        for (p, step) in &steps {
+            next += step * &covariance * step.transpose() * Scale(*p);
+        }
+        let change = (&next - &covariance).norm_max();
+        covariance = next;
+        if change <= 1e-14 * covariance.norm_max() {
+            break;
+        }
+    }
+    covariance
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn the_noise_floor_is_the_fixed_point(seed: u64, n in 1_usize..5, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..4) {
+        let b = 1 + at * n / 1000;
+        let ensemble = random_factored(seed, n, k, dim);
+        let reduced = Reduced::of(&ensemble).unwrap();
+        // Well-conditioned cases: brute force needs as many steps as the flattest direction takes.
+        let eigenvalues = reduced.mean_eigenvalues();
+        prop_assume!(eigenvalues[eigenvalues.len() - 1] > 1e-2 * eigenvalues[0]);
+        let hessians: Vec<Mat<f64>> = (0..n)
+            .map(|i| {
+                let factors = reduced.factors().subrows(i * k, k);
+                factors.transpose() * factors
+            })
+            .collect();
+        let hessians = Dense::new(hessians).unwrap();
+        for scheme in SCHEMES {
+            let analysis = analysis(&ensemble, scheme, b, 0.0, 0.0);
+            let threshold = analysis.max_learning_rate().unwrap().value;
+            let eta = 0.7 * threshold;
+            let floor = analysis.noise_floor_of_perturbation(eta, 0.3).unwrap().expect("stable");
+            let identity = Mat::<f64>::identity(hessians.dim(), hessians.dim());
+            let mut source = Mat::<f64>::zeros(hessians.dim(), hessians.dim());
+            for (p, batch) in enumerate_batches(analysis.sampling()) {
+                let h = batch_hessian(&hessians, analysis.sampling(), &batch);
+                source += &h * &identity * &h * Scale(0.09 * p);
+            }
+            let brute = brute_covariance(&hessians, analysis.sampling(), eta, &source);
+            let error = (&floor.covariance - &brute).norm_max();
+            prop_assert!(error <= 1e-8 * brute.norm_max(), "{error}");
+            let excess: f64 = (0..hessians.dim()).map(|a| 0.5 * eigenvalues[a] * brute[(a, a)]).sum();
+            prop_assert!((floor.expected_excess_loss - excess).abs() <= 1e-8 * excess);
+            prop_assert!(analysis.noise_floor_of_perturbation(1.01 * threshold, 0.3).unwrap().is_none(), "unstable");
+            // Negative control: twice the noise is four times the floor, not twice.
+            let doubled = analysis.noise_floor_of_perturbation(eta, 0.6).unwrap().expect("stable");
+            prop_assert!((doubled.mean_squared_distance / floor.mean_squared_distance - 4.0).abs() < 1e-9);
+        }
+    }
+}
+
+#[test]
+fn the_culprit_is_the_sample_that_stands_out() {
+    // Nine gentle samples along the first axis, one sharp sample along the second.
+    let mut rows = vec![0.0; 20];
+    for i in 0..9 {
+        rows[2 * i] = 1.0;
+    }
+    rows[19] = 10.0;
+    let ensemble = Factored::new(10, 1, 2, rows).unwrap();
+    let analysis = analysis(&ensemble, SamplingScheme::WithoutReplacement, 1, 0.0, 0.0);
+    let threshold = analysis.max_learning_rate().unwrap();
+    assert!(
+        (threshold.value - 2.0 / 100.0).abs() < 1e-12,
+        "the sharp sample alone: 2 / |f|^2, {}",
+        threshold.value
+    );
+    let culprits = analysis.culprits(&threshold).unwrap();
+    let total: f64 = culprits.full_batch_share + culprits.sample_shares.iter().sum::<f64>();
+    assert!((total - 1.0).abs() < 1e-12 && culprits.full_batch_share.abs() < 1e-12, "{culprits:?}");
+    assert!(
+        (culprits.sample_shares[9] - 1.0).abs() < 1e-9 && culprits.direction_share > 0.999,
+        "{culprits:?}"
+    );
+}
+
+/// The n = 50 matrix of `data/reference` (its README says how it was made) and the threshold by an independent program.
+#[test]
+fn the_reference_value_is_met() {
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/reference/gaussian-50x1000.npy");
+    let bytes = std::fs::read(path).unwrap();
+    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let rows: Vec<f64> =
+        bytes[header..].chunks_exact(8).map(|chunk| f64::from_le_bytes(chunk.try_into().unwrap())).collect();
+    let ensemble = Factored::new(50, 1, 1000, rows).unwrap();
+    let threshold =
+        analysis(&ensemble, SamplingScheme::WithoutReplacement, 10, 0.0, 0.0).max_learning_rate().unwrap();
+    assert!((threshold.value - 18.364_471_652_944).abs() < 2e-12 * 18.4, "{}", threshold.value);
+    assert!(
+        threshold.interval.0 < 18.364_471_652_944
+            && 18.364_471_652_944 < threshold.interval.1 * (1.0 + 1e-13)
+    );
+}
+
+#[test]
+fn limits_are_right_and_bad_parameters_are_named() {
+    let flat = Factored::new(3, 1, 2, vec![0.0; 6]).unwrap();
+    let flat = analysis(&flat, SamplingScheme::Bernoulli, 1, 0.0, 0.0);
+    let threshold = flat.max_learning_rate().unwrap();
+    assert!(threshold.value.is_infinite() && threshold.certificate == CertificateKind::Trivial);
+    assert!(
+        (flat.growth_per_step(1.0).unwrap() - 1.0).abs() < 1e-15
+            && flat.gradient_descent_limit().is_infinite()
+    );
+    assert!(flat.culprits(&threshold).unwrap().direction.is_empty());
+
+    let single = Factored::new(1, 1, 1, vec![2.0]).unwrap();
+    let threshold =
+        analysis(&single, SamplingScheme::WithoutReplacement, 1, 0.0, 0.9).max_learning_rate().unwrap();
+    assert!((threshold.value - 2.0 * 1.9 / 4.0).abs() < 1e-12, "gradient descent with momentum");
+
+    let reduced = Reduced::of(&single).unwrap();
+    let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1).unwrap();
+    let sgd = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+    for momentum in [1.0, -1.0, 1.5, f64::NAN] {
+        let error = sgd.clone().with_momentum(momentum).unwrap_err().to_string();
+        assert!(error.starts_with("momentum is"), "{error}");
+    }
+    for learning_rate in [0.0, -1.0, f64::NAN] {
+        assert!(sgd.growth_per_step(learning_rate).is_err(), "{learning_rate}");
+    }
+    let wrong = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1).unwrap();
+    assert!(MeanSquare::new(&reduced, UpdateRule::Sgd, wrong).is_err(), "two samples for one");
+}

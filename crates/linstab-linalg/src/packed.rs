@@ -1,0 +1,74 @@
+//! Symmetric matrices as vectors: the lower triangle by columns, off-diagonal entries times `sqrt(2)`.
+//!
+//! The scaling makes the packing an isometry: the dot product of two packed matrices is their Frobenius inner product. A
+//! packed matrix takes half of the memory, and every linear algebra on symmetric matrices becomes one on vectors.
+
+use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
+
+use crate::{Mat, MatRef};
+
+/// Length of a packed matrix of order `dim`.
+pub fn packed_len(dim: usize) -> usize {
+    dim * (dim + 1) / 2
+}
+
+/// Where column `column` begins; its first entry is the diagonal one.
+pub fn column_start(dim: usize, column: usize) -> usize {
+    column * (2 * dim - column + 1) / 2
+}
+
+/// Packs the lower triangle of a square matrix.
+///
+/// # Panics
+/// If the matrix is not square.
+#[track_caller]
+pub fn pack(matrix: MatRef<'_, f64>) -> Vec<f64> {
+    let dim = matrix.nrows();
+    assert!(matrix.ncols() == dim, "a {dim} x {} matrix is not square", matrix.ncols());
+    from_fn(dim, |row, column| matrix[(row, column)])
+}
+
+/// Packs the symmetric matrix whose entries below and on the diagonal are `entry(row, column)`.
+pub fn from_fn(dim: usize, mut entry: impl FnMut(usize, usize) -> f64) -> Vec<f64> {
+    let mut packed = Vec::with_capacity(packed_len(dim));
+    for column in 0..dim {
+        packed.push(entry(column, column));
+        packed.extend((column + 1..dim).map(|row| SQRT_2 * entry(row, column)));
+    }
+    packed
+}
+
+/// The matrix that was packed, both triangles.
+///
+/// # Panics
+/// If the length is not that of a packed matrix of order `dim`.
+#[track_caller]
+pub fn unpack(packed: &[f64], dim: usize) -> Mat<f64> {
+    assert!(packed.len() == packed_len(dim), "{} entries for order {dim}", packed.len());
+    Mat::from_fn(dim, dim, |row, column| {
+        let (low, high) = (row.max(column), row.min(column));
+        let entry = packed[column_start(dim, high) + low - high];
+        if low == high { entry } else { FRAC_1_SQRT_2 * entry }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_is_an_isometry_and_can_be_undone() {
+        for dim in 0..6 {
+            let symmetric =
+                |shift: usize| Mat::from_fn(dim, dim, |i, j| ((i * j + shift + i + j) as f64).sin());
+            let (a, b) = (symmetric(1), symmetric(5));
+            let (packed_a, packed_b) = (pack(a.as_ref()), pack(b.as_ref()));
+            assert_eq!(packed_a.len(), packed_len(dim));
+            let dot: f64 = packed_a.iter().zip(&packed_b).map(|(x, y)| x * y).sum();
+            let inner: f64 =
+                (0..dim).flat_map(|i| (0..dim).map(move |j| (i, j))).map(|at| a[at] * b[at]).sum();
+            assert!((dot - inner).abs() < 1e-13, "{dot} against {inner}");
+            assert!((unpack(&packed_a, dim) - &a).norm_max() < 1e-15, "order {dim}");
+        }
+    }
+}

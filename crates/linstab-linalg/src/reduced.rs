@@ -1,0 +1,164 @@
+//! Any ensemble in the eigenbasis of its mean curvature, with everything outside of the range of the mean left out.
+//!
+//! With the factors of all samples as rows of `G` (num_samples * num_factors, dim), `H_i = F_i F_i^T` and
+//! `H = (1/n) G^T G`, the Gram matrix `K = G G^T` has the eigenvalues `n l` of `n H`. If `K = U diag(n l) U^T`, row (i, q) of
+//! `V = U diag(sqrt(n l))` is factor q of sample i in the eigenbasis of `H`: there `H = diag(l)` and `H_i = V_i^T V_i`. The
+//! parameter dimension enters only the product that makes `K`. If there are fewer parameters than factors, the
+//! eigenvectors of `G^T G` give the same `V` at less cost.
+
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::{Accum, Par};
+
+use crate::{Factored, LinalgError, Mat, MatRef, Result, symmetric};
+
+/// Eigenvalues of the mean curvature at most this times the largest are taken for zero: rounding in a Gram matrix of a few
+/// thousand rows stays below it, and a direction this flat moves no threshold by more than this fraction.
+pub const RANK_TOLERANCE: f64 = 1e-13;
+
+/// An ensemble in the eigenbasis of its mean curvature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reduced {
+    num_samples: usize,
+    num_factors: usize,
+    mean_eigenvalues: Vec<f64>,
+    factors: Mat<f64>,
+}
+
+impl Reduced {
+    /// Reduces a factored ensemble.
+    ///
+    /// # Cost
+    /// With `m = min(num_samples * num_factors, dim)`: one product of `m^2 max(..)` and one eigenproblem of order `m`.
+    /// # Accuracy
+    /// Directions with mean curvature at most [`RANK_TOLERANCE`] times the largest are left out.
+    /// # Errors
+    /// [`LinalgError::NoConvergence`] if the eigenvalue iteration fails, as it does when products of factors overflow.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Two samples in three dimensions: the mean curvature diag(2, 0.5, 0) has rank 2.
+    /// let reduced = Reduced::of(&Factored::new(2, 1, 3, vec![2.0, 0.0, 0.0, 0.0, 1.0, 0.0])?)?;
+    /// assert_eq!(reduced.rank(), 2);
+    /// assert!((reduced.mean_eigenvalues()[0] - 2.0).abs() < 1e-15);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
+    pub fn of(ensemble: &Factored) -> Result<Self> {
+        let rows = ensemble.rows();
+        if rows.nrows() <= rows.ncols() {
+            Self::from_gram(gram(rows).as_ref(), ensemble_sizes(ensemble))
+        } else {
+            Self::from_covariance(rows, ensemble_sizes(ensemble))
+        }
+    }
+
+    /// Reduces an ensemble that is known only through the Gram matrix of its factors.
+    ///
+    /// # Shapes
+    /// `gram`: (num_samples * num_factors, same), symmetric PSD, factor `q` of sample `i` at `i * num_factors + q`; only the
+    /// lower triangle is read.
+    /// # Errors
+    /// [`LinalgError::ShapeMismatch`], [`LinalgError::EmptyEnsemble`], or [`LinalgError::NoConvergence`].
+    pub fn from_gram_matrix(gram: MatRef<'_, f64>, num_samples: usize) -> Result<Self> {
+        if num_samples == 0 || gram.nrows() == 0 {
+            return Err(LinalgError::EmptyEnsemble);
+        }
+        let num_factors = gram.nrows() / num_samples;
+        let expected = num_factors * num_samples;
+        if expected != gram.nrows() {
+            let what = "order of the Gram matrix";
+            return Err(LinalgError::ShapeMismatch { what, expected, found: gram.nrows() });
+        }
+        Self::from_gram(gram, (num_samples, num_factors))
+    }
+
+    fn from_gram(gram: MatRef<'_, f64>, (num_samples, num_factors): (usize, usize)) -> Result<Self> {
+        let (values, vectors) = symmetric::eigenpairs(gram)?;
+        let kept = kept(&values);
+        let n = num_samples as f64;
+        let factors =
+            Mat::from_fn(gram.nrows(), kept.len(), |row, a| vectors[(row, kept[a])] * values[kept[a]].sqrt());
+        let mean_eigenvalues = kept.iter().map(|&a| values[a] / n).collect();
+        Ok(Self { num_samples, num_factors, mean_eigenvalues, factors })
+    }
+
+    fn from_covariance(rows: MatRef<'_, f64>, (num_samples, num_factors): (usize, usize)) -> Result<Self> {
+        let (values, vectors) = symmetric::eigenpairs(gram(rows.transpose()).as_ref())?;
+        let kept = kept(&values);
+        let basis = Mat::from_fn(rows.ncols(), kept.len(), |row, a| vectors[(row, kept[a])]);
+        let n = num_samples as f64;
+        let mean_eigenvalues = kept.iter().map(|&a| values[a] / n).collect();
+        Ok(Self { num_samples, num_factors, mean_eigenvalues, factors: rows * basis })
+    }
+
+    /// Number of samples `n`.
+    pub fn num_samples(&self) -> usize {
+        self.num_samples
+    }
+
+    /// Number of factors a sample `k`.
+    pub fn num_factors(&self) -> usize {
+        self.num_factors
+    }
+
+    /// Rank of the mean curvature: the dimension of the reduced space. 0 if there is no curvature at all.
+    pub fn rank(&self) -> usize {
+        self.mean_eigenvalues.len()
+    }
+
+    /// Nonzero eigenvalues of the mean curvature, descending.
+    pub fn mean_eigenvalues(&self) -> &[f64] {
+        &self.mean_eigenvalues
+    }
+
+    /// The factors in the eigenbasis, (num_samples * num_factors, rank): row `i * num_factors + q` is factor `q` of sample
+    /// `i`.
+    pub fn factors(&self) -> MatRef<'_, f64> {
+        self.factors.as_ref()
+    }
+
+    /// The congruence by `diag(scale(l_a))`: each factor's coordinate `a` is multiplied by `scale(l_a)`, so that the mean
+    /// curvature becomes `diag(l_a scale(l_a)^2)`.
+    #[must_use]
+    pub fn congruent(&self, scale: impl Fn(f64) -> f64) -> Self {
+        let scales: Vec<f64> = self.mean_eigenvalues.iter().map(|&l| scale(l)).collect();
+        let factors =
+            Mat::from_fn(self.factors.nrows(), self.rank(), |row, a| self.factors[(row, a)] * scales[a]);
+        let mean_eigenvalues = self.mean_eigenvalues.iter().zip(&scales).map(|(l, s)| l * s * s).collect();
+        Self { mean_eigenvalues, factors, ..*self }
+    }
+
+    /// The reduced space's vector `x` as a combination of the original factors: the coefficients `c` with
+    /// `direction = sum_row c_row f_row` in parameter space, an isometry.
+    ///
+    /// # Shapes
+    /// `x`: (rank); the result: (num_samples * num_factors).
+    /// # Panics
+    /// If `x` has another length.
+    pub fn coefficients_of(&self, x: &[f64]) -> Vec<f64> {
+        assert!(x.len() == self.rank(), "a vector of {} in a space of rank {}", x.len(), self.rank());
+        let n = self.num_samples as f64;
+        let weights: Vec<f64> = x.iter().zip(&self.mean_eigenvalues).map(|(x, l)| x / (n * l)).collect();
+        (0..self.factors.nrows())
+            .map(|row| (0..self.rank()).map(|a| self.factors[(row, a)] * weights[a]).sum())
+            .collect()
+    }
+}
+
+fn ensemble_sizes(ensemble: &Factored) -> (usize, usize) {
+    use crate::Ensemble as _;
+    (ensemble.num_samples(), ensemble.num_factors())
+}
+
+/// `rows rows^T`, lower triangle.
+fn gram(rows: MatRef<'_, f64>) -> Mat<f64> {
+    let mut gram = Mat::zeros(rows.nrows(), rows.nrows());
+    let (lower, full) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+    triangular::matmul(&mut gram, lower, Accum::Replace, rows, full, rows.transpose(), full, 1.0, Par::Seq);
+    gram
+}
+
+/// Indices of the eigenvalues that are not zero, the largest first.
+fn kept(ascending: &[f64]) -> Vec<usize> {
+    let largest = ascending.last().copied().unwrap_or(0.0);
+    (0..ascending.len()).rev().take_while(|&a| ascending[a] > RANK_TOLERANCE * largest).collect()
+}

@@ -1,0 +1,85 @@
+//! The reduction keeps what the analysis needs, and the sandwich kernel is the sum it claims to be.
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
+
+use linstab_linalg::testing::random_factored;
+use linstab_linalg::{Ensemble, Factored, Mat, Reduced, packed, sum_of_sandwiches};
+use proptest::prelude::*;
+
+/// The reduced ensemble as an ordinary one.
+fn as_factored(reduced: &Reduced) -> Factored {
+    let factors = reduced.factors();
+    let rows =
+        (0..factors.nrows()).flat_map(|i| (0..factors.ncols()).map(move |j| factors[(i, j)])).collect();
+    Factored::new(reduced.num_samples(), reduced.num_factors(), reduced.rank(), rows).unwrap()
+}
+
+proptest! {
+    /// Traces of products (which fix everything up to rotation for rank-one curvatures) survive, and the mean is diagonal.
+    #[test]
+    fn reduction_is_a_rotation(seed: u64, n in 1_usize..8, k in 1_usize..4, dim in 1_usize..30) {
+        let ensemble = random_factored(seed, n, k, dim);
+        let reduced = Reduced::of(&ensemble).unwrap();
+        let rotated = as_factored(&reduced);
+        prop_assert!(reduced.rank() <= dim.min(n * k));
+        let sharpness = ensemble.sharpness().unwrap();
+        let mean = rotated.mean_hessian();
+        for a in 0..reduced.rank() {
+            for b in 0..reduced.rank() {
+                let expected = if a == b { reduced.mean_eigenvalues()[a] } else { 0.0 };
+                prop_assert!((mean[(a, b)] - expected).abs() <= 1e-12 * sharpness, "the mean is diagonal");
+            }
+        }
+        for i in 0..n {
+            for j in 0..n {
+                let (before, after) = (ensemble.trace_of_product(i, j), rotated.trace_of_product(i, j));
+                prop_assert!((before - after).abs() <= 1e-11 * (n as f64 * sharpness).powi(2), "{before} {after}");
+            }
+        }
+    }
+
+    #[test]
+    fn coefficients_give_back_the_direction(seed: u64, n in 1_usize..8, k in 1_usize..4, dim in 1_usize..30) {
+        let ensemble = random_factored(seed, n, k, dim);
+        let reduced = Reduced::of(&ensemble).unwrap();
+        // The first eigenvector of the mean, as a combination of factors, is an eigenvector in parameter space.
+        let mut x = vec![0.0; reduced.rank()];
+        x[0] = 1.0;
+        let coefficients = reduced.coefficients_of(&x);
+        let rows = ensemble.rows();
+        let direction = Mat::from_fn(dim, 1, |p, _| (0..n * k).map(|row| coefficients[row] * rows[(row, p)]).sum::<f64>());
+        prop_assert!((direction.norm_l2() - 1.0).abs() < 1e-9, "an isometry");
+        let sharpness = ensemble.sharpness().unwrap();
+        let image = ensemble.mean_hessian() * &direction - &direction * linstab_linalg::Scale(sharpness);
+        prop_assert!(image.norm_l2() <= 1e-9 * sharpness);
+    }
+
+    /// Across panel borders, too: ranks up to 300 with panels of 128.
+    #[test]
+    fn the_kernel_is_the_sum(seed: u64, n in 1_usize..8, k in 1_usize..4, dim in 1_usize..12) {
+        check_kernel(&random_factored(seed, n, k, dim));
+    }
+}
+
+fn check_kernel(ensemble: &Factored) {
+    let reduced = Reduced::of(ensemble).unwrap();
+    let rank = reduced.rank();
+    let x = Mat::from_fn(rank, rank, |i, j| (1.0 + (i + j) as f64 + 0.3 * (i * j) as f64).sin());
+    let mut output = vec![f64::NAN; packed::packed_len(rank)];
+    sum_of_sandwiches(&reduced, &packed::pack(x.as_ref()), &mut output);
+    let expected = as_factored(&reduced).sum_of_sandwiches(x.as_ref());
+    let error = (packed::unpack(&output, rank) - &expected).norm_max();
+    assert!(error <= 1e-12 * expected.norm_max().max(1e-300), "{error}");
+}
+
+#[test]
+fn the_kernel_crosses_panels() {
+    for (n, k) in [(130, 1), (150, 2), (257, 1)] {
+        check_kernel(&random_factored(5, n, k, 300));
+    }
+}
+
+#[test]
+fn no_curvature_has_rank_zero() {
+    let reduced = Reduced::of(&Factored::new(3, 2, 4, vec![0.0; 24]).unwrap()).unwrap();
+    assert_eq!((reduced.rank(), reduced.num_samples(), reduced.num_factors()), (0, 3, 2));
+}
