@@ -113,7 +113,7 @@ impl AxisAlignedDynamics {
     /// (though it may first grow by any factor); above 0, almost every run diverges.
     ///
     /// Negative infinity if along every axis some batch has a factor of exactly zero (to within
-    /// [`rounding`](step_factor) of its inputs); 0 for an ensemble without curvature. Noise of the rule is left out.
+    /// the rounding of its inputs); 0 for an ensemble without curvature. Noise of the rule is left out.
     /// # Cost
     /// A finite sum over the counts of drawn samples of each distinct curvature of an axis.
     /// # Errors

@@ -46,6 +46,9 @@ pub struct TopEigenpair {
     pub vector: Vec<f64>,
     /// `|A x - theta x|`: some eigenvalue is at most this far from `value`.
     pub residual: f64,
+    /// `sum_j (A / theta)^j s` over the first powers of the operator on the start `s`, as many as the first basis holds, with
+    /// the Ritz value `theta` of that moment: a partial sum of the resolvent, at no extra application.
+    pub resolvent: Vec<f64>,
     /// Number of applications of the operator.
     pub num_applications: usize,
 }
@@ -103,6 +106,7 @@ pub fn top_eigenpair(
     let mut basis = vec![start.iter().map(|x| x / norm).collect::<Vec<f64>>()];
     let mut projected = Mat::<f64>::zeros(basis_size, basis_size);
     let mut next = vec![0.0; operator.dim()];
+    let mut resolvent: Option<Vec<f64>> = None;
     for num_applications in 1..=options.max_applications {
         let last = basis.len() - 1;
         operator.apply(&basis[last], &mut next);
@@ -126,12 +130,15 @@ pub fn top_eigenpair(
         let exhausted = basis.len() == operator.dim() || coupling <= f64::EPSILON * ritz.largest_magnitude();
         if ritz.accepted(residual, options) || exhausted {
             let vector = ritz.combine(&basis, 0);
-            return Ok(TopEigenpair { value, vector, residual, num_applications });
+            let resolvent = resolvent.unwrap_or_else(|| resolvent_of_start(&projected, &basis, value, norm));
+            return Ok(TopEigenpair { value, vector, residual, resolvent, num_applications });
         }
         if num_applications == options.max_applications {
             return Err(not_converged(num_applications, residual));
         }
         if basis.len() == basis_size {
+            // The powers of the operator on the start lie in the first basis, not in later ones.
+            resolvent.get_or_insert_with(|| resolvent_of_start(&projected, &basis, value, norm));
             ritz.restart(&mut basis, &mut projected, basis_size.div_ceil(2));
         }
         basis.push(next.iter().map(|x| x / coupling).collect());
@@ -141,6 +148,24 @@ pub fn top_eigenpair(
 
 fn not_converged(num_applications: usize, residual: f64) -> LinalgError {
     LinalgError::NotConverged { method: "Lanczos", num_applications, residual }
+}
+
+/// `norm * sum_j (T / value)^j e_1` in the first basis, where `T` is the projected operator.
+fn resolvent_of_start(projected: &Mat<f64>, basis: &[Vec<f64>], value: f64, norm: f64) -> Vec<f64> {
+    let size = basis.len();
+    let mut power = vec![0.0; size];
+    power[0] = norm;
+    let mut sum = power.clone();
+    for _ in 1..size {
+        power =
+            (0..size).map(|i| (0..size).map(|j| projected[(i, j)] * power[j]).sum::<f64>() / value).collect();
+        add_scaled(&mut sum, 1.0, &power);
+    }
+    let mut resolvent = vec![0.0; basis[0].len()];
+    for (coefficient, vector) in sum.iter().zip(basis) {
+        add_scaled(&mut resolvent, *coefficient, vector);
+    }
+    resolvent
 }
 
 /// Eigenpairs of the projected operator, the largest first.

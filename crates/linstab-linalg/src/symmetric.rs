@@ -54,23 +54,22 @@ pub fn top_eigenvalue(matrix: MatRef<'_, f64>) -> Result<f64> {
 }
 
 /// `L^{-1} A L^{-T}` with the Cholesky factor `B = L L^T`: its eigenvalues are those of the pencil `A x = lambda B x`. `None`
-/// if `B` is not positive definite to working precision.
+/// if `B` is not positive definite to working precision. Both are overwritten.
 ///
 /// # Shapes
 /// `a`, `b`: (dim, dim), symmetric.
 /// # Panics
 /// If the shapes differ.
 #[track_caller]
-pub fn whiten(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Option<Mat<f64>> {
+pub fn whiten(a: Mat<f64>, b: Mat<f64>) -> Option<Mat<f64>> {
     assert!(a.shape() == b.shape(), "matrices of different shapes {:?} and {:?}", a.shape(), b.shape());
-    let dim = b.nrows();
-    let mut factor = b.to_owned();
-    let mut buffer =
-        MemBuffer::new(cholesky_in_place_scratch::<f64>(dim, Par::Seq, Spec::<LltParams, f64>::default()));
+    let (mut factor, mut whitened) = (b, a);
+    let dim = factor.nrows();
+    let scratch = cholesky_in_place_scratch::<f64>(dim, Par::Seq, Spec::<LltParams, f64>::default());
+    let mut buffer = MemBuffer::new(scratch);
     let stack = MemStack::new(&mut buffer);
-    let regularization = LltRegularization::default();
-    cholesky_in_place(factor.as_mut(), regularization, Par::Seq, stack, Spec::default()).ok()?;
-    let mut whitened = a.to_owned();
+    cholesky_in_place(factor.as_mut(), LltRegularization::default(), Par::Seq, stack, Spec::default())
+        .ok()?;
     solve_lower_triangular_in_place(factor.as_ref(), whitened.as_mut(), Par::Seq);
     let mut whitened = whitened.transpose().to_owned();
     solve_lower_triangular_in_place(factor.as_ref(), whitened.as_mut(), Par::Seq);

@@ -31,10 +31,6 @@ pub struct MeanSquare {
     pub(super) momentum: f64,
 }
 
-/// Terms of the series that makes the certificate's matrix definite; ten applications tell the critical direction from others
-/// unless they are within some per cent of it, where the certificate is wider.
-const RESOLVENT_TERMS: usize = 10;
-
 /// How the lower end of a threshold's interval is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateKind {
@@ -153,11 +149,13 @@ impl MeanSquare {
         }
         let critical: Vec<f64> = top.vector.iter().zip(operator.scaling()).map(|(x, s)| x * s).collect();
         let critical = normalised(packed::unpack(&critical, self.effective.rank()));
-        let (lower, certificate) = self.lower_bound(&top, &critical)?;
+        let regular: Vec<f64> = top.resolvent.iter().zip(operator.scaling()).map(|(x, s)| x * s).collect();
+        drop(operator);
+        let TopEigenpair { value: inverse, residual, num_applications, .. } = top;
+        let (lower, certificate) = self.lower_bound(inverse, residual, &critical, &regular)?;
         let rounding = 1.0 + 1e-13 * (self.effective.rank() as f64).sqrt();
-        let value = top.value.recip();
+        let value = inverse.recip();
         let interval = (lower / rounding, value * rounding);
-        let num_applications = top.num_applications;
         Ok(Threshold { value, interval, certificate, num_applications, critical })
     }
 
@@ -246,13 +244,14 @@ impl MeanSquare {
         Ok(lanczos::top_eigenpair(operator, &self.start(), LanczosOptions::default())?)
     }
 
-    /// The identity, which overlaps every PSD matrix; with momentum the critical matrix need not be PSD, so that a small
-    /// multiple of a matrix without structure is added.
+    /// The identity in the coordinates of the threshold's operator: it overlaps every PSD matrix. With momentum the critical
+    /// matrix need not be PSD, so that a small multiple of a matrix without structure is added.
     fn start(&self) -> Vec<f64> {
-        let rank = self.effective.rank();
-        packed::from_fn(rank, |row, column| {
-            let texture = 1e-3 * ((row * 7919 + column * 104_729) as f64).sin();
-            f64::from(u8::from(row == column)) + texture
+        let h = self.effective.mean_eigenvalues();
+        let texture = if self.momentum.abs() > 0.0 { 1e-3 } else { 0.0 };
+        packed::from_fn(h.len(), |row, column| {
+            let noise = texture * ((row * 7919 + column * 104_729) as f64).sin();
+            (h[row] + h[column]).sqrt() * (f64::from(u8::from(row == column)) + noise)
         })
     }
 
@@ -261,31 +260,37 @@ impl MeanSquare {
     /// Without momentum: for any positive definite `X`, if `C^{-1} D(X) <= theta X` in the Loewner order then
     /// `lambda_max(C^{-1} D) <= theta`, because the map preserves the PSD cone. `X` is the critical matrix, made definite by
     /// adding a small multiple of a matrix that the map shrinks, too.
-    fn lower_bound(&self, top: &TopEigenpair, critical: &Mat<f64>) -> Result<(f64, CertificateKind)> {
-        let by_residual = (top.value + top.residual).recip();
+    fn lower_bound(
+        &self,
+        inverse: f64,
+        residual: f64,
+        critical: &Mat<f64>,
+        regular: &[f64],
+    ) -> Result<(f64, CertificateKind)> {
+        let by_residual = (inverse + residual).recip();
         if self.momentum.abs() > 0.0 {
             return Ok((by_residual, CertificateKind::Residual));
         }
         let rank = self.effective.rank();
         // R = sum_j (T / lambda)^j I: T maps it to lambda (R - I + (T / lambda)^J I), below lambda R but for what is left of
         // the identity after J applications, which is along the critical matrix.
-        let mut power = Mat::<f64>::identity(rank, rank);
-        let mut regular = power.clone();
-        for _ in 1..RESOLVENT_TERMS {
-            power = self.cone_map(&power) * linstab_linalg::Scale(top.value.recip());
-            regular += &power;
-        }
+        let regular = packed::unpack(regular, rank);
+        let regular_image = self.cone_map(&regular);
+        let critical_image = self.cone_map(critical);
         let trace: f64 = (0..rank).map(|a| critical[(a, a)]).sum();
         let mut best = f64::INFINITY;
         // A small admixture costs little tightness, a large one is safely definite where the critical matrix is not.
         for admixture in [1e-9, 1e-6, 1e-3] {
             let scale = admixture / regular.norm_l2();
-            let x =
-                Mat::from_fn(rank, rank, |i, j| trace.signum() * critical[(i, j)] + scale * regular[(i, j)]);
-            if let Some(theta) = loewner_ratio(&self.cone_map(&x), &x)? {
-                best = if theta >= top.value * (1.0 - 1e-12) { best.min(theta.max(top.value)) } else { best };
+            let mixture = |x: &Mat<f64>, y: &Mat<f64>| {
+                Mat::from_fn(rank, rank, |i, j| trace.signum() * x[(i, j)] + scale * y[(i, j)])
+            };
+            // The map is linear: its image of the mixture is the mixture of the images.
+            let theta = loewner_ratio(mixture(&critical_image, &regular_image), mixture(critical, &regular))?;
+            if let Some(theta) = theta {
+                best = if theta >= inverse * (1.0 - 1e-12) { best.min(theta.max(inverse)) } else { best };
             }
-            if best <= top.value * (1.0 + 10.0 * admixture) {
+            if best <= inverse * (1.0 + 10.0 * admixture) {
                 break;
             }
         }
@@ -332,8 +337,8 @@ fn noise_free_growth(c: f64, beta: f64) -> f64 {
 }
 
 /// The smallest `theta` with `image <= theta x` in the Loewner order; `None` if `x` is not positive definite.
-fn loewner_ratio(image: &Mat<f64>, x: &Mat<f64>) -> Result<Option<f64>> {
-    let Some(whitened) = symmetric::whiten(image.as_ref(), x.as_ref()) else { return Ok(None) };
+fn loewner_ratio(image: Mat<f64>, x: Mat<f64>) -> Result<Option<f64>> {
+    let Some(whitened) = symmetric::whiten(image, x) else { return Ok(None) };
     Ok(Some(symmetric::top_eigenvalue(whitened.as_ref())?))
 }
 
