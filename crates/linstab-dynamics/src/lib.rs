@@ -6,13 +6,17 @@
 //! - [`UpdateRule`]: SGD, SAM, random perturbation, each a transformation of the ensemble.
 //! - [`AxisAlignedDynamics`]: exact growth, threshold and Lyapunov exponent of axis-aligned ensembles.
 //! - [`MeanSquare`]: exact threshold and growth of any ensemble, with momentum; [`mean_square`] has the derivation.
+//! - [`lyapunov`]: the exponent of any ensemble by Monte Carlo, the almost-sure threshold.
 //! - [`second_moment`]: `E[H_t X H_t]` for any ensemble.
+//! - [`recursions`]: the matrix recursions of the paper's divergence theorem.
 //! - [`simulation`]: runs of the linear dynamics, and how they end.
 #![forbid(unsafe_code)]
 
 mod axis_aligned;
 mod error;
+pub mod lyapunov;
 pub mod mean_square;
+pub mod recursions;
 pub mod sampling;
 pub mod second_moment;
 pub mod simulation;

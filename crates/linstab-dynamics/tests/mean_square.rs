@@ -1,10 +1,10 @@
 //! Exact thresholds and growth against brute force: enumeration of all batches and Kronecker products.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
-use linstab_dynamics::mean_square::CertificateKind;
+use linstab_dynamics::mean_square::{BatchAscentSam, CertificateKind, GradientNoise};
 use linstab_dynamics::testing::{batch_hessian, enumerate_batches};
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
-use linstab_linalg::testing::{random_factored, spectral_radius};
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_linalg::testing::{random_axis_aligned, random_factored, spectral_radius};
 use linstab_linalg::{Dense, Ensemble, Factored, Mat, MatRef, Reduced, Scale, symmetric};
 use proptest::prelude::*;
 
@@ -114,7 +114,8 @@ proptest! {
             }
             for factor in [0.5, 1.5] {
                 let found = analysis.growth_per_step(factor * threshold.value).unwrap();
-                prop_assert!((found - growth(factor)).abs() < 1e-7 * found, "{found} against {} beta={beta}", growth(factor));
+                // Next to critical damping two eigenvalues of the map meet: both sides lose half of their digits there.
+                prop_assert!((found - growth(factor)).abs() < 1e-5 * found, "{found} against {} beta={beta}", growth(factor));
             }
         }
     }
@@ -272,4 +273,196 @@ fn limits_are_right_and_bad_parameters_are_named() {
     }
     let wrong = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1).unwrap();
     assert!(MeanSquare::new(&reduced, UpdateRule::Sgd, wrong).is_err(), "two samples for one");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn necessary_conditions_are_upper_bounds_in_their_order(
+        seed: u64, n in 1_usize..12, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..8, c in 0.0_f64..3.0,
+    ) {
+        let b = 1 + at * n / 1000;
+        let ensemble = random_factored(seed, n, k, dim);
+        for scheme in SCHEMES {
+            let analysis = analysis(&ensemble, scheme, b, c, 0.0);
+            let exact = analysis.max_learning_rate().unwrap().value;
+            let bounds = analysis.necessary_conditions().unwrap();
+            let slack = 1.0 - 1e-10;
+            prop_assert!(bounds.sharpest_direction >= exact * slack, "{bounds:?} {exact}");
+            prop_assert!(bounds.trace >= exact * slack, "{bounds:?} {exact}");
+            prop_assert!(bounds.sample_directions >= exact * slack, "{bounds:?} {exact}");
+            prop_assert!(bounds.worst_direction >= exact * slack, "{bounds:?} {exact}");
+            prop_assert!(bounds.worst_direction <= bounds.sharpest_direction.min(bounds.sample_directions) / slack);
+            prop_assert!(bounds.sharpest_direction <= analysis.gradient_descent_limit() / slack);
+            prop_assert_eq!(bounds.per_sample.is_some(), scheme == SamplingScheme::Bernoulli);
+            prop_assert!(bounds.per_sample.is_none_or(|bound| bound >= exact * slack));
+        }
+    }
+
+    #[test]
+    fn the_smallest_batch_is_the_smallest(seed: u64, n in 1_usize..12, k in 1_usize..3, dim in 1_usize..6, factor in 0.01_f64..1.2) {
+        let ensemble = random_factored(seed, n, k, dim);
+        for scheme in SCHEMES {
+            let full = analysis(&ensemble, scheme, n, 0.0, 0.0);
+            let eta = factor * full.max_learning_rate().unwrap().value;
+            let thresholds: Vec<f64> =
+                (1..=n).map(|b| analysis(&ensemble, scheme, b, 0.0, 0.0).max_learning_rate().unwrap().value).collect();
+            for pair in thresholds.windows(2) {
+                prop_assert!(pair[0] <= pair[1] * (1.0 + 1e-9), "the threshold does not decrease with the batch size");
+            }
+            let expected = thresholds.iter().position(|threshold| eta < *threshold).map(|at| at + 1);
+            prop_assert_eq!(full.min_batch_size(eta).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn laws_of_scaling(seed: u64, n in 1_usize..8, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..6, scale in 0.1_f64..10.0, beta in -0.9_f64..0.95) {
+        let b = 1 + at * n / 1000;
+        let ensemble = random_factored(seed, n, k, dim);
+        let rows = ensemble.rows();
+        let entries = |f: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+            (0..n * k).flat_map(|row| (0..dim).map(move |p| (row, p))).map(|(row, p)| f(row, p)).collect()
+        };
+        let scaled = Factored::new(n, k, dim, entries(&|row, p| scale * rows[(row, p)])).unwrap();
+        // Samples in another order, parameters rotated by a reflection.
+        let permuted = Factored::new(n, k, dim, entries(&|row, p| rows[((n - 1 - row / k) * k + row % k, dim - 1 - p)])).unwrap();
+        for scheme in SCHEMES {
+            let threshold = |ensemble: &Factored| analysis(ensemble, scheme, b, 0.0, beta).max_learning_rate().unwrap().value;
+            let plain = threshold(&ensemble);
+            prop_assert!((threshold(&scaled) * scale * scale - plain).abs() <= 1e-9 * plain);
+            prop_assert!((threshold(&permuted) - plain).abs() <= 1e-9 * plain);
+        }
+        let full = analysis(&ensemble, SamplingScheme::WithoutReplacement, n, 0.0, beta);
+        let limit = full.gradient_descent_limit();
+        prop_assert!((full.max_learning_rate().unwrap().value - limit).abs() <= 1e-12 * limit, "B = n is gradient descent");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn ascent_on_the_batch_is_exact_by_enumeration(
+        seed: u64, n in 1_usize..6, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..4, c in 0.0_f64..2.0,
+    ) {
+        let b = 1 + at * n / 1000;
+        let ensemble = random_factored(seed, n, k, dim);
+        let reduced = Reduced::of(&ensemble).unwrap();
+        let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, n, b).unwrap();
+        let hessians = Brute::new(&ensemble, 0.0).hessians;
+        let d = hessians.dim();
+        for micro in [None, Some(1)] {
+            let sam = BatchAscentSam::new(c).unwrap();
+            let sam = micro.map_or(sam, |m| sam.with_micro_batches(m).unwrap());
+            let threshold = sam.enumerated(&reduced, sampling).unwrap().expect("few batches").max_learning_rate().unwrap().value;
+            let growth = |eta: f64| {
+                let mut moment = Mat::<f64>::zeros(d * d, d * d);
+                for (p, batch) in enumerate_batches(sampling) {
+                    let h = batch_hessian(&hessians, sampling, &batch);
+                    let ascended = match micro {
+                        None => &h + &h * &h * Scale(c),
+                        Some(_) => (0..n).filter(|&i| batch[i] > 0).fold(Mat::<f64>::zeros(d, d), |sum, i| {
+                            let own = hessians.sample_hessian(i);
+                            sum + (&own + &own * &own * Scale(c)) * Scale(1.0 / b as f64)
+                        }),
+                    };
+                    let step = Mat::<f64>::identity(d, d) - ascended * Scale(eta);
+                    add_kronecker(&mut moment, step.as_ref(), p);
+                }
+                spectral_radius(moment.as_ref())
+            };
+            prop_assert!(growth(threshold * (1.0 - 1e-8)) < 1.0 && growth(threshold * (1.0 + 1e-8)) > 1.0, "{micro:?} {threshold}");
+        }
+    }
+}
+
+#[test]
+fn sampled_batches_estimate_the_enumerated_threshold() {
+    let reduced = Reduced::of(&random_factored(11, 8, 1, 5)).unwrap();
+    let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 8, 3).unwrap();
+    let sam = BatchAscentSam::new(0.5).unwrap();
+    let exact =
+        sam.enumerated(&reduced, sampling).unwrap().expect("56 batches").max_learning_rate().unwrap().value;
+    let mut rng = rand_pcg::Pcg64::new(1, 1);
+    let found = sam.sampled_threshold(&reduced, sampling, (20, 400), &mut rng).unwrap();
+    // 5 standard errors and a bias of the order of one in 400.
+    let error = 5.0 * found.standard_error + 0.01 * exact;
+    assert!((found.mean - exact).abs() < error && error < 0.1 * exact, "{found:?} against {exact}");
+    let full_batch_ascent =
+        MeanSquare::new(&reduced, UpdateRule::Sam { rho_over_alpha: 0.5 }, sampling).unwrap();
+    let congruent = full_batch_ascent.max_learning_rate().unwrap().value;
+    assert!(
+        (congruent - exact).abs() > error,
+        "negative control: the full-batch ascent has another threshold"
+    );
+    let many = BatchSampling::new(SamplingScheme::Bernoulli, 8, 3).unwrap();
+    assert!(sam.enumerated(&reduced, many).unwrap().is_none(), "Bernoulli batches are not equally likely");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn a_preconditioner_is_a_congruence(seed: u64, n in 1_usize..5, k in 1_usize..3, dim in 1_usize..4, at in 0_usize..1000) {
+        let b = 1 + at * n / 1000;
+        let ensemble = random_factored(seed, n, k, dim);
+        let preconditioner: Vec<f64> = (0..dim).map(|p| 0.5 + p as f64).collect();
+        let scales: Vec<f64> = preconditioner.iter().map(|d| d.sqrt().recip()).collect();
+        let analysis = analysis(&ensemble.rescaled(&scales).unwrap(), SamplingScheme::WithReplacement, b, 0.0, 0.0);
+        let threshold = analysis.max_learning_rate().unwrap().value;
+        // The literal rule w <- w - eta D^{-1} H_t w on the whole space: a flat direction has growth 1, so look above.
+        let literal = |eta: f64| {
+            let mut moment = Mat::<f64>::zeros(dim * dim, dim * dim);
+            for (p, batch) in enumerate_batches(analysis.sampling()) {
+                let h = batch_hessian(&ensemble, analysis.sampling(), &batch);
+                let step = Mat::from_fn(dim, dim, |i, j| f64::from(u8::from(i == j)) - eta * h[(i, j)] / preconditioner[i]);
+                add_kronecker(&mut moment, step.as_ref(), p);
+            }
+            spectral_radius(moment.as_ref())
+        };
+        prop_assert!(literal(threshold * (1.0 + 1e-5)) > 1.0 + 1e-9, "grows above");
+        prop_assert!(literal(threshold * (1.0 - 1e-5)) < 1.0 + 1e-9, "does not grow below");
+    }
+
+    #[test]
+    fn dense_and_axis_aligned_families_reduce_to_the_same(seed: u64, n in 1_usize..6, dim in 1_usize..5, at in 0_usize..1000) {
+        let b = 1 + at * n / 1000;
+        let axis_aligned = random_axis_aligned(seed, n, dim);
+        let factored = Factored::from_ensemble(&Dense::from_ensemble(&axis_aligned)).unwrap();
+        for scheme in SCHEMES {
+            let sampling = BatchSampling::new(scheme, n, b).unwrap();
+            let rule = UpdateRule::Sam { rho_over_alpha: 0.3 };
+            let exact = AxisAlignedDynamics::new(&axis_aligned, rule, sampling).unwrap().max_learning_rate();
+            let reduced = Reduced::of(&factored).unwrap();
+            let found = MeanSquare::new(&reduced, rule, sampling).unwrap().max_learning_rate().unwrap().value;
+            prop_assert!((found.is_infinite() && exact.is_infinite()) || (found - exact).abs() <= 1e-9 * exact, "{found} against {exact}");
+        }
+    }
+}
+
+#[test]
+fn noise_in_the_null_space_is_reported() {
+    // Two samples that curve the first of three directions; gradients cancel on average.
+    let ensemble = Factored::new(2, 1, 3, vec![1.0, 0.0, 0.0, 2.0, 0.0, 0.0]).unwrap();
+    let reduced = Reduced::of(&ensemble).unwrap();
+    let gradients = Mat::from_fn(2, 3, |i, p| [1.0, -1.0][i] * [0.5, 0.0, 2.0][p]);
+    let sampling = BatchSampling::new(SamplingScheme::WithReplacement, 2, 1).unwrap();
+    let noise = GradientNoise::of(&ensemble, &reduced, gradients.as_ref(), sampling).unwrap();
+    assert!(
+        (noise.null_space_variance - 4.0).abs() < 1e-12 && (noise.source[(0, 0)] - 0.25).abs() < 1e-12,
+        "{noise:?}"
+    );
+    assert!(noise.relative_mean < 1e-15, "{noise:?}");
+    let floor = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling)
+        .unwrap()
+        .noise_floor(0.1, noise.source.as_ref())
+        .unwrap();
+    // Scalar: S (1 - g) = eta^2 q with g = 1 - 2 eta l + eta^2 (l^2 + s^2), l = 5/2, l^2 + s^2 = 17/2.
+    let expected = 0.01 * 0.25 / (0.2 * 2.5 - 0.01 * 8.5);
+    assert!((floor.expect("stable").mean_squared_distance - expected).abs() < 1e-12, "{expected}");
+    let elsewhere = Mat::from_fn(2, 3, |_, p| f64::from(u8::from(p == 0)));
+    let elsewhere = GradientNoise::of(&ensemble, &reduced, elsewhere.as_ref(), sampling).unwrap();
+    assert!((elsewhere.relative_mean - 1.0).abs() < 1e-12, "not at a minimum");
+    assert!(
+        GradientNoise::of(&ensemble, &reduced, Mat::zeros(2, 2).as_ref(), sampling).is_err(),
+        "gradients of length 2"
+    );
 }

@@ -49,10 +49,16 @@
 //! `eta* = 2 / ( l / (1 + beta) + s^2 / (l (1 - beta)) )` with mean `l` and batch variance `s^2`.
 
 mod answers;
+mod batch_ascent;
+mod bounds;
 mod culprits;
+mod gradient_noise;
 mod noise_floor;
 mod operator;
 
 pub use answers::{CertificateKind, MeanSquare, Threshold};
+pub use batch_ascent::{BatchAscentSam, ThresholdEstimate};
+pub use bounds::NecessaryConditions;
 pub use culprits::Culprits;
+pub use gradient_noise::GradientNoise;
 pub use noise_floor::NoiseFloor;

@@ -10,6 +10,7 @@
 //! Both draw every batch of every step; `testing` has the slow, obvious twin of both.
 
 mod counters;
+mod reduced;
 mod set_kernel;
 mod step_kernel;
 
@@ -18,6 +19,7 @@ use rand::Rng;
 
 use crate::error::require_nonnegative;
 use crate::{AxisAlignedDynamics, DynamicsError, Result, SamplingScheme};
+pub use reduced::ReducedSimulator;
 use set_kernel::SetKernel;
 use step_kernel::StepKernel;
 

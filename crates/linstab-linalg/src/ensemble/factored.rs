@@ -46,6 +46,49 @@ impl Factored {
         Ok(Self { num_samples, num_factors, dim, rows })
     }
 
+    /// The factored form of any ensemble, by the eigenvectors of each curvature; samples of lower rank get zero factors.
+    ///
+    /// # Cost
+    /// One symmetric eigenvalue problem of order `dim` a sample. Axis-aligned ensembles have exact answers of their own at
+    /// a fraction of that.
+    /// # Accuracy
+    /// Eigenvalues up to [`PSD_TOLERANCE`](super::PSD_TOLERANCE) times a sample's largest are taken for zero.
+    /// # Errors
+    /// [`LinalgError::NoConvergence`] if an eigenvalue iteration fails.
+    pub fn from_ensemble(ensemble: &dyn Ensemble) -> Result<Self> {
+        let (n, dim) = (ensemble.num_samples(), ensemble.dim());
+        let mut factors = Vec::with_capacity(n);
+        for sample in 0..n {
+            let (values, vectors) = symmetric::eigenpairs(ensemble.sample_hessian(sample).as_ref())?;
+            let top = values.last().copied().unwrap_or(0.0);
+            let kept = (0..dim).rev().take_while(|&a| values[a] > super::PSD_TOLERANCE * top);
+            let of_sample: Vec<Vec<f64>> =
+                kept.map(|a| (0..dim).map(|row| values[a].sqrt() * vectors[(row, a)]).collect()).collect();
+            factors.push(of_sample);
+        }
+        let num_factors = factors.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let mut rows = Vec::with_capacity(n * num_factors * dim);
+        for mut of_sample in factors {
+            of_sample.resize(num_factors, vec![0.0; dim]);
+            rows.extend(of_sample.concat());
+        }
+        Self::new(n, num_factors, dim, rows)
+    }
+
+    /// The ensemble in rescaled parameters: coordinate `p` of every factor is multiplied by `scales[p]`.
+    ///
+    /// A method with a frozen diagonal preconditioner `D`, `w <- w - eta D^{-1} (gradient)`, is the plain method in the
+    /// parameters `D^{1/2} w`, where the curvatures are `D^{-1/2} H_i D^{-1/2}`: its scales are `D^{-1/2}`.
+    ///
+    /// # Errors
+    /// [`LinalgError::ShapeMismatch`] unless there is a scale for each parameter, [`LinalgError::NonFinite`] if one makes a
+    /// factor so.
+    pub fn rescaled(&self, scales: &[f64]) -> Result<Self> {
+        require_len("number of scales", self.dim, scales.len())?;
+        let rows = self.rows.iter().enumerate().map(|(at, entry)| entry * scales[at % self.dim]).collect();
+        Self::new(self.num_samples, self.num_factors, self.dim, rows)
+    }
+
     /// Number of factors a sample, `k`.
     pub fn num_factors(&self) -> usize {
         self.num_factors

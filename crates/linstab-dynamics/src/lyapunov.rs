@@ -1,0 +1,146 @@
+//! The Lyapunov exponent of any ensemble by Monte Carlo, and the almost-sure threshold.
+//!
+//! Many independent chains follow a normalised vector through products of random steps. After a burn-in, in which the vector
+//! turns to the leading direction, the mean logarithm of its growth estimates the top exponent; the chains are independent,
+//! so their spread gives an honest standard error.
+
+use rand::{Rng, RngExt};
+use rayon::prelude::*;
+
+use crate::simulation::{ReducedSimulator, squared_norm};
+use crate::{DynamicsError, MeanSquare, Result};
+
+/// How much to simulate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainOptions {
+    /// Independent chains, at least 2.
+    pub num_chains: usize,
+    /// Steps that are not counted.
+    pub burn_in: usize,
+    /// Steps that are counted, at least 1.
+    pub num_steps: usize,
+}
+
+/// An exponent with its statistical error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExponentEstimate {
+    /// Mean over the chains; minus infinity if a chain was mapped to exactly zero.
+    pub mean: f64,
+    /// Standard error over the chains; 0 where the mean is infinite.
+    pub standard_error: f64,
+}
+
+/// An estimated almost-sure threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AlmostSureThreshold {
+    /// The learning rate at which the estimated exponent changes sign.
+    pub value: f64,
+    /// Learning rates at which the exponent is two standard errors below and above zero.
+    pub interval: (f64, f64),
+}
+
+impl MeanSquare {
+    /// The top Lyapunov exponent at a learning rate: the rate `lim (1/k) log |w_k|` of almost every run.
+    ///
+    /// `generator(chain)` gives each chain its random stream; results depend on nothing else, whatever the number of threads.
+    /// 0 without curvature.
+    /// # Cost
+    /// `num_chains * (burn_in + num_steps)` steps of `2 B k r` multiplications, on the ambient rayon pool.
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] for a bad learning rate or fewer than 2 chains or no step.
+    pub fn lyapunov_exponent<R: Rng>(
+        &self,
+        learning_rate: f64,
+        options: ChainOptions,
+        generator: impl Fn(usize) -> R + Sync,
+    ) -> Result<ExponentEstimate> {
+        for (name, value, least) in
+            [("num_chains", options.num_chains, 2), ("num_steps", options.num_steps, 1)]
+        {
+            if value < least {
+                let allowed = "at least 2 chains and 1 step";
+                return Err(DynamicsError::OutOfRange { name, value: value as f64, allowed });
+            }
+        }
+        let simulator = ReducedSimulator::new(self, learning_rate)?;
+        if self.effective_ensemble().rank() == 0 {
+            return Ok(ExponentEstimate { mean: 0.0, standard_error: 0.0 });
+        }
+        let chain = |index| chain_exponent(simulator.clone(), options, &mut generator(index));
+        let exponents: Vec<f64> = (0..options.num_chains).into_par_iter().map(chain).collect();
+        let n = options.num_chains as f64;
+        let mean = exponents.iter().sum::<f64>() / n;
+        if !mean.is_finite() {
+            return Ok(ExponentEstimate { mean, standard_error: 0.0 });
+        }
+        let variance = exponents.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
+        Ok(ExponentEstimate { mean, standard_error: (variance / n).sqrt() })
+    }
+
+    /// The smallest learning rate above the mean-square threshold at which the exponent changes sign, by bisection with common
+    /// random numbers. Infinite without curvature, or if the exponent stays negative up to a million times that threshold.
+    ///
+    /// Mean-square stability implies almost-sure stability, so there is nothing to be found below.
+    /// # Errors
+    /// As [`MeanSquare::lyapunov_exponent`] and [`MeanSquare::max_learning_rate`].
+    pub fn almost_sure_threshold<R: Rng>(
+        &self,
+        options: ChainOptions,
+        generator: impl Fn(usize) -> R + Sync,
+    ) -> Result<AlmostSureThreshold> {
+        let start = self.max_learning_rate()?.value;
+        let above = |eta: f64, deviations: f64| -> Result<bool> {
+            let estimate = self.lyapunov_exponent(eta, options, &generator)?;
+            Ok(estimate.mean + deviations * estimate.standard_error > 0.0)
+        };
+        let crossing = |deviations: f64| -> Result<f64> {
+            let (mut low, mut high) = (start, start);
+            while !above(high, deviations)? {
+                low = high;
+                high *= 1.25;
+                if high >= 1e6 * start {
+                    return Ok(f64::INFINITY);
+                }
+            }
+            while high - low > 1e-6 * high {
+                let middle = 0.5 * (low + high);
+                if above(middle, deviations)? { high = middle } else { low = middle }
+            }
+            Ok(high)
+        };
+        if !start.is_finite() {
+            return Ok(AlmostSureThreshold { value: start, interval: (start, start) });
+        }
+        Ok(AlmostSureThreshold { value: crossing(0.0)?, interval: (crossing(2.0)?, crossing(-2.0)?) })
+    }
+}
+
+/// Growth rate of one chain. With momentum the pair of iterates is normalised together.
+fn chain_exponent<R: Rng>(mut simulator: ReducedSimulator<'_>, options: ChainOptions, rng: &mut R) -> f64 {
+    let mut w: Vec<f64> = (0..simulator.rank()).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let mut previous = w.clone();
+    let momentum = simulator.has_momentum();
+    let norm = |w: &[f64], previous: &[f64]| {
+        (squared_norm(w) + if momentum { squared_norm(previous) } else { 0.0 }).sqrt()
+    };
+    let normalise = |w: &mut [f64], previous: &mut [f64], norm: f64| {
+        for x in w.iter_mut().chain(previous) {
+            *x /= norm;
+        }
+    };
+    let start = norm(&w, &previous);
+    normalise(&mut w, &mut previous, start);
+    let mut sum = 0.0;
+    for step in 0..options.burn_in + options.num_steps {
+        simulator.step(&mut w, &mut previous, rng);
+        let growth = norm(&w, &previous);
+        if growth <= 0.0 {
+            return f64::NEG_INFINITY;
+        }
+        if step >= options.burn_in {
+            sum += growth.ln();
+        }
+        normalise(&mut w, &mut previous, growth);
+    }
+    sum / options.num_steps as f64
+}

@@ -1,0 +1,190 @@
+//! SAM as optimizers run it: the ascent is taken on the mini-batch, or on micro-batches of it.
+//!
+//! With the batch curvature in the ascent, too, a step is `w <- w - eta H_b (I + c H_b) w`: no congruence turns this into SGD on
+//! the samples, but it *is* one-sample SGD on the ensemble of batches, with curvatures `G_b = H_b + c H_b^2`. For m-SAM, which
+//! ascends on each of several micro-batches separately, `G_b` is the mean of `H_k + c H_k^2` over them. With the factors of a
+//! micro-batch as rows `F`, `G = F^T (I + c F F^T) F`, so the batches are factored, too.
+
+use linstab_linalg::{Factored, Mat, Reduced, symmetric};
+use rand::Rng;
+
+use super::MeanSquare;
+use crate::error::require_nonnegative;
+use crate::sampling::BatchSampler;
+use crate::second_moment::require_same_number;
+use crate::{BatchSampling, DynamicsError, Result, SamplingScheme, UpdateRule};
+
+/// The largest number of batches that is enumerated.
+const MAX_ENUMERATED: usize = 20_000;
+
+/// SAM with ascent on the mini-batch and a fixed ratio of perturbation radius to gradient norm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchAscentSam {
+    rho_over_alpha: f64,
+    micro_batch_size: Option<usize>,
+}
+
+/// A threshold estimated from sampled batches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ThresholdEstimate {
+    /// Mean over independent groups of batches. A finite group knows only its own batches, so that its threshold is biased by
+    /// a term of the order of one over the number of batches.
+    pub mean: f64,
+    /// Standard error over the groups.
+    pub standard_error: f64,
+}
+
+impl BatchAscentSam {
+    /// Ascent on the whole mini-batch.
+    ///
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] for a negative or non-finite ratio.
+    pub fn new(rho_over_alpha: f64) -> Result<Self> {
+        require_nonnegative("rho_over_alpha", rho_over_alpha, false)?;
+        Ok(Self { rho_over_alpha, micro_batch_size: None })
+    }
+
+    /// Ascent on each micro-batch of so many samples (m-SAM); the last one of a batch can be smaller.
+    ///
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] for 0.
+    pub fn with_micro_batches(mut self, micro_batch_size: usize) -> Result<Self> {
+        if micro_batch_size == 0 {
+            let (name, allowed) = ("micro_batch_size", "at least 1");
+            return Err(DynamicsError::OutOfRange { name, value: 0.0, allowed });
+        }
+        self.micro_batch_size = Some(micro_batch_size);
+        Ok(self)
+    }
+
+    /// The exact analysis, over all batches without replacement; `None` if there are more than 20 000, if batches of another
+    /// scheme were asked for (they are not equally likely), or if micro-batches make the order of a batch matter.
+    ///
+    /// # Errors
+    /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::Linalg`] if an eigenvalue iteration
+    /// fails.
+    pub fn enumerated(&self, ensemble: &Reduced, sampling: BatchSampling) -> Result<Option<MeanSquare>> {
+        require_same_number(ensemble.num_samples(), sampling)?;
+        let (n, b) = (sampling.num_samples(), sampling.batch_size());
+        let one_ascent = self.micro_batch_size.is_none_or(|m| m >= b || m == 1);
+        let fixed_size = sampling.scheme() == SamplingScheme::WithoutReplacement;
+        if !(one_ascent && fixed_size && num_subsets(n, b) <= MAX_ENUMERATED) {
+            return Ok(None);
+        }
+        let mut batches = Vec::new();
+        let mut batch: Vec<usize> = (0..b).collect();
+        loop {
+            batches.push(batch.clone());
+            // The next subset in lexicographic order: advance the last index that can be.
+            let Some(at) = (0..b).rev().find(|&at| batch[at] < n - b + at) else { break };
+            batch[at] += 1;
+            for later in at + 1..b {
+                batch[later] = batch[later - 1] + 1;
+            }
+        }
+        self.of_batches(ensemble, sampling, &batches).map(Some)
+    }
+
+    /// The threshold from `num_groups` independent groups of `num_batches` sampled batches each.
+    ///
+    /// # Errors
+    /// As [`BatchAscentSam::enumerated`]; [`DynamicsError::OutOfRange`] for fewer than 2 groups or no batch.
+    pub fn sampled_threshold<R: Rng>(
+        &self,
+        ensemble: &Reduced,
+        sampling: BatchSampling,
+        (num_groups, num_batches): (usize, usize),
+        rng: &mut R,
+    ) -> Result<ThresholdEstimate> {
+        require_same_number(ensemble.num_samples(), sampling)?;
+        if num_groups < 2 || num_batches == 0 {
+            let allowed = "at least 2 groups of at least 1 batch";
+            return Err(DynamicsError::OutOfRange { name: "num_groups", value: num_groups as f64, allowed });
+        }
+        let mut sampler = BatchSampler::<Box<[u64]>>::new(sampling);
+        let mut thresholds = Vec::with_capacity(num_groups);
+        for _ in 0..num_groups {
+            let mut batches = vec![Vec::new(); num_batches];
+            for batch in &mut batches {
+                sampler.draw_indices(rng, batch);
+                shuffle(batch, rng);
+            }
+            thresholds.push(self.of_batches(ensemble, sampling, &batches)?.max_learning_rate()?.value);
+        }
+        let n = num_groups as f64;
+        let mean = thresholds.iter().sum::<f64>() / n;
+        let variance = thresholds.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
+        Ok(ThresholdEstimate { mean, standard_error: (variance / n).sqrt() })
+    }
+
+    /// One-sample SGD on the given batches, each as likely as the others.
+    fn of_batches(
+        &self,
+        ensemble: &Reduced,
+        sampling: BatchSampling,
+        batches: &[Vec<usize>],
+    ) -> Result<MeanSquare> {
+        let (k, rank) = (ensemble.num_factors(), ensemble.rank());
+        let largest = batches.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let mut rows = vec![0.0; batches.len() * largest * k * rank];
+        for (batch, target) in batches.iter().zip(rows.chunks_exact_mut((largest * k * rank).max(1))) {
+            self.write_factors(ensemble, batch, sampling.batch_size(), target)?;
+        }
+        let ensemble = Reduced::of(&Factored::new(batches.len(), largest * k, rank, rows)?)?;
+        let one_of_them = BatchSampling::new(SamplingScheme::WithoutReplacement, batches.len(), 1)?;
+        MeanSquare::new(&ensemble, UpdateRule::Sgd, one_of_them)
+    }
+
+    /// Writes the factors of `G_b`, row by row. A micro-batch of `m` out of the nominal batch size `B` has the weight `m / B`.
+    fn write_factors(
+        &self,
+        ensemble: &Reduced,
+        batch: &[usize],
+        batch_size: usize,
+        target: &mut [f64],
+    ) -> Result<()> {
+        let (k, rank, factors) = (ensemble.num_factors(), ensemble.rank(), ensemble.factors());
+        if rank == 0 {
+            return Ok(());
+        }
+        let mut row = 0;
+        for micro_batch in batch.chunks(self.micro_batch_size.unwrap_or(batch_size).max(1)) {
+            // The whole batch divides by B, whatever its size (Bernoulli); a micro-batch by its own size.
+            let divisor = if self.micro_batch_size.is_some() { micro_batch.len() } else { batch_size } as f64;
+            let weight = if self.micro_batch_size.is_some() { divisor / batch_size as f64 } else { 1.0 };
+            let size = micro_batch.len() * k;
+            let own = Mat::from_fn(size, rank, |i, a| {
+                factors[(micro_batch[i / k] * k + i % k, a)] / divisor.sqrt()
+            });
+            let gram: Mat<f64> = &own * own.transpose();
+            let (values, vectors) = symmetric::eigenpairs(gram.as_ref())?;
+            let root = Mat::from_fn(size, size, |i, j| {
+                let scale = (weight * (1.0 + self.rho_over_alpha * values[j].max(0.0))).sqrt();
+                vectors[(i, j)] * scale
+            });
+            let transformed = root * vectors.transpose() * own;
+            for i in 0..size {
+                for a in 0..rank {
+                    target[(row + i) * rank + a] = transformed[(i, a)];
+                }
+            }
+            row += size;
+        }
+        Ok(())
+    }
+}
+
+/// `n` choose `b`, saturating.
+fn num_subsets(n: usize, b: usize) -> usize {
+    (0..b.min(n - b))
+        .try_fold(1_usize, |count, i| count.checked_mul(n - i).map(|count| count / (i + 1)))
+        .unwrap_or(usize::MAX)
+}
+
+/// Which samples share a micro-batch is random, too: a uniform order of the batch.
+fn shuffle<R: Rng>(batch: &mut [usize], rng: &mut R) {
+    use rand::RngExt as _;
+    for last in (1..batch.len()).rev() {
+        batch.swap(last, rng.random_range(0..=last));
+    }
+}

@@ -1,0 +1,149 @@
+//! Runs of the linear dynamics on any reduced ensemble, with or without momentum.
+
+use linstab_linalg::{MatRef, Reduced};
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::{Divergence, Run, squared_norm};
+use crate::error::require_nonnegative;
+use crate::sampling::BatchSampler;
+use crate::{DynamicsError, MeanSquare, Result, UpdateRule};
+
+/// Makes runs in the reduced coordinates: `w <- w - eta H_t (w + delta_t) + beta (w - w_prev)`, `H_t` from the factors of the
+/// drawn samples, `w_prev = w` at the start.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::simulation::{Divergence, MeasuredNorm, Outcome, ReducedSimulator};
+/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+/// use linstab_linalg::{Factored, Reduced};
+/// use rand::SeedableRng;
+/// // One sample of curvature 1 and learning rate 3: w is multiplied by -2 each step.
+/// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
+/// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+/// let dynamics = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+/// let divergence = Divergence::new(1000, 1000.0, MeasuredNorm::SquaredNorm)?;
+/// let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
+/// let run = ReducedSimulator::new(&dynamics, 3.0)?.run(&[1.0], divergence, &mut rng)?;
+/// assert_eq!(run.outcome, Outcome::Diverged { step: 5 }); // 4^5 = 1024
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ReducedSimulator<'a> {
+    ensemble: &'a Reduced,
+    sampler: BatchSampler<Box<[u64]>>,
+    /// `eta / B`.
+    scale: f64,
+    momentum: f64,
+    noise: f64,
+    batch: Vec<usize>,
+    perturbed: Vec<f64>,
+    gradient: Vec<f64>,
+}
+
+impl<'a> ReducedSimulator<'a> {
+    /// A simulator of `dynamics` at `learning_rate`.
+    ///
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] unless `learning_rate` is positive and finite.
+    pub fn new(dynamics: &'a MeanSquare, learning_rate: f64) -> Result<Self> {
+        require_nonnegative("learning_rate", learning_rate, true)?;
+        let ensemble = dynamics.effective_ensemble();
+        Ok(Self {
+            ensemble,
+            sampler: BatchSampler::new(dynamics.sampling()),
+            scale: learning_rate / dynamics.sampling().batch_size() as f64,
+            momentum: dynamics.momentum(),
+            noise: 0.0,
+            batch: Vec::new(),
+            perturbed: Vec::new(),
+            gradient: vec![0.0; ensemble.rank()],
+        })
+    }
+
+    /// The same with the gradient taken at a randomly perturbed point, as [`UpdateRule::RandomPerturbation`] has it.
+    ///
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] for a negative or non-finite deviation.
+    pub fn with_perturbation(mut self, standard_deviation: f64) -> Result<Self> {
+        self.noise = UpdateRule::RandomPerturbation { standard_deviation }
+            .checked()?
+            .perturbation_standard_deviation();
+        Ok(self)
+    }
+
+    /// One run from `start`, drawing from `rng`.
+    ///
+    /// # Shapes
+    /// `start`: (rank), finite.
+    /// # Errors
+    /// [`DynamicsError::SizeMismatch`] for a start of another length, [`DynamicsError::OutOfRange`] for one that is not
+    /// finite, or so large that divergence could not be told.
+    #[expect(
+        clippy::neg_cmp_op_on_partial_ord,
+        reason = "a norm that overflowed to NaN must count as above the limit"
+    )]
+    pub fn run<R: Rng>(&mut self, start: &[f64], divergence: Divergence, rng: &mut R) -> Result<Run> {
+        if start.len() != self.ensemble.rank() {
+            let (what, expected) = ("length of the start", self.ensemble.rank());
+            return Err(DynamicsError::SizeMismatch { what, expected, found: start.len() });
+        }
+        let initial = squared_norm(start);
+        let limit = initial * divergence.squared_growth_factor();
+        if !limit.is_finite() {
+            let name = "squared norm of the start times the growth factor";
+            return Err(DynamicsError::OutOfRange { name, value: limit, allowed: "finite" });
+        }
+        self.sampler.restart();
+        let (mut w, mut previous) = (start.to_vec(), start.to_vec());
+        for step in 1..=divergence.num_steps() {
+            self.step(&mut w, &mut previous, rng);
+            let norm = squared_norm(&w);
+            if !(norm <= limit) {
+                return Ok(Divergence::diverged(step, initial, norm));
+            }
+        }
+        Ok(divergence.completed(initial, squared_norm(&w)))
+    }
+
+    pub(crate) fn rank(&self) -> usize {
+        self.ensemble.rank()
+    }
+
+    pub(crate) fn has_momentum(&self) -> bool {
+        self.momentum.abs() > 0.0
+    }
+
+    /// Makes one step: `w` becomes the next iterate, `previous` the present one.
+    pub(crate) fn step<R: Rng>(&mut self, w: &mut [f64], previous: &mut [f64], rng: &mut R) {
+        self.sampler.draw_indices(rng, &mut self.batch);
+        self.perturbed.clear();
+        self.perturbed.extend_from_slice(w);
+        if self.noise > 0.0 {
+            for x in &mut self.perturbed {
+                let normal: f64 = StandardNormal.sample(rng);
+                *x += self.noise * normal;
+            }
+        }
+        self.gradient.fill(0.0);
+        let (k, factors) = (self.ensemble.num_factors(), self.ensemble.factors());
+        for &sample in &self.batch {
+            for row in sample * k..(sample + 1) * k {
+                add_projection(&mut self.gradient, factors, row, &self.perturbed);
+            }
+        }
+        for ((w, previous), g) in w.iter_mut().zip(previous.iter_mut()).zip(&self.gradient) {
+            let next = *w - self.scale * g + self.momentum * (*w - *previous);
+            *previous = *w;
+            *w = next;
+        }
+    }
+}
+
+/// Adds `f (f^T x)` for the factor in the given row.
+fn add_projection(sum: &mut [f64], factors: MatRef<'_, f64>, row: usize, x: &[f64]) {
+    let overlap: f64 = x.iter().enumerate().map(|(a, x)| factors[(row, a)] * x).sum();
+    for (a, sum) in sum.iter_mut().enumerate() {
+        *sum += factors[(row, a)] * overlap;
+    }
+}
