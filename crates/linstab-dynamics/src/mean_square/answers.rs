@@ -31,6 +31,12 @@ pub struct MeanSquare {
     pub(super) momentum: f64,
 }
 
+/// Packed length up to which the Krylov basis may be large: rank 90, two megabytes of basis.
+const SMALL_OPERATOR: usize = 4096;
+/// Accepted residuals: the threshold's error is of second order in it, the width of its certificate of first.
+const THRESHOLD_RESIDUAL: f64 = 1e-8;
+const GROWTH_RESIDUAL: f64 = 1e-11;
+
 /// How the lower end of a threshold's interval is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateKind {
@@ -141,7 +147,7 @@ impl MeanSquare {
             |x, y| excess * x * y + own(x, y),
             weights.per_sample / self.sampling.num_samples() as f64,
         );
-        let top = self.top_eigenpair(&mut operator)?;
+        let top = self.top_eigenpair(&mut operator, THRESHOLD_RESIDUAL)?;
         if top.value <= 0.0 {
             // The operator has positive diagonal entries, hence a positive eigenvalue: the iteration has not found it.
             let TopEigenpair { num_applications, residual, .. } = top;
@@ -185,7 +191,7 @@ impl MeanSquare {
             |x, y| (1.0 - eta * x) * (1.0 - eta * y) + eta * eta * excess * x * y,
             eta * eta * weights.per_sample / self.sampling.num_samples() as f64,
         );
-        Ok(self.top_eigenpair(&mut operator)?.value)
+        Ok(self.top_eigenpair(&mut operator, GROWTH_RESIDUAL)?.value)
     }
 
     /// The smallest batch size at which a learning rate is stable in mean square; `None` if not even the full batch is.
@@ -248,7 +254,7 @@ impl MeanSquare {
                 |x, y| eta * eta * excess * x * y,
                 eta * eta * weights.per_sample / self.sampling.num_samples() as f64,
             );
-            Ok(self.top_eigenpair(&mut operator)?.value - 1.0)
+            Ok(self.top_eigenpair(&mut operator, GROWTH_RESIDUAL)?.value - 1.0)
         };
         let mut high = 2.0 * low.max(1.0);
         while excess_at(high)? > 0.0 {
@@ -269,8 +275,17 @@ impl MeanSquare {
         Ok(high)
     }
 
-    fn top_eigenpair(&self, operator: &mut dyn SymmetricOperator) -> Result<TopEigenpair> {
-        Ok(lanczos::top_eigenpair(operator, &self.start(), LanczosOptions::default())?)
+    /// Growth rates crowd just below 1 where flat directions decay slowly; only a small residual tells them apart.
+    fn top_eigenpair(
+        &self,
+        operator: &mut dyn SymmetricOperator,
+        residual_rtol: f64,
+    ) -> Result<TopEigenpair> {
+        // While a basis is small beside the caches anyway, restarts would only cost convergence.
+        let basis_size =
+            if operator.dim() <= SMALL_OPERATOR { 64 } else { LanczosOptions::default().basis_size };
+        let options = LanczosOptions { residual_rtol, basis_size, ..LanczosOptions::default() };
+        Ok(lanczos::top_eigenpair(operator, &self.start(), options)?)
     }
 
     /// The identity in the coordinates of the threshold's operator: it overlaps every PSD matrix. With momentum the critical
