@@ -70,6 +70,10 @@ impl MeanSquare {
         let exponents: Vec<f64> = (0..options.num_chains).into_par_iter().map(chain).collect();
         let n = options.num_chains as f64;
         let mean = exponents.iter().sum::<f64>() / n;
+        if mean.is_nan() || mean > f64::MAX {
+            let (name, allowed) = ("learning_rate", "small enough for a step not to overflow");
+            return Err(DynamicsError::OutOfRange { name, value: learning_rate, allowed });
+        }
         if !mean.is_finite() {
             return Ok(ExponentEstimate { mean, standard_error: 0.0 });
         }
@@ -77,8 +81,10 @@ impl MeanSquare {
         Ok(ExponentEstimate { mean, standard_error: (variance / n).sqrt() })
     }
 
-    /// The smallest learning rate above the mean-square threshold at which the exponent changes sign, by bisection with common
-    /// random numbers. Infinite without curvature, or if the exponent stays negative up to a million times that threshold.
+    /// A learning rate above the mean-square threshold at which the exponent changes sign from below, by bisection with common
+    /// random numbers: the first that a scan in steps of a quarter meets. The stable learning rates can form several intervals;
+    /// windows narrower than the steps can be missed. Infinite without curvature, or if the exponent stays negative up to a
+    /// million times that threshold.
     ///
     /// Mean-square stability implies almost-sure stability, so there is nothing to be found below.
     /// # Errors

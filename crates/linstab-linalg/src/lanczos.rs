@@ -6,7 +6,10 @@
 //! return on a zero matrix, panics below order 65, and keeps a basis of at least 64 vectors, which for our operators on
 //! matrices is most of the memory.
 
-use crate::{LinalgError, Mat, Result};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Col, ColMut, ColRef, Par};
+
+use crate::{LinalgError, Mat, MatRef, Result};
 
 /// A symmetric linear operator on vectors.
 pub trait SymmetricOperator {
@@ -33,7 +36,7 @@ pub struct LanczosOptions {
 
 impl Default for LanczosOptions {
     fn default() -> Self {
-        Self { value_rtol: 1e-13, residual_rtol: 1e-8, max_applications: 2000, basis_size: 8 }
+        Self { value_rtol: 1e-13, residual_rtol: 1e-8, max_applications: 2000, basis_size: 10 }
     }
 }
 
@@ -103,45 +106,38 @@ pub fn top_eigenpair(
         });
     }
     let basis_size = options.basis_size.max(3).min(operator.dim().max(1));
-    let mut basis = vec![start.iter().map(|x| x / norm).collect::<Vec<f64>>()];
+    let mut basis = Mat::<f64>::zeros(operator.dim(), basis_size);
+    set_column(&mut basis, 0, start, norm);
     let mut projected = Mat::<f64>::zeros(basis_size, basis_size);
     let mut next = vec![0.0; operator.dim()];
     let mut resolvent: Option<Vec<f64>> = None;
+    let mut size = 1;
     for num_applications in 1..=options.max_applications {
-        let last = basis.len() - 1;
-        operator.apply(&basis[last], &mut next);
-        for pass in 0..2 {
-            for (i, vector) in basis.iter().enumerate() {
-                let overlap = dot(vector, &next);
-                add_scaled(&mut next, -overlap, vector);
-                // The second pass removes what rounding left of the first.
-                let entry = if pass == 0 { overlap } else { projected[(i, last)] + overlap };
-                projected[(i, last)] = entry;
-                projected[(last, i)] = entry;
-            }
-        }
-        let coupling = self::norm(&next);
+        operator.apply(column(&basis, size - 1), &mut next);
+        let coupling = orthogonalise(&mut next, basis.as_ref().subcols(0, size), &mut projected);
         if !coupling.is_finite() {
             return Err(not_converged(num_applications, coupling));
         }
-        let ritz = RitzPairs::of(&projected, basis.len())?;
-        let (value, residual) = (ritz.values[0], coupling * ritz.vectors[(last, 0)].abs());
+        let ritz = RitzPairs::of(&projected, size)?;
+        let (value, residual) = (ritz.values[0], coupling * ritz.vectors[(size - 1, 0)].abs());
         // An invariant subspace has no next vector; a residual at the level of rounding cannot be improved on.
-        let exhausted = basis.len() == operator.dim() || coupling <= f64::EPSILON * ritz.largest_magnitude();
+        let exhausted = size == operator.dim() || coupling <= f64::EPSILON * ritz.largest_magnitude();
         if ritz.accepted(residual, options) || exhausted {
-            let vector = ritz.combine(&basis, 0);
-            let resolvent = resolvent.unwrap_or_else(|| resolvent_of_start(&projected, &basis, value, norm));
+            let resolvent =
+                resolvent.unwrap_or_else(|| resolvent_of_start(&projected, &basis, size, value, norm));
+            let vector = combine(&basis, &column_of(&ritz.vectors, 0));
             return Ok(TopEigenpair { value, vector, residual, resolvent, num_applications });
         }
         if num_applications == options.max_applications {
             return Err(not_converged(num_applications, residual));
         }
-        if basis.len() == basis_size {
+        if size == basis_size {
             // The powers of the operator on the start lie in the first basis, not in later ones.
-            resolvent.get_or_insert_with(|| resolvent_of_start(&projected, &basis, value, norm));
-            ritz.restart(&mut basis, &mut projected, basis_size.div_ceil(2));
+            resolvent.get_or_insert_with(|| resolvent_of_start(&projected, &basis, size, value, norm));
+            size = ritz.restart(&mut basis, &mut projected, basis_size.div_ceil(2));
         }
-        basis.push(next.iter().map(|x| x / coupling).collect());
+        set_column(&mut basis, size, &next, coupling);
+        size += 1;
     }
     Err(not_converged(0, f64::INFINITY))
 }
@@ -151,21 +147,24 @@ fn not_converged(num_applications: usize, residual: f64) -> LinalgError {
 }
 
 /// `norm * sum_j (T / value)^j e_1` in the first basis, where `T` is the projected operator.
-fn resolvent_of_start(projected: &Mat<f64>, basis: &[Vec<f64>], value: f64, norm: f64) -> Vec<f64> {
-    let size = basis.len();
+fn resolvent_of_start(
+    projected: &Mat<f64>,
+    basis: &Mat<f64>,
+    size: usize,
+    value: f64,
+    norm: f64,
+) -> Vec<f64> {
     let mut power = vec![0.0; size];
     power[0] = norm;
     let mut sum = power.clone();
     for _ in 1..size {
         power =
             (0..size).map(|i| (0..size).map(|j| projected[(i, j)] * power[j]).sum::<f64>() / value).collect();
-        add_scaled(&mut sum, 1.0, &power);
+        for (sum, x) in sum.iter_mut().zip(&power) {
+            *sum += x;
+        }
     }
-    let mut resolvent = vec![0.0; basis[0].len()];
-    for (coefficient, vector) in sum.iter().zip(basis) {
-        add_scaled(&mut resolvent, *coefficient, vector);
-    }
-    resolvent
+    combine(basis, &sum)
 }
 
 /// Eigenpairs of the projected operator, the largest first.
@@ -196,31 +195,92 @@ impl RitzPairs {
         self.values.iter().fold(0.0, |largest, value| value.abs().max(largest))
     }
 
-    fn combine(&self, basis: &[Vec<f64>], k: usize) -> Vec<f64> {
-        let mut vector = vec![0.0; basis[0].len()];
-        for (i, member) in basis.iter().enumerate() {
-            add_scaled(&mut vector, self.vectors[(i, k)], member);
+    /// Replaces the basis by the `kept` best Ritz vectors, a block of rows at a time, so that no second basis is needed.
+    fn restart(&self, basis: &mut Mat<f64>, projected: &mut Mat<f64>, kept: usize) -> usize {
+        const ROWS: usize = 1024;
+        let coefficients = self.vectors.as_ref().subcols(0, kept);
+        let mut combined = Mat::<f64>::zeros(ROWS, kept);
+        for start in (0..basis.nrows()).step_by(ROWS) {
+            let rows = ROWS.min(basis.nrows() - start);
+            let mut target = combined.as_mut().subrows_mut(0, rows);
+            matmul(
+                &mut target,
+                Accum::Replace,
+                basis.as_ref().subrows(start, rows),
+                coefficients,
+                1.0,
+                Par::Seq,
+            );
+            basis.as_mut().submatrix_mut(start, 0, rows, kept).copy_from(&target);
         }
-        vector
-    }
-
-    /// Replaces the basis by the `kept` best Ritz vectors, in place: entry by entry, so that no second basis is needed.
-    fn restart(&self, basis: &mut Vec<Vec<f64>>, projected: &mut Mat<f64>, kept: usize) {
-        let size = basis.len();
-        let mut row = vec![0.0; size];
-        for entry in 0..basis[0].len() {
-            for (value, vector) in row.iter_mut().zip(basis.iter()) {
-                *value = vector[entry];
-            }
-            for (k, vector) in basis.iter_mut().enumerate().take(kept) {
-                vector[entry] = (0..size).map(|i| self.vectors[(i, k)] * row[i]).sum();
-            }
-        }
-        basis.truncate(kept);
         projected.fill(0.0);
         for k in 0..kept {
             projected[(k, k)] = self.values[k];
         }
+        kept
+    }
+}
+
+/// Removes from `x` its components along the orthonormal columns of `basis`; records them as the last row and column of the
+/// projected operator, and returns the norm of what is left.
+fn orthogonalise(x: &mut [f64], basis: MatRef<'_, f64>, projected: &mut Mat<f64>) -> f64 {
+    let last = basis.ncols() - 1;
+    let before = norm(x);
+    let mut sums = vec![0.0; basis.ncols()];
+    // Where little is left, rounding is much of it: a second pass removes it ("twice is enough", Kahan and Parlett).
+    for _ in 0..2 {
+        let mut overlaps = Col::<f64>::zeros(basis.ncols());
+        matmul(
+            overlaps.as_mat_mut(),
+            Accum::Replace,
+            basis.transpose(),
+            ColRef::from_slice(x).as_mat(),
+            1.0,
+            Par::Seq,
+        );
+        matmul(ColMut::from_slice_mut(x).as_mat_mut(), Accum::Add, basis, overlaps.as_mat(), -1.0, Par::Seq);
+        for (i, overlap) in overlaps.iter().enumerate() {
+            sums[i] += overlap;
+        }
+        if norm(x) >= 0.7 * before {
+            break;
+        }
+    }
+    for (i, &overlap) in sums.iter().enumerate() {
+        projected[(i, last)] = overlap;
+        projected[(last, i)] = overlap;
+    }
+    norm(x)
+}
+
+/// The combination of the first columns with the given coefficients.
+fn combine(basis: &Mat<f64>, coefficients: &[f64]) -> Vec<f64> {
+    let mut vector = vec![0.0; basis.nrows()];
+    let columns = basis.as_ref().subcols(0, coefficients.len());
+    let coefficients = ColRef::from_slice(coefficients).as_mat();
+    matmul(
+        ColMut::from_slice_mut(&mut vector).as_mat_mut(),
+        Accum::Replace,
+        columns,
+        coefficients,
+        1.0,
+        Par::Seq,
+    );
+    vector
+}
+
+fn column(basis: &Mat<f64>, index: usize) -> &[f64] {
+    basis.col(index).try_as_col_major().expect("columns are contiguous").as_slice()
+}
+
+fn column_of(matrix: &Mat<f64>, index: usize) -> Vec<f64> {
+    (0..matrix.nrows()).map(|row| matrix[(row, index)]).collect()
+}
+
+fn set_column(basis: &mut Mat<f64>, index: usize, vector: &[f64], divisor: f64) {
+    let target = basis.col_mut(index).try_as_col_major_mut().expect("columns are contiguous").as_slice_mut();
+    for (target, x) in target.iter_mut().zip(vector) {
+        *target = x / divisor;
     }
 }
 
@@ -239,12 +299,6 @@ pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 {
 
 fn norm(x: &[f64]) -> f64 {
     dot(x, x).sqrt()
-}
-
-fn add_scaled(y: &mut [f64], factor: f64, x: &[f64]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y += factor * x;
-    }
 }
 
 #[cfg(test)]
@@ -284,7 +338,9 @@ mod tests {
             prop_assert!((top.value - exact).abs() <= 1e-9 * scale, "{} against {exact}", top.value);
             let mut image = vec![0.0; dim];
             Explicit(matrix).apply(&top.vector, &mut image);
-            add_scaled(&mut image, -top.value, &top.vector);
+            for (y, x) in image.iter_mut().zip(&top.vector) {
+                *y -= top.value * x;
+            }
             prop_assert!(norm(&image) <= 2e-10 * scale, "the residual is what it says");
             prop_assert!((norm(&top.vector) - 1.0).abs() < 1e-12);
         }

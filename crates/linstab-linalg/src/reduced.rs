@@ -9,7 +9,7 @@
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Par};
 
-use crate::{Factored, LinalgError, Mat, MatRef, Result, symmetric};
+use crate::{Factored, Mat, MatRef, Result, symmetric};
 
 /// Eigenvalues of the mean curvature at most this times the largest are taken for zero: rounding in a Gram matrix of a few
 /// thousand rows stays below it, and a direction this flat moves no threshold by more than this fraction.
@@ -32,7 +32,7 @@ impl Reduced {
     /// # Accuracy
     /// Directions with mean curvature at most [`RANK_TOLERANCE`] times the largest are left out.
     /// # Errors
-    /// [`LinalgError::NoConvergence`] if the eigenvalue iteration fails, as it does when products of factors overflow.
+    /// [`crate::LinalgError::NoConvergence`] if the eigenvalue iteration fails, as it does when products of factors overflow.
     /// # Examples
     /// ```
     /// use linstab_linalg::{Factored, Reduced};
@@ -49,26 +49,6 @@ impl Reduced {
         } else {
             Self::from_covariance(rows, ensemble_sizes(ensemble))
         }
-    }
-
-    /// Reduces an ensemble that is known only through the Gram matrix of its factors.
-    ///
-    /// # Shapes
-    /// `gram`: (num_samples * num_factors, same), symmetric PSD, factor `q` of sample `i` at `i * num_factors + q`; only the
-    /// lower triangle is read.
-    /// # Errors
-    /// [`LinalgError::ShapeMismatch`], [`LinalgError::EmptyEnsemble`], or [`LinalgError::NoConvergence`].
-    pub fn from_gram_matrix(gram: MatRef<'_, f64>, num_samples: usize) -> Result<Self> {
-        if num_samples == 0 || gram.nrows() == 0 {
-            return Err(LinalgError::EmptyEnsemble);
-        }
-        let num_factors = gram.nrows() / num_samples;
-        let expected = num_factors * num_samples;
-        if expected != gram.nrows() {
-            let what = "order of the Gram matrix";
-            return Err(LinalgError::ShapeMismatch { what, expected, found: gram.nrows() });
-        }
-        Self::from_gram(gram, (num_samples, num_factors))
     }
 
     fn from_gram(gram: MatRef<'_, f64>, (num_samples, num_factors): (usize, usize)) -> Result<Self> {
@@ -128,7 +108,7 @@ impl Reduced {
     }
 
     /// The reduced space's vector `x` as a combination of the original factors: the coefficients `c` with
-    /// `direction = sum_row c_row f_row` in parameter space, an isometry.
+    /// `direction = sum_row c_row f_row` in parameter space. An isometry for the reduction itself, not for a congruent copy.
     ///
     /// # Shapes
     /// `x`: (rank); the result: (num_samples * num_factors).

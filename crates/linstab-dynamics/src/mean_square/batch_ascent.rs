@@ -27,7 +27,7 @@ pub struct BatchAscentSam {
 /// A threshold estimated from sampled batches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ThresholdEstimate {
-    /// Mean over independent groups of batches. A finite group knows only its own batches, so that its threshold is biased by
+    /// Mean over independent groups of batches; infinite if a group drew no curvature at all. A finite group knows only its own batches, so that its threshold is biased by
     /// a term of the order of one over the number of batches.
     pub mean: f64,
     /// Standard error over the groups.
@@ -111,6 +111,9 @@ impl BatchAscentSam {
             }
             thresholds.push(self.of_batches(ensemble, sampling, &batches)?.max_learning_rate()?.value);
         }
+        if thresholds.iter().any(|threshold| threshold.is_infinite()) {
+            return Ok(ThresholdEstimate { mean: f64::INFINITY, standard_error: 0.0 });
+        }
         let n = num_groups as f64;
         let mean = thresholds.iter().sum::<f64>() / n;
         let variance = thresholds.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
@@ -148,7 +151,7 @@ impl BatchAscentSam {
             return Ok(());
         }
         let mut row = 0;
-        for micro_batch in batch.chunks(self.micro_batch_size.unwrap_or(batch_size).max(1)) {
+        for micro_batch in batch.chunks(self.micro_batch_size.unwrap_or(usize::MAX)) {
             // The whole batch divides by B, whatever its size (Bernoulli); a micro-batch by its own size.
             let divisor = if self.micro_batch_size.is_some() { micro_batch.len() } else { batch_size } as f64;
             let weight = if self.micro_batch_size.is_some() { divisor / batch_size as f64 } else { 1.0 };

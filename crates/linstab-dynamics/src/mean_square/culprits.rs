@@ -3,7 +3,7 @@
 use linstab_linalg::{Mat, symmetric};
 
 use super::{MeanSquare, Threshold};
-use crate::Result;
+use crate::{DynamicsError, Result};
 
 /// What limits the learning rate.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +13,7 @@ pub struct Culprits {
     pub sample_shares: Vec<f64>,
     /// Share of the full-batch curvature: near 1 the minimum is limited by sharpness, near 0 by gradient noise.
     pub full_batch_share: f64,
-    /// The direction, of unit length in the coordinates of the effective ensemble, that carries most of the critical second
+    /// The direction, of unit length in the coordinates of the effective ensemble (for SAM `A^{1/2} w`, not `w`), that carries most of the critical second
     /// moment.
     pub direction: Vec<f64>,
     /// The part of the trace of the critical second moment along that direction.
@@ -26,8 +26,13 @@ impl MeanSquare {
     /// At the threshold the critical matrix `X` satisfies `X H + H X = eta* (a H X H + (b/n) sum_i H_i X H_i)`; its inner
     /// product with `X` splits the right-hand side into the full batch and the samples.
     /// # Errors
-    /// [`crate::DynamicsError::Linalg`] if an eigenvalue iteration fails.
+    /// [`DynamicsError::OutOfRange`] with momentum, where this balance does not hold; [`DynamicsError::Linalg`] if an
+    /// eigenvalue iteration fails.
     pub fn culprits(&self, threshold: &Threshold) -> Result<Culprits> {
+        if self.momentum.abs() > 0.0 {
+            let (name, allowed) = ("momentum of culprits", "0");
+            return Err(DynamicsError::OutOfRange { name, value: self.momentum, allowed });
+        }
         let rank = self.effective.rank();
         let x = &threshold.critical;
         if rank == 0 || x.nrows() != rank {

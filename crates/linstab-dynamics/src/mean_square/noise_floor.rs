@@ -10,7 +10,7 @@ use linstab_linalg::{LinalgError, Mat, MatRef, packed};
 use super::MeanSquare;
 use super::operator::{WeightedSandwich, entrywise};
 use crate::error::require_nonnegative;
-use crate::{DynamicsError, Result};
+use crate::{DynamicsError, Result, UpdateRule};
 
 /// Accepted residual of the linear system relative to its right-hand side.
 const RTOL: f64 = 1e-12;
@@ -74,7 +74,21 @@ impl MeanSquare {
             let (name, allowed) = ("momentum of a noise floor", "0");
             return Err(DynamicsError::OutOfRange { name, value: self.momentum, allowed });
         }
-        if rank > 0 && self.growth_per_step(learning_rate)? >= 1.0 {
+        match self.rule {
+            UpdateRule::Sam { rho_over_alpha } if rho_over_alpha > 0.0 => {
+                let (name, allowed) = ("rho_over_alpha of a noise floor", "0");
+                return Err(DynamicsError::OutOfRange { name, value: rho_over_alpha, allowed });
+            }
+            UpdateRule::Sam { .. } | UpdateRule::Sgd | UpdateRule::RandomPerturbation { .. } => {}
+        }
+        let entries = (0..rank).flat_map(|column| (0..rank).map(move |row| source[(row, column)]));
+        for value in entries {
+            if !value.is_finite() {
+                let (name, allowed) = ("an entry of the source", "finite");
+                return Err(DynamicsError::OutOfRange { name, value, allowed });
+            }
+        }
+        if learning_rate >= self.max_learning_rate()?.value {
             return Ok(None);
         }
         let eta = learning_rate;

@@ -7,10 +7,11 @@ use rand_distr::{Distribution, StandardNormal};
 use super::{Divergence, Run, squared_norm};
 use crate::error::require_nonnegative;
 use crate::sampling::BatchSampler;
-use crate::{DynamicsError, MeanSquare, Result, UpdateRule};
+use crate::{DynamicsError, MeanSquare, Result};
 
 /// Makes runs in the reduced coordinates: `w <- w - eta H_t (w + delta_t) + beta (w - w_prev)`, `H_t` from the factors of the
-/// drawn samples, `w_prev = w` at the start.
+/// drawn samples, `w_prev = w` at the start; `delta_t` is the rule's perturbation. For SAM `w` stands for `A^{1/2} w`, the
+/// coordinates of the effective ensemble: start and norms are taken there.
 ///
 /// # Examples
 /// ```
@@ -54,22 +55,11 @@ impl<'a> ReducedSimulator<'a> {
             sampler: BatchSampler::new(dynamics.sampling()),
             scale: learning_rate / dynamics.sampling().batch_size() as f64,
             momentum: dynamics.momentum(),
-            noise: 0.0,
+            noise: dynamics.rule().perturbation_standard_deviation(),
             batch: Vec::new(),
             perturbed: Vec::new(),
             gradient: vec![0.0; ensemble.rank()],
         })
-    }
-
-    /// The same with the gradient taken at a randomly perturbed point, as [`UpdateRule::RandomPerturbation`] has it.
-    ///
-    /// # Errors
-    /// [`DynamicsError::OutOfRange`] for a negative or non-finite deviation.
-    pub fn with_perturbation(mut self, standard_deviation: f64) -> Result<Self> {
-        self.noise = UpdateRule::RandomPerturbation { standard_deviation }
-            .checked()?
-            .perturbation_standard_deviation();
-        Ok(self)
     }
 
     /// One run from `start`, drawing from `rng`.

@@ -38,7 +38,8 @@ impl Factored {
             let allowed = "at least 1 (a sample without curvature has a zero factor)";
             return Err(LinalgError::OutOfRange { name: "num_factors", value: 0.0, allowed });
         }
-        require_len("number of factor entries", num_samples * num_factors * dim, rows.len())?;
+        let expected = num_samples.checked_mul(num_factors).and_then(|rows| rows.checked_mul(dim));
+        require_len("number of factor entries", expected.unwrap_or(usize::MAX), rows.len())?;
         if let Some(at) = rows.iter().position(|entry| !entry.is_finite()) {
             let (row, column) = (at / dim, at % dim);
             return Err(LinalgError::NonFinite { sample: row / num_factors, row: row % num_factors, column });
@@ -81,10 +82,13 @@ impl Factored {
     /// parameters `D^{1/2} w`, where the curvatures are `D^{-1/2} H_i D^{-1/2}`: its scales are `D^{-1/2}`.
     ///
     /// # Errors
-    /// [`LinalgError::ShapeMismatch`] unless there is a scale for each parameter, [`LinalgError::NonFinite`] if one makes a
-    /// factor so.
+    /// [`LinalgError::ShapeMismatch`] unless there is a scale for each parameter, [`LinalgError::OutOfRange`] unless all are
+    /// positive and finite, [`LinalgError::NonFinite`] if one makes a factor so.
     pub fn rescaled(&self, scales: &[f64]) -> Result<Self> {
         require_len("number of scales", self.dim, scales.len())?;
+        if let Some(&value) = scales.iter().find(|&&scale| !(scale > 0.0 && scale.is_finite())) {
+            return Err(LinalgError::OutOfRange { name: "a scale", value, allowed: "positive and finite" });
+        }
         let rows = self.rows.iter().enumerate().map(|(at, entry)| entry * scales[at % self.dim]).collect();
         Self::new(self.num_samples, self.num_factors, self.dim, rows)
     }
