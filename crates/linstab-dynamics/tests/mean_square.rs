@@ -61,6 +61,12 @@ fn add_kronecker(sum: &mut Mat<f64>, m: MatRef<'_, f64>, weight: f64) {
     }
 }
 
+/// The schemes whose batches are few enough to enumerate.
+fn enumerable(n: usize, b: usize) -> impl Iterator<Item = SamplingScheme> {
+    let sequences = (0..b).fold(1_usize, |count, _| count.saturating_mul(n));
+    SCHEMES.into_iter().filter(move |&scheme| scheme != SamplingScheme::WithReplacement || sequences <= 4096)
+}
+
 fn analysis(ensemble: &Factored, scheme: SamplingScheme, b: usize, c: f64, beta: f64) -> MeanSquare {
     let sampling = BatchSampling::new(scheme, ensemble.num_samples(), b).unwrap();
     let reduced = Reduced::of(ensemble).unwrap();
@@ -74,13 +80,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
     #[test]
     fn thresholds_are_where_brute_force_crosses_one(
-        seed: u64, n in 1_usize..6, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..5, log_c in -3.0_f64..2.0,
+        seed: u64, n in 1_usize..9, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..6, log_c in -3.0_f64..2.0,
     ) {
         let b = 1 + at * n / 1000;
         let ensemble = random_factored(seed, n, k, dim);
         let c = if log_c < -2.0 { 0.0 } else { 10.0_f64.powf(log_c) };
         let brute = Brute::new(&ensemble, c);
-        for scheme in SCHEMES {
+        for scheme in enumerable(n, b) {
             let analysis = analysis(&ensemble, scheme, b, c, 0.0);
             let sampling = analysis.sampling();
             let threshold = analysis.max_learning_rate().unwrap();
@@ -98,12 +104,13 @@ proptest! {
 
     #[test]
     fn momentum_thresholds_are_where_brute_force_crosses_one(
-        seed: u64, n in 1_usize..5, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..4, c in 0.0_f64..2.0, beta in -0.9_f64..0.99,
+        seed: u64, n in 1_usize..7, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..5, log_c in -3.0_f64..2.0, beta in -0.9_f64..0.99,
     ) {
+        let c = if log_c < -2.0 { 0.0 } else { 10.0_f64.powf(log_c) };
         let b = 1 + at * n / 1000;
         let ensemble = random_factored(seed, n, k, dim);
         let brute = Brute::new(&ensemble, c);
-        for scheme in SCHEMES {
+        for scheme in enumerable(n, b) {
             let analysis = analysis(&ensemble, scheme, b, c, beta);
             let sampling = analysis.sampling();
             let threshold = analysis.max_learning_rate().unwrap();
@@ -521,4 +528,80 @@ fn sampled_bernoulli_batches_are_whole() {
         BatchAscentSam::new(c).unwrap().sampled_threshold(&reduced, sampling, (20, 4000), &mut rng).unwrap();
     let slack = 1.0 + 0.02 + 5.0 * found.standard_error / found.mean;
     assert!(growth(found.mean / slack) < 1.0 && growth(found.mean * slack) > 1.0, "{found:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    /// Families with closed forms: identical samples, rank one, orthogonal samples.
+    #[test]
+    fn solvable_families_have_their_closed_forms(
+        seed: u64, n in 1_usize..9, at in 0_usize..1000, dim in 1_usize..6, beta in -0.9_f64..0.95,
+    ) {
+        let b = 1 + at * n / 1000;
+        let one = random_factored(seed, 1, 1, dim);
+        let f: Vec<f64> = (0..dim).map(|p| one.rows()[(0, p)]).collect();
+        let length: f64 = f.iter().map(|x| x * x).sum();
+        let scales: Vec<f64> = (0..n).map(|i| 0.5 + ((seed % 97) as f64 + 1.3 * i as f64).sin().abs()).collect();
+        // Scalar: mean l and batch variance s^2 give 2 / (l / (1 + beta) + s^2 / (l (1 - beta))).
+        let scalar = |curvatures: &[f64], sampling: BatchSampling| {
+            let mean = curvatures.iter().sum::<f64>() / n as f64;
+            let second = curvatures.iter().map(|h| h * h).sum::<f64>() / n as f64;
+            let weights = sampling.moment_weights();
+            let variance = (weights.full_batch - 1.0) * mean * mean + weights.per_sample * second;
+            2.0 / (mean / (1.0 + beta) + variance.max(0.0) / (mean * (1.0 - beta)))
+        };
+        for scheme in SCHEMES {
+            let sampling = BatchSampling::new(scheme, n, b).unwrap();
+            let threshold = |ensemble: &Factored| analysis(ensemble, scheme, b, 0.0, beta).max_learning_rate().unwrap().value;
+            let identical = Factored::new(n, 1, dim, f.repeat(n)).unwrap();
+            let expected = scalar(&vec![length; n], sampling);
+            prop_assert!((threshold(&identical) - expected).abs() <= 1e-9 * expected, "identical {scheme:?}");
+            let rank_one = Factored::new(n, 1, dim, scales.iter().flat_map(|s| f.iter().map(move |x| s * x)).collect()).unwrap();
+            let curvatures: Vec<f64> = scales.iter().map(|s| s * s * length).collect();
+            let expected = scalar(&curvatures, sampling);
+            prop_assert!((threshold(&rank_one) - expected).abs() <= 1e-9 * expected, "rank one {scheme:?}");
+            // Each orthogonal sample is alone on its axis; with fixed-size batches the axes still share the batch.
+            let rows = (0..n * n).map(|at| if at / n == at % n { scales[at / n] } else { 0.0 }).collect();
+            let orthogonal = threshold(&Factored::new(n, 1, n, rows).unwrap());
+            let alone = |i: usize| -> Vec<f64> {
+                (0..n).map(|j| if i == j { scales[i] * scales[i] } else { 0.0 }).collect()
+            };
+            let expected = (0..n).map(|i| scalar(&alone(i), sampling)).fold(f64::INFINITY, f64::min);
+            prop_assert!((orthogonal - expected).abs() <= 1e-9 * expected, "orthogonal {scheme:?} {orthogonal} {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    let ensemble = random_factored(4, 150, 2, 170);
+    let bits = |num_threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().unwrap();
+        pool.install(|| {
+            let analysis = analysis(&ensemble, SamplingScheme::Bernoulli, 10, 0.1, 0.0);
+            let threshold = analysis.max_learning_rate().unwrap();
+            let bounds = analysis.necessary_conditions().unwrap();
+            (threshold.value.to_bits(), threshold.interval.0.to_bits(), bounds.worst_direction.to_bits())
+        })
+    };
+    let one = bits(1);
+    assert_eq!(bits(2), one, "2 threads");
+    assert_eq!(bits(4), one, "4 threads");
+}
+
+/// h = (1, 1, 1, 3), batches of one: 1 without replacement, 2/3 Bernoulli; with momentum 2 / (l/(1+b) + s^2/(l(1-b))).
+#[test]
+fn the_scalar_example_is_met() {
+    let ensemble = Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()]).unwrap();
+    let threshold =
+        |scheme, beta| analysis(&ensemble, scheme, 1, 0.0, beta).max_learning_rate().unwrap().value;
+    for (scheme, variance) in [(SamplingScheme::WithoutReplacement, 0.75), (SamplingScheme::Bernoulli, 2.25)]
+    {
+        for beta in [0.0, 0.5, 0.9] {
+            let expected = 2.0 / (1.5 / (1.0 + beta) + variance / (1.5 * (1.0 - beta)));
+            assert!((threshold(scheme, beta) - expected).abs() < 1e-13, "{scheme:?} {beta}");
+        }
+    }
+    assert!((threshold(SamplingScheme::WithoutReplacement, 0.0) - 1.0).abs() < 1e-14);
+    assert!((threshold(SamplingScheme::Bernoulli, 0.0) - 2.0 / 3.0).abs() < 1e-14);
 }
