@@ -24,4 +24,4 @@ pub use ensemble::{AxisAligned, Dense, Ensemble, Factored};
 pub use error::{LinalgError, Result};
 pub use faer::{Mat, MatRef, Scale};
 pub use reduced::{RANK_TOLERANCE, Reduced};
-pub use sandwich::sum_of_sandwiches;
+pub use sandwich::{inner_products, spread, sum_of_sandwiches};

@@ -15,23 +15,33 @@ const PANEL: usize = 64;
 
 /// Overwrites `output` with the packed `sum_i H_i X H_i`, `X` packed (see [`crate::packed`]).
 ///
-/// Definition: with the factors of sample `i` as rows `V_i`, `H_i = V_i^T V_i`: `sum_i V_i^T (V_i X V_i^T) V_i`.
+/// Definition: with the factors of sample `i` as rows `V_i`, `H_i = V_i^T V_i`: [`spread`] of [`inner_products`].
 /// # Shapes
 /// `input`, `output`: packed matrices of order `ensemble.rank()`.
-/// # Cost
-/// With `m = num_samples * num_factors`, `r` the rank: two products of about `m r^2` multiplications each, since of `X` and of
-/// the result only the lower triangle is visited; memory for a few panels of 128 columns a thread. Runs on the ambient
-/// rayon pool.
-/// # Accuracy
-/// The same bits for any number of threads.
+/// # Cost, Accuracy
+/// Those of the two parts, each of about `m r^2` multiplications, `m = num_samples * num_factors`, `r` the rank, since of `X`
+/// and of the result only the lower triangle is visited; memory for a few panels of columns a thread. Runs on the
+/// ambient rayon pool, with the same bits for any number of threads.
 /// # Panics
 /// If a length does not fit.
 #[track_caller]
 pub fn sum_of_sandwiches(ensemble: &Reduced, input: &[f64], output: &mut [f64]) {
-    let rank = ensemble.rank();
-    assert!(input.len() == packed_len(rank), "a packed input of {} for rank {rank}", input.len());
+    spread(ensemble, &inner_products(ensemble, input), output);
+}
+
+/// Overwrites `output` with the packed `sum_i V_i^T S_i V_i`.
+///
+/// # Shapes
+/// `blocks`: a symmetric `k x k` block `S_i` a sample, row-major, one after the other; `output`: packed, of order
+/// `ensemble.rank()`.
+/// # Panics
+/// If a length does not fit.
+#[track_caller]
+pub fn spread(ensemble: &Reduced, blocks: &[f64], output: &mut [f64]) {
+    let (rank, k) = (ensemble.rank(), ensemble.num_factors());
+    assert!(blocks.len() == ensemble.num_samples() * k * k, "{} entries of blocks", blocks.len());
     assert!(output.len() == packed_len(rank), "a packed output of {} for rank {rank}", output.len());
-    let inner = inner_products(ensemble, input);
+    let inner = blocks;
     let mut panels = Vec::with_capacity(rank.div_ceil(PANEL));
     let mut rest = output;
     for start in (0..rank).step_by(PANEL) {
@@ -41,7 +51,7 @@ pub fn sum_of_sandwiches(ensemble: &Reduced, input: &[f64], output: &mut [f64]) 
         rest = tail;
     }
     panels.into_par_iter().for_each(|(start, end, panel)| {
-        let weighted = weighted_columns(ensemble, &inner, start, end);
+        let weighted = weighted_columns(ensemble, inner, start, end);
         let left = ensemble.factors().subcols(start, rank - start);
         let mut block = Mat::<f64>::zeros(rank - start, end - start);
         matmul(&mut block, Accum::Replace, left.transpose(), &weighted, 1.0, Par::Seq);
@@ -57,9 +67,16 @@ pub fn sum_of_sandwiches(ensemble: &Reduced, input: &[f64], output: &mut [f64]) 
     });
 }
 
-/// `V_i X V_i^T` for every sample, `num_factors^2` numbers each.
-fn inner_products(ensemble: &Reduced, input: &[f64]) -> Vec<f64> {
+/// `V_i X V_i^T` for every sample: a symmetric `k x k` block each, row-major, one after the other.
+///
+/// # Shapes
+/// `input`: packed, of order `ensemble.rank()`.
+/// # Panics
+/// If the length does not fit.
+#[track_caller]
+pub fn inner_products(ensemble: &Reduced, input: &[f64]) -> Vec<f64> {
     let (rank, k) = (ensemble.rank(), ensemble.num_factors());
+    assert!(input.len() == packed_len(rank), "a packed input of {} for rank {rank}", input.len());
     let starts: Vec<usize> = (0..rank).step_by(PANEL).collect();
     let partial = |&start: &usize| {
         let end = (start + PANEL).min(rank);

@@ -1,9 +1,10 @@
 //! Thresholds and growth.
 
 use linstab_linalg::lanczos::{self, LanczosOptions, SymmetricOperator, TopEigenpair};
-use linstab_linalg::{LinalgError, Mat, Reduced, packed, symmetric};
+use linstab_linalg::{LinalgError, Mat, Reduced, packed};
 
 use super::operator::WeightedSandwich;
+use super::sample_space::{self, SampleSpace};
 use crate::error::require_nonnegative;
 use crate::second_moment::require_same_number;
 use crate::{BatchSampling, DynamicsError, Result, UpdateRule};
@@ -34,16 +35,16 @@ pub struct MeanSquare {
 
 /// Packed length up to which the Krylov basis may be large: rank 90, two megabytes of basis.
 const SMALL_OPERATOR: usize = 4096;
-/// Accepted residuals. The error of the value is usually of second order in them, but where eigenvalues cluster of first.
-const THRESHOLD_RESIDUAL: f64 = 1e-10;
+/// Accepted residuals of growth rates, and of the problems at a trial growth.
 const GROWTH_RESIDUAL: f64 = 1e-11;
+const TRIAL_RESIDUAL: f64 = 1e-10;
 
 /// How the lower end of a threshold's interval is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateKind {
-    /// By theorem: a positive definite matrix that the second-moment map shrinks (Collatz and Wielandt).
+    /// By theorem: positive definite blocks that the map does not enlarge (Collatz and Wielandt; see `sample_space`).
     Proven,
-    /// By the residual of the computed eigenpair: some eigenvalue lies there; that it is the largest rests on the iteration.
+    /// By the same ratio, or a small margin, with momentum: that the map then is positive, as the theorem needs, is not proven.
     Residual,
     /// There is nothing to be certified: no curvature, so no threshold.
     Trivial,
@@ -54,8 +55,7 @@ pub enum CertificateKind {
 pub struct Threshold {
     /// The learning rate below which the mean square decays and above which it grows; infinite without curvature.
     pub value: f64,
-    /// Two-sided bounds on the exact threshold, up to rounding (which the certificate's matrix, nearly singular as it is, can
-    /// amplify, though not along the directions that decide).
+    /// Two-sided bounds on the exact threshold, up to rounding.
     pub interval: (f64, f64),
     /// How the lower bound is known; the upper one is a Rayleigh quotient and always certain.
     pub certificate: CertificateKind,
@@ -124,8 +124,8 @@ impl MeanSquare {
     /// The exact mean-square threshold, with a two-sided interval.
     ///
     /// # Cost
-    /// Some tens of applications of the second-moment operator, each of about `2 n k r^2` multiplications; memory for some
-    /// seven matrices of order r.
+    /// Some tens of applications of an operator on one number a sample (a block of k x k with k factors), each of about
+    /// `2 n k r^2` multiplications; memory for some five matrices of order r.
     /// # Accuracy
     /// A relative 1e-10; the interval says how much is proven.
     /// # Errors
@@ -144,32 +144,57 @@ impl MeanSquare {
                 critical: Mat::zeros(0, 0),
             });
         }
-        let weights = self.sampling.moment_weights();
-        let beta = self.momentum;
-        let own = |x: f64, y: f64| x * y - beta * (x * x + y * y - 2.0 * beta * x * y) / (1.0 - beta * beta);
-        let excess = self.full_batch_excess();
-        let mut operator = WeightedSandwich::new(
-            &self.effective,
-            |x, y| ((1.0 - beta) * (x + y)).sqrt().recip(),
-            |x, y| excess * x * y + own(x, y),
-            weights.per_sample / self.sampling.num_samples() as f64,
-        );
-        let top = self.top_eigenpair(&mut operator, THRESHOLD_RESIDUAL)?;
-        if top.value <= 0.0 {
-            // The operator has positive diagonal entries, hence a positive eigenvalue: the iteration has not found it.
-            let TopEigenpair { num_applications, residual, .. } = top;
-            return Err(LinalgError::NotConverged { method: "Lanczos", num_applications, residual }.into());
+        let h = self.effective.mean_eigenvalues();
+        let (linear, constant) = sample_space::parts(h, self.momentum, self.full_batch_excess());
+        let weight = self.sampling.moment_weights().per_sample / self.sampling.num_samples() as f64;
+        let pole = self.gradient_descent_limit().recip();
+        if weight <= 0.0 {
+            return Ok(self.without_noise(pole.recip()));
         }
-        let critical: Vec<f64> = top.vector.iter().zip(operator.scaling()).map(|(x, s)| x * s).collect();
-        let critical = normalised(packed::unpack(&critical, self.effective.rank()));
-        let regular: Vec<f64> = top.resolvent.iter().zip(operator.scaling()).map(|(x, s)| x * s).collect();
-        drop(operator);
-        let TopEigenpair { value: inverse, residual, num_applications, .. } = top;
-        let (lower, certificate) = self.lower_bound(inverse, residual, &critical, &regular)?;
+        let lower = self.scalar_inverse();
+        let space = SampleSpace { ensemble: &self.effective, weight, linear, constant, pole };
+        let critical = space.solve(lower)?;
         let rounding = 1.0 + 1e-13 * (self.effective.rank() as f64).sqrt();
-        let value = inverse.recip();
-        let interval = (lower / rounding, value * rounding);
-        Ok(Threshold { value, interval, certificate, num_applications, critical })
+        let proven = self.momentum.abs() <= 0.0 && critical.lambda_above.is_finite();
+        let certificate = if proven { CertificateKind::Proven } else { CertificateKind::Residual };
+        let above = if critical.lambda_above.is_finite() {
+            critical.lambda_above
+        } else {
+            critical.lambda * (1.0 + 1e-9)
+        };
+        let value = critical.lambda.max(pole).recip();
+        Ok(Threshold {
+            value,
+            interval: (above.max(pole).recip().min(value) / rounding, value * rounding),
+            certificate,
+            num_applications: critical.num_applications,
+            critical: normalised(packed::unpack(&critical.moment, self.effective.rank())),
+        })
+    }
+
+    /// The threshold of a method without sampling noise: the sharpest direction decides.
+    fn without_noise(&self, limit: f64) -> Threshold {
+        let rank = self.effective.rank();
+        let critical = Mat::from_fn(rank, rank, |i, j| f64::from(u8::from(i == 0 && j == 0)));
+        let interval = (limit * (1.0 - 1e-15), limit * (1.0 + 1e-15));
+        Threshold {
+            value: limit,
+            interval,
+            certificate: CertificateKind::Proven,
+            num_applications: 0,
+            critical,
+        }
+    }
+
+    /// The inverse threshold of the scalar problem along the sharpest direction: a lower bound on the inverse threshold.
+    fn scalar_inverse(&self) -> f64 {
+        let k = self.effective.num_factors();
+        let (n, factors) = (self.effective.num_samples(), self.effective.factors());
+        let scalars: Vec<f64> = (0..n)
+            .map(|i| (i * k..(i + 1) * k).map(|row| factors[(row, 0)] * factors[(row, 0)]).sum())
+            .collect();
+        let (mean, variance) = self.scalar_moments(&scalars);
+        0.5 * (mean / (1.0 + self.momentum) + variance / (mean * (1.0 - self.momentum)))
     }
 
     /// Exact factor by which the mean square grows a step at a learning rate, in the long run: the spectral radius of the
@@ -269,7 +294,7 @@ impl MeanSquare {
                 |x, y| eta * eta * excess * x * y,
                 eta * eta * weights.per_sample / self.sampling.num_samples() as f64,
             );
-            Ok(self.top_eigenpair(&mut operator, THRESHOLD_RESIDUAL)?.value - 1.0)
+            Ok(self.top_eigenpair(&mut operator, TRIAL_RESIDUAL)?.value - 1.0)
         };
         let mut high = 2.0 * low.max(1.0);
         while excess_at(high)? > 0.0 {
@@ -316,64 +341,6 @@ impl MeanSquare {
         })
     }
 
-    /// A lower bound on the threshold.
-    ///
-    /// Without momentum: for any positive definite `X`, if `C^{-1} D(X) <= theta X` in the Loewner order then
-    /// `lambda_max(C^{-1} D) <= theta`, because the map preserves the PSD cone. `X` is the critical matrix, made definite by
-    /// adding a small multiple of a matrix that the map shrinks, too.
-    fn lower_bound(
-        &self,
-        inverse: f64,
-        residual: f64,
-        critical: &Mat<f64>,
-        regular: &[f64],
-    ) -> Result<(f64, CertificateKind)> {
-        let by_residual = (inverse + residual).recip();
-        if self.momentum.abs() > 0.0 {
-            return Ok((by_residual, CertificateKind::Residual));
-        }
-        let rank = self.effective.rank();
-        // R = sum_j (T / lambda)^j I: T maps it to lambda (R - I + (T / lambda)^J I), below lambda R but for what is left of
-        // the identity after J applications, which is along the critical matrix.
-        let regular = packed::unpack(regular, rank);
-        let regular_image = self.cone_map(&regular);
-        let critical_image = self.cone_map(critical);
-        let trace: f64 = (0..rank).map(|a| critical[(a, a)]).sum();
-        let mut best = f64::INFINITY;
-        // A small admixture costs little tightness, a large one is safely definite where the critical matrix is not.
-        for admixture in [1e-9, 1e-6, 1e-3] {
-            let scale = admixture / regular.norm_l2();
-            let mixture = |x: &Mat<f64>, y: &Mat<f64>| {
-                Mat::from_fn(rank, rank, |i, j| trace.signum() * x[(i, j)] + scale * y[(i, j)])
-            };
-            // The map is linear: its image of the mixture is the mixture of the images.
-            let theta = loewner_ratio(mixture(&critical_image, &regular_image), mixture(critical, &regular))?;
-            if let Some(theta) = theta {
-                best = if theta >= inverse * (1.0 - 1e-12) { best.min(theta.max(inverse)) } else { best };
-            }
-            if best <= inverse * (1.0 + 10.0 * admixture) {
-                break;
-            }
-        }
-        if best.is_finite() {
-            Ok((best.recip(), CertificateKind::Proven))
-        } else {
-            Ok((by_residual, CertificateKind::Residual))
-        }
-    }
-
-    /// `X -> w1^{-1} o E[H_t X H_t]`, whose top eigenvalue is the inverse threshold without momentum.
-    fn cone_map(&self, x: &Mat<f64>) -> Mat<f64> {
-        let mut image = self.batch_second_moment(x);
-        let h = self.effective.mean_eigenvalues();
-        for column in 0..h.len() {
-            for row in 0..h.len() {
-                image[(row, column)] /= h[row] + h[column];
-            }
-        }
-        image
-    }
-
     /// `E[H_t X H_t]` for a symmetric `X`.
     pub(super) fn batch_second_moment(&self, x: &Mat<f64>) -> Mat<f64> {
         let weights = self.sampling.moment_weights();
@@ -395,12 +362,6 @@ fn noise_free_growth(c: f64, beta: f64) -> f64 {
         let root = 0.5 * (c.abs() + discriminant.sqrt());
         root * root
     }
-}
-
-/// The smallest `theta` with `image <= theta x` in the Loewner order; `None` if `x` is not positive definite.
-fn loewner_ratio(image: Mat<f64>, x: Mat<f64>) -> Result<Option<f64>> {
-    let Some(whitened) = symmetric::whiten(image, x) else { return Ok(None) };
-    Ok(Some(symmetric::top_eigenvalue(whitened.as_ref())?))
 }
 
 fn normalised(matrix: Mat<f64>) -> Mat<f64> {

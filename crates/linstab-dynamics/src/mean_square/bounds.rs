@@ -99,7 +99,7 @@ impl MeanSquare {
     }
 
     /// Mean and batch variance of per-sample scalars.
-    fn scalar_moments(&self, scalars: &[f64]) -> (f64, f64) {
+    pub(super) fn scalar_moments(&self, scalars: &[f64]) -> (f64, f64) {
         let n = scalars.len() as f64;
         let mean = scalars.iter().sum::<f64>() / n;
         let variance = scalars.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;

@@ -55,6 +55,7 @@ mod culprits;
 mod gradient_noise;
 mod noise_floor;
 mod operator;
+mod sample_space;
 
 pub use answers::{CertificateKind, MeanSquare, Threshold};
 pub use batch_ascent::{BatchAscentSam, ThresholdEstimate};

@@ -26,11 +26,6 @@ impl<'a, T: Fn(f64, f64) -> f64> WeightedSandwich<'a, T> {
         let scaled = vec![0.0; scaling.len()];
         Self { ensemble, scaling, diagonal, sandwich_weight, scaled }
     }
-
-    /// The entrywise scaling, packed order, without the packing's factor.
-    pub(crate) fn scaling(&self) -> &[f64] {
-        &self.scaling
-    }
 }
 
 impl<T: Fn(f64, f64) -> f64> SymmetricOperator for WeightedSandwich<'_, T> {
