@@ -11,7 +11,7 @@ use crate::{Mat, MatRef, Reduced};
 
 /// Columns that are worked on at a time. The partition does not depend on the number of threads, so neither do the bits;
 /// wide enough for the matrix products to run at full speed, narrow enough to skip most of the upper triangle.
-const PANEL: usize = 64;
+const PANEL: usize = 96;
 
 /// Overwrites `output` with the packed `sum_i H_i X H_i`, `X` packed (see [`crate::packed`]).
 ///

@@ -31,8 +31,8 @@ const MAX_STEPS: usize = 60;
 
 /// Accepted residuals of the eigenproblems: the first ones only have to bring lambda near. The Rayleigh quotient is accurate to
 /// second order in the last one.
-const FIRST_RESIDUALS: [f64; 2] = [3e-2, 1e-4];
-const FINAL_RESIDUAL: f64 = 1e-7;
+const FIRST_RESIDUALS: [f64; 2] = [1e-1, 1e-3];
+const FINAL_RESIDUAL: f64 = 1e-9;
 const REFINED_RESIDUAL: f64 = 1e-11;
 /// Width of an interval that is good enough.
 const WIDEST: f64 = 1.0 + 2e-9;
