@@ -67,8 +67,7 @@ impl MeanSquare {
         let ascended = starts.into_iter().map(|start| self.ascend(start));
         conditions.worst_direction = ascended.fold(conditions.sample_directions, f64::min);
         if self.sampling.scheme() == SamplingScheme::Bernoulli && max_sharpness > 0.0 {
-            let per_sample = self.sampling.moment_weights().per_sample / self.sampling.num_samples() as f64;
-            conditions.per_sample = Some(1.0 / (max_sharpness * per_sample.sqrt()));
+            conditions.per_sample = Some(1.0 / (max_sharpness * self.sample_weight().sqrt()));
         }
         Ok(conditions)
     }
@@ -165,12 +164,10 @@ impl MeanSquare {
         let scalars: Vec<f64> =
             projections.chunks_exact(k).map(|block| block.iter().map(|x| x * x).sum()).collect();
         let (q, variance) = self.scalar_moments(&scalars);
-        let weights = self.sampling.moment_weights();
-        let per_sample = weights.per_sample / scalars.len() as f64;
+        let per_sample = self.sample_weight();
         // d(q + s^2/q) = (1 + e - (b/n) sum q_i^2 / q^2) dq + (2 b / (n q)) sum q_i dq_i, up to a positive factor.
         let noise = scalars.iter().map(|x| x * x).sum::<f64>() * per_sample;
-        let excess =
-            if self.sampling.scheme() == SamplingScheme::Bernoulli { 0.0 } else { -weights.per_sample };
+        let excess = self.full_batch_excess();
         let of_mean = (1.0 + excess - noise / (q * q)) / scalars.len() as f64;
         debug_assert!(variance >= -1e-9 * q * q, "a variance is not negative");
         let factors = self.effective.factors();

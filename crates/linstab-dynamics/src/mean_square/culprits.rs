@@ -48,7 +48,7 @@ impl MeanSquare {
         let pairs = (0..rank).flat_map(|a| (0..rank).map(move |b| (a, b)));
         let full_batch =
             weights.full_batch * pairs.map(|(a, b)| h[a] * h[b] * x[(a, b)] * x[(a, b)]).sum::<f64>();
-        let per_sample = weights.per_sample / self.sampling.num_samples() as f64;
+        let per_sample = self.sample_weight();
         let samples: Vec<f64> = self.sample_terms(x).iter().map(|term| per_sample * term).collect();
         let total = full_batch + samples.iter().sum::<f64>();
         let (values, vectors) = symmetric::eigenpairs(x.as_ref())?;

@@ -48,18 +48,19 @@
 //! the spectral radius of `E[M (x) M]` by enumeration. In one dimension it reads
 //! `eta* = 2 / ( l / (1 + beta) + s^2 / (l (1 - beta)) )` with mean `l` and batch variance `s^2`.
 
-mod answers;
 mod batch_ascent;
 mod bounds;
 mod culprits;
 mod gradient_noise;
+mod growth;
 mod noise_floor;
 mod operator;
 mod sample_space;
+mod threshold;
 
-pub use answers::{CertificateKind, MeanSquare, Threshold};
 pub use batch_ascent::{BatchAscentSam, ThresholdEstimate};
 pub use bounds::NecessaryConditions;
 pub use culprits::Culprits;
 pub use gradient_noise::GradientNoise;
 pub use noise_floor::NoiseFloor;
+pub use threshold::{CertificateKind, MeanSquare, Threshold};

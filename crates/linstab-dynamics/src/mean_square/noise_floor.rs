@@ -97,7 +97,7 @@ impl MeanSquare {
             &self.effective,
             |_, _| 1.0,
             |x, y| eta * (x + y) - eta * eta * weights.full_batch * x * y,
-            -eta * eta * weights.per_sample / self.sampling.num_samples() as f64,
+            -eta * eta * self.sample_weight(),
         );
         let preconditioner = entrywise(self.effective.mean_eigenvalues(), |x, y| eta * (x + y));
         let right: Vec<f64> = packed::pack(source).iter().map(|q| eta * eta * q).collect();

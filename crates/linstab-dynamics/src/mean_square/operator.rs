@@ -1,4 +1,4 @@
-//! The operator behind every mean-square question: entrywise weights and a sum of sandwiches.
+//! The operator behind growth rates and noise floors: entrywise weights and a sum of sandwiches.
 
 use linstab_linalg::lanczos::SymmetricOperator;
 use linstab_linalg::{Reduced, packed, sum_of_sandwiches};

@@ -32,10 +32,6 @@ pub mod colour {
     pub const BLUE: &str = "#0072b2";
     /// Vermilion of Okabe and Ito.
     pub const VERMILION: &str = "#d55e00";
-    /// Bluish green of Okabe and Ito.
-    pub const GREEN: &str = "#009e73";
-    /// Reddish purple of Okabe and Ito.
-    pub const PURPLE: &str = "#cc79a7";
     /// Light to dark, for an ordered parameter.
     pub const ORDERED: [&str; 6] = ["#9a9a9a", "#e8a33d", "#d9713c", "#b5404f", "#7b2a63", "#35184f"];
 

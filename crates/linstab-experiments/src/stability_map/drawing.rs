@@ -4,7 +4,9 @@ use super::cells::Row;
 use super::config::{Config, Grid, Optimizer};
 use super::summary::{Boundary, MapKey, MapSummary, in_words, maps, short};
 use crate::Result;
-use crate::figures::{self, Anchor, Panel, Scale, Stroke, Svg, TWO_COLUMNS, Text, colour, zero_contours};
+use crate::figures::{
+    self, Anchor, ONE_COLUMN, Panel, Scale, Stroke, Svg, TWO_COLUMNS, Text, colour, zero_contours,
+};
 use crate::output::ResultsFolder;
 
 const PANEL_SIZE: f64 = 196.0;
@@ -35,7 +37,7 @@ pub(super) fn draw(
     figures::write(results, "stability-map-agreement", &agreement(summaries))?;
     for map in &maps.maps {
         let key = MapKey::of(&map[0]);
-        let mut figure = Svg::new(0.5 * TWO_COLUMNS, legend_top(1) + 66.0, &key.title());
+        let mut figure = Svg::new(ONE_COLUMN, legend_top(1) + 66.0, &key.title());
         maps.heat_map(&mut figure, (0, 0), map);
         heat_map_legend(&mut figure, legend_top(1), 1);
         figures::write(results, &format!("maps/{}", key.slug()), &figure)?;

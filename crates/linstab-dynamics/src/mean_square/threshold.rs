@@ -1,13 +1,13 @@
-//! Thresholds and growth.
+//! Thresholds.
 
-use linstab_linalg::lanczos::{self, LanczosOptions, SymmetricOperator, TopEigenpair};
-use linstab_linalg::{LinalgError, Mat, Reduced, packed};
+use linstab_linalg::lanczos::SymmetricOperator as _;
+use linstab_linalg::{Mat, Reduced, packed};
 
 use super::operator::WeightedSandwich;
 use super::sample_space::{self, SampleSpace};
 use crate::error::require_nonnegative;
 use crate::second_moment::require_same_number;
-use crate::{BatchSampling, DynamicsError, Result, UpdateRule};
+use crate::{BatchSampling, DynamicsError, Result, SamplingScheme, UpdateRule};
 
 /// Exact mean-square stability of one ensemble under one update rule and one sampling scheme.
 ///
@@ -32,12 +32,6 @@ pub struct MeanSquare {
     pub(super) sampling: BatchSampling,
     pub(super) momentum: f64,
 }
-
-/// Packed length up to which the Krylov basis may be large: rank 90, two megabytes of basis.
-const SMALL_OPERATOR: usize = 4096;
-/// Accepted residuals of growth rates, and of the problems at a trial growth.
-const GROWTH_RESIDUAL: f64 = 1e-11;
-const TRIAL_RESIDUAL: f64 = 1e-10;
 
 /// How the lower end of a threshold's interval is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +140,7 @@ impl MeanSquare {
         }
         let h = self.effective.mean_eigenvalues();
         let (linear, constant) = sample_space::parts(h, self.momentum, self.full_batch_excess());
-        let weight = self.sampling.moment_weights().per_sample / self.sampling.num_samples() as f64;
+        let weight = self.sample_weight();
         let pole = self.gradient_descent_limit().recip();
         if weight <= 0.0 {
             return Ok(self.without_noise(pole.recip()));
@@ -197,40 +191,6 @@ impl MeanSquare {
         0.5 * (mean / (1.0 + self.momentum) + variance / (mean * (1.0 - self.momentum)))
     }
 
-    /// Exact factor by which the mean square grows a step at a learning rate, in the long run: the spectral radius of the
-    /// second-moment map. Below 1 the mean square decays. 1 without curvature.
-    ///
-    /// # Cost
-    /// Without momentum, one top eigenvalue; with it, one for each of some 50 steps of a bisection.
-    /// # Accuracy
-    /// A relative 1e-9; with momentum, where eigenvalues of the map meet (no noise, critical damping), half of the digits.
-    /// # Errors
-    /// [`DynamicsError::OutOfRange`] for a bad learning rate, [`DynamicsError::Linalg`] if the iteration does not converge.
-    pub fn growth_per_step(&self, learning_rate: f64) -> Result<f64> {
-        require_nonnegative("learning_rate", learning_rate, true)?;
-        if self.effective.rank() == 0 {
-            return Ok(1.0);
-        }
-        if self.momentum.abs() > 0.0 {
-            return self.growth_by_bisection(learning_rate);
-        }
-        let eta = learning_rate;
-        let weights = self.sampling.moment_weights();
-        let excess = self.full_batch_excess();
-        let mut operator = WeightedSandwich::new(
-            &self.effective,
-            |_, _| 1.0,
-            |x, y| (1.0 - eta * x) * (1.0 - eta * y) + eta * eta * excess * x * y,
-            eta * eta * weights.per_sample / self.sampling.num_samples() as f64,
-        );
-        match self.top_eigenpair(&mut operator, GROWTH_RESIDUAL) {
-            Ok(top) => Ok(top.value),
-            // Many growth rates just below 1 are told apart more slowly than the equivalent problems at a trial growth.
-            Err(DynamicsError::Linalg(LinalgError::NotConverged { .. })) => self.growth_by_bisection(eta),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The smallest batch size at which a learning rate is below the mean-square threshold; `None` if it is for none up to the
     /// number of samples.
     ///
@@ -261,106 +221,29 @@ impl MeanSquare {
     }
 
     /// `a - 1`, computed without cancellation: `-b` for batches of fixed size, 0 for Bernoulli sampling.
-    fn full_batch_excess(&self) -> f64 {
-        let weights = self.sampling.moment_weights();
+    pub(super) fn full_batch_excess(&self) -> f64 {
         match self.sampling.scheme() {
-            crate::SamplingScheme::Bernoulli => 0.0,
-            _ => -weights.per_sample,
-        }
-    }
-
-    /// The eigenvalue `g` of the second-moment map at which `lambda_max(d(g)^{-1/2} o eta^2 N o d(g)^{-1/2}) = 1`.
-    fn growth_by_bisection(&self, eta: f64) -> Result<f64> {
-        let beta = self.momentum;
-        let weights = self.sampling.moment_weights();
-        let excess = self.full_batch_excess();
-        let defect = |g: f64, x: f64, y: f64| {
-            let (cx, cy) = (1.0 + beta - eta * x, 1.0 + beta - eta * y);
-            g - cx * cy + beta * (g * (cx * cx + cy * cy) - 2.0 * beta * cx * cy) / (g * g - beta * beta)
-                - beta * beta / g
-        };
-        let h = self.effective.mean_eigenvalues();
-        // Below the growth of the noise-free method the defect is not positive; there, the map has a larger eigenvalue.
-        let mut low = self
-            .effective
-            .mean_eigenvalues()
-            .iter()
-            .map(|l| noise_free_growth(1.0 + beta - eta * l, beta))
-            .fold(beta.abs(), f64::max);
-        let excess_at = |g: f64| -> Result<f64> {
-            let mut operator = WeightedSandwich::new(
-                &self.effective,
-                |x, y| defect(g, x, y).sqrt().recip(),
-                |x, y| eta * eta * excess * x * y,
-                eta * eta * weights.per_sample / self.sampling.num_samples() as f64,
-            );
-            Ok(self.top_eigenpair(&mut operator, TRIAL_RESIDUAL)?.value - 1.0)
-        };
-        let mut high = 2.0 * low.max(1.0);
-        while excess_at(high)? > 0.0 {
-            low = high;
-            high *= 2.0;
-            require_nonnegative("growth of the mean square", high, true)?;
-        }
-        if self.sampling.moment_weights().per_sample <= 0.0 {
-            return Ok(low);
-        }
-        while high - low > 4.0 * f64::EPSILON * high {
-            let middle = 0.5 * (low + high);
-            if middle <= low || middle >= high {
-                break;
+            SamplingScheme::Bernoulli => 0.0,
+            SamplingScheme::WithoutReplacement | SamplingScheme::WithReplacement => {
+                -self.sampling.moment_weights().per_sample
             }
-            // Within rounding of the noise-free growth the defect need not be positive: the eigenvalue lies above.
-            let defined = h.iter().all(|&x| h.iter().all(|&y| defect(middle, x, y) > 0.0));
-            if defined && excess_at(middle)? <= 0.0 { high = middle } else { low = middle }
         }
-        Ok(high)
     }
 
-    /// Growth rates crowd just below 1 where flat directions decay slowly; only a small residual tells them apart.
-    fn top_eigenpair(
-        &self,
-        operator: &mut dyn SymmetricOperator,
-        residual_rtol: f64,
-    ) -> Result<TopEigenpair> {
-        // While a basis is small beside the caches anyway, restarts would only cost convergence.
-        let basis_size =
-            if operator.dim() <= SMALL_OPERATOR { 64 } else { LanczosOptions::default().basis_size };
-        let options = LanczosOptions { residual_rtol, basis_size, ..LanczosOptions::default() };
-        Ok(lanczos::top_eigenpair(operator, &self.start(), options)?)
-    }
-
-    /// The identity in the coordinates of the threshold's operator: it overlaps every PSD matrix. With momentum the critical
-    /// matrix need not be PSD, so that a small multiple of a matrix without structure is added.
-    fn start(&self) -> Vec<f64> {
-        let h = self.effective.mean_eigenvalues();
-        let texture = if self.momentum.abs() > 0.0 { 1e-3 } else { 0.0 };
-        packed::from_fn(h.len(), |row, column| {
-            let noise = texture * ((row * 7919 + column * 104_729) as f64).sin();
-            (h[row] + h[column]).sqrt() * (f64::from(u8::from(row == column)) + noise)
-        })
+    /// `b / n`: the weight of each sample in the second moment.
+    pub(super) fn sample_weight(&self) -> f64 {
+        self.sampling.moment_weights().per_sample / self.sampling.num_samples() as f64
     }
 
     /// `E[H_t X H_t]` for a symmetric `X`.
     pub(super) fn batch_second_moment(&self, x: &Mat<f64>) -> Mat<f64> {
         let weights = self.sampling.moment_weights();
-        let per_sample = weights.per_sample / self.sampling.num_samples() as f64;
+        let per_sample = self.sample_weight();
         let mut operator =
             WeightedSandwich::new(&self.effective, |_, _| 1.0, |a, b| weights.full_batch * a * b, per_sample);
         let mut image = vec![0.0; operator.dim()];
         operator.apply(&packed::pack(x.as_ref()), &mut image);
         packed::unpack(&image, self.effective.rank())
-    }
-}
-
-/// Largest squared modulus of the roots of `z^2 - c z + beta`: growth of the mean square of one noise-free coordinate.
-fn noise_free_growth(c: f64, beta: f64) -> f64 {
-    let discriminant = c * c - 4.0 * beta;
-    if discriminant < 0.0 {
-        beta
-    } else {
-        let root = 0.5 * (c.abs() + discriminant.sqrt());
-        root * root
     }
 }
 
