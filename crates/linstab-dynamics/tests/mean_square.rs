@@ -116,6 +116,9 @@ proptest! {
             let threshold = analysis.max_learning_rate().unwrap();
             let growth = |factor: f64| brute.growth(sampling, beta, factor * threshold.value);
             prop_assert!(growth(1.0 - 1e-8) < 1.0 && growth(1.0 + 1e-8) > 1.0, "{scheme:?} beta={beta} {threshold:?} {} {}", growth(1.0 - 1e-8), growth(1.0 + 1e-8));
+            let (low, high) = threshold.interval;
+            prop_assert!(low <= threshold.value && threshold.value <= high);
+            prop_assert!(brute.growth(sampling, beta, low) <= 1.0 + 1e-8 && brute.growth(sampling, beta, high) >= 1.0 - 1e-8);
             for factor in [0.05, 0.3, 0.7, 0.95] {
                 prop_assert!(growth(factor) < 1.0, "stable below: {scheme:?} beta={beta} {factor}");
             }
@@ -129,13 +132,14 @@ proptest! {
 }
 
 #[test]
-fn certificates_are_proofs_without_momentum() {
+fn certificates_are_proofs() {
     let mut num_proven = 0;
     let mut widest: f64 = 0.0;
     for seed in 0..200 {
         let ensemble = random_factored(seed, 6, 1 + (seed % 2) as usize, 5);
-        let threshold =
-            analysis(&ensemble, SCHEMES[(seed % 3) as usize], 2, 0.3, 0.0).max_learning_rate().unwrap();
+        let beta = [0.0, 0.9, -0.5, 0.0, 0.5][(seed % 5) as usize];
+        let analysis = analysis(&ensemble, SCHEMES[(seed % 3) as usize], 2, 0.3, beta);
+        let threshold = analysis.max_learning_rate().unwrap();
         num_proven += usize::from(threshold.certificate == CertificateKind::Proven);
         widest = widest.max(threshold.interval.1 / threshold.interval.0 - 1.0);
     }

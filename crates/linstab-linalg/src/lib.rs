@@ -5,6 +5,7 @@
 //! - [`ensemble`]: the [`Ensemble`] abstraction and its three representations.
 //! - [`symmetric`]: eigenvalues of symmetric matrices, the only place that calls faer's factorisations.
 //! - [`lanczos`]: the largest eigenvalue of a symmetric operator.
+//! - [`low_rank`]: smooth kernels in low-rank form, and the samples as they see each other through one.
 //! - [`Reduced`]: any ensemble in the eigenbasis of its mean; [`sum_of_sandwiches`] on it.
 //! - [`packed`]: symmetric matrices as vectors.
 //! - `testing` (feature `testing`): random ensembles for property tests.
@@ -13,6 +14,7 @@
 pub mod ensemble;
 mod error;
 pub mod lanczos;
+pub mod low_rank;
 pub mod packed;
 mod reduced;
 mod sandwich;

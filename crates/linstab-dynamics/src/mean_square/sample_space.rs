@@ -12,16 +12,25 @@
 //! sample (for one factor) instead of a matrix of order r, and `mu` falls with `lambda`, nearly like `1 / (lambda - const)`:
 //! Newton's method on `1 / mu`, with the eigenvector carried along, needs two or three steps.
 //!
+//! # The kernel is positive semidefinite
+//!
+//! `D_ab = f(h_a) + f(h_b) - c h_a h_b` with `c = a + 2 beta^2 / (1 - beta^2) >= 0`, so `x^T D x <= 0` for every `x` whose entries
+//! sum to 0: `D` is conditionally negative definite. Hence `exp(-t D)` is positive semidefinite for `t > 0` (Schoenberg 1938), and
+//! where `D > 0`, so is `K = int_0^inf exp(-t D) dt` (all entrywise). `D > 0` for `lambda` above the noise-free limit
+//! `h_1 / (2 (1 + beta))`: its diagonal is positive there, and `2 D_ab >= D_aa + D_bb`. Two things follow.
+//!
+//! **A low-rank form.** `K` is smooth, its numerical rank `q` about a dozen. With `K = sum_q z_q z_q^T` and one factor a sample
+//! `S = (b/n) sum_q (V diag(z_q) V^T) o (V diag(z_q) V^T)` is formed at the price of `q / 2` applications, and its
+//! eigenvector then costs next to nothing ([`low_rank`]).
+//!
 //! # The certificate
 //!
-//! Without momentum `K` is a Cauchy kernel, positive semidefinite for `lambda > a h_1 / 2`, so `S` maps positive semidefinite
-//! blocks to such. For any positive definite blocks `s` with `S(lambda) s <= theta s` (Loewner, block by block) the largest
-//! eigenvalue is at most `theta` (Collatz and Wielandt); and `S(lambda') <= (lambda / lambda') S(lambda)` on that cone for
-//! `lambda' > lambda`, because `K(lambda) - (lambda'/lambda) K(lambda')` is a product of positive semidefinite kernels. Hence
-//! `eta* >= 1 / (theta lambda)`. The other side is the Rayleigh quotient of `P`.
+//! `S` maps positive semidefinite blocks to such. If `S(lambda) s <= s` (Loewner, block by block) for some positive
+//! definite blocks `s`, then `mu(lambda) <= 1` (Collatz and Wielandt) and `eta* >= 1 / lambda`. This is verified with the exact
+//! kernel, not its low-rank form. The other side is the Rayleigh quotient of `P`.
 
 use linstab_linalg::lanczos::{self, LanczosOptions, SymmetricOperator, TopEigenpair};
-use linstab_linalg::{Mat, Reduced, inner_products, packed, spread, symmetric};
+use linstab_linalg::{LinalgError, Mat, Reduced, inner_products, low_rank, packed, spread, symmetric};
 
 use super::operator::entrywise;
 use crate::Result;
@@ -29,24 +38,35 @@ use crate::Result;
 /// Newton steps; two or three are needed, many only where the root touches the noise-free limit.
 const MAX_STEPS: usize = 60;
 
-/// Accepted residuals of the eigenproblems: the first ones only have to bring lambda near. The Rayleigh quotient is accurate to
-/// second order in the last one.
-const FIRST_RESIDUALS: [f64; 2] = [1e-1, 1e-3];
-const FINAL_RESIDUAL: f64 = 1e-9;
-const REFINED_RESIDUAL: f64 = 1e-11;
+/// How accurately the eigenproblem of a Newton step is solved.
+#[derive(Clone, Copy)]
+struct Accuracy {
+    /// Of the low-rank form of the kernel.
+    kernel: f64,
+    /// Accepted residual of the eigenvector. The Rayleigh quotient is accurate to second order in the last one.
+    residual: f64,
+}
+
+/// The first step only has to bring lambda near.
+const FIRST: Accuracy = Accuracy { kernel: 1e-8, residual: 1e-4 };
+const FINAL: Accuracy = Accuracy { kernel: 1e-13, residual: 1e-10 };
+/// Where the certificate turned out wide: eigenvalues can be so close that the iteration took two for one.
+const REFINED: Accuracy = Accuracy { kernel: 1e-14, residual: 1e-11 };
 /// Width of an interval that is good enough.
-const WIDEST: f64 = 1.0 + 2e-9;
+const WIDEST: f64 = 1.0 + 1e-8;
 /// Vectors are short here, so restarts would be false economy.
 const BASIS_SIZE: usize = 40;
+/// An eigenvector takes about so many applications without the low-rank form; forming it has to cost less.
+const USUAL_APPLICATIONS: usize = 10;
 
 /// The problem at hand.
 pub(super) struct SampleSpace<'a> {
     pub(super) ensemble: &'a Reduced,
+    pub(super) momentum: f64,
+    /// `a - 1`.
+    pub(super) excess: f64,
     /// `b / n`.
     pub(super) weight: f64,
-    /// `w1` and `w2 + (a - 1) h h^T`, packed order.
-    pub(super) linear: Vec<f64>,
-    pub(super) constant: Vec<f64>,
     /// The noise-free limit: `D` is positive for larger `lambda`.
     pub(super) pole: f64,
 }
@@ -55,10 +75,11 @@ pub(super) struct SampleSpace<'a> {
 pub(super) struct Critical {
     /// Rayleigh quotient: a lower bound on `1 / eta*`, accurate to second order.
     pub(super) lambda: f64,
-    /// `theta lambda`: an upper bound on `1 / eta*` where the kernel is positive.
-    pub(super) lambda_above: f64,
+    /// An upper bound on `1 / eta*`, if one was found.
+    pub(super) lambda_above: Option<f64>,
     /// The critical second moment, packed.
     pub(super) moment: Vec<f64>,
+    /// Applications of the exact operator, and of its explicit form.
     pub(super) num_applications: usize,
 }
 
@@ -68,94 +89,174 @@ impl SampleSpace<'_> {
         let mut lambda = lower.max(self.pole * (1.0 + 1e-3));
         let mut start = pack_blocks(self.ensemble, &identity_blocks(self.ensemble));
         let mut num_applications = 0;
-        let mut tolerances = FIRST_RESIDUALS.iter().copied();
-        let mut residual_rtol = tolerances.next().unwrap_or(FINAL_RESIDUAL);
+        let mut accuracy = FIRST;
         for _ in 0..MAX_STEPS {
-            let mut operator = self.operator(lambda);
-            let value_rtol = residual_rtol * residual_rtol;
-            let options = LanczosOptions {
-                residual_rtol,
-                value_rtol,
-                basis_size: BASIS_SIZE,
-                ..LanczosOptions::default()
-            };
-            let top = lanczos::top_eigenpair(&mut operator, &start, options)?;
+            let mut exact = self.operator(lambda);
+            let mut operator = self.cheapest(lambda, accuracy.kernel);
+            let top = top_eigenpair(operator.as_mut(), &start, accuracy.residual)?;
             num_applications += top.num_applications;
-            operator.spread_kernel(&top.vector);
-            let slope = self.weight * dot3(&self.linear, &operator.moment, &operator.moment);
+            exact.spread_kernel(&top.vector);
+            let slope = self.weight * self.weighted_norm(&exact.moment, |part| part.linear);
             let next = lambda + top.value * (top.value - 1.0) / slope;
             let next = if next > self.pole { next } else { 0.5 * (lambda + self.pole) };
             let settled = (next - lambda).abs() <= 1e-7 * lambda || next - self.pole <= 1e-12 * self.pole;
-            if settled && residual_rtol <= FINAL_RESIDUAL {
-                let critical = self.finish(lambda, &top, operator, num_applications);
-                num_applications = critical.num_applications;
-                // A wide certificate can mean eigenvalues so close that the iteration took two for one.
-                if critical.lambda_above <= critical.lambda * WIDEST || residual_rtol <= REFINED_RESIDUAL {
-                    return Ok(critical);
+            if settled && accuracy.residual <= FINAL.residual {
+                let moment = exact.moment;
+                let quotient = self.rayleigh_quotient(&moment);
+                let lambda_above = self.certify(quotient, &top, operator.as_mut());
+                let narrow = lambda_above.is_some_and(|above| above <= quotient * WIDEST);
+                if narrow || accuracy.residual <= REFINED.residual {
+                    return Ok(Critical { lambda: quotient, lambda_above, moment, num_applications });
                 }
-                residual_rtol = REFINED_RESIDUAL;
+                accuracy = REFINED;
             } else {
-                residual_rtol = tolerances.next().unwrap_or(residual_rtol.min(FINAL_RESIDUAL));
+                accuracy = if accuracy.residual < FINAL.residual { accuracy } else { FINAL };
             }
             lambda = next;
             start = top.vector;
         }
-        Err(linstab_linalg::LinalgError::NotConverged {
-            method: "Newton",
-            num_applications,
-            residual: f64::NAN,
-        }
-        .into())
+        Err(LinalgError::NotConverged { method: "Newton", num_applications, residual: f64::NAN }.into())
     }
 
     fn operator(&self, lambda: f64) -> SampleOperator<'_> {
-        let kernel =
-            self.linear.iter().zip(&self.constant).map(|(w1, rest)| (lambda * w1 - rest).recip()).collect();
-        SampleOperator { space: self, kernel, moment: vec![0.0; self.linear.len()] }
+        let kernel = entrywise(self.ensemble.mean_eigenvalues(), |x, y| self.parts(x, y).at(lambda).recip());
+        let moment = vec![0.0; kernel.len()];
+        SampleOperator { space: self, kernel, moment }
     }
 
-    /// Rayleigh quotient and certificate at a converged pair.
-    fn finish(
-        &self,
-        lambda: f64,
-        top: &TopEigenpair,
-        mut operator: SampleOperator<'_>,
-        num_applications: usize,
-    ) -> Critical {
-        let mut image = vec![0.0; top.vector.len()];
-        operator.apply(&top.vector, &mut image);
-        let moment = std::mem::take(&mut operator.moment);
-        // <P, (N + w2 o) P> / <P, w1 o P>; the samples' part of N is the image over the weight, squared.
-        let samples =
-            if self.weight > 0.0 { image.iter().map(|x| x * x).sum::<f64>() / self.weight } else { 0.0 };
-        let quotient =
-            (dot3(&self.constant, &moment, &moment) + samples) / dot3(&self.linear, &moment, &moment);
-        operator.moment = vec![0.0; moment.len()];
-        let mut regular_image = vec![0.0; image.len()];
-        operator.apply(&top.resolvent, &mut regular_image);
-        let theta = self.loewner_ratio(top, &image, &regular_image);
-        let lambda_above = theta.map_or(f64::INFINITY, |theta| theta.max(1.0) * lambda);
-        Critical { lambda: quotient, lambda_above, moment, num_applications: num_applications + 2 }
+    /// The explicit form of the operator where forming it pays.
+    fn cheapest(&self, lambda: f64, rtol: f64) -> Box<dyn SymmetricOperator + '_> {
+        match self.explicit(lambda, rtol) {
+            Some(matrix) => Box::new(ExplicitOperator(matrix)),
+            None => Box::new(self.operator(lambda)),
+        }
     }
 
-    /// The smallest `theta` with `S s <= theta s` for `s` = eigenvector + a little of the resolvent; `None` if that is not
-    /// positive definite.
-    fn loewner_ratio(&self, top: &TopEigenpair, image: &[f64], regular_image: &[f64]) -> Option<f64> {
+    fn explicit(&self, lambda: f64, rtol: f64) -> Option<Mat<f64>> {
+        let (n, rank, h) =
+            (self.ensemble.num_samples(), self.ensemble.rank(), self.ensemble.mean_eigenvalues());
+        if self.ensemble.num_factors() > 1 {
+            return None;
+        }
+        // Factors are of the order of sqrt(h): scaled by h, all entries of the kernel weigh alike.
+        let scaled = |a: usize, b: usize| h[a] * h[b] / self.parts(h[a], h[b]).at(lambda);
+        let max_rank = 2 * USUAL_APPLICATIONS * rank / n;
+        let kernel = low_rank::pivoted_cholesky(rank, scaled, rtol, max_rank.min(rank))?;
+        let root = self.weight.sqrt();
+        let weights = Mat::from_fn(rank, kernel.ncols(), |a, q| root * kernel[(a, q)] / h[a]);
+        Some(low_rank::sum_of_squared_grams(self.ensemble, weights.as_ref()))
+    }
+
+    /// `<P, (N + w2 o) P> / <P, w1 o P>`.
+    fn rayleigh_quotient(&self, moment: &[f64]) -> f64 {
+        let samples: f64 = inner_products(self.ensemble, moment).iter().map(|x| x * x).sum();
+        let others = self.weighted_norm(moment, |part| part.constant);
+        (others + self.weight * samples) / self.weighted_norm(moment, |part| part.linear)
+    }
+
+    /// The Rayleigh quotient of the identity, a lower bound on the root that is good where many directions matter: condition (16)
+    /// of Mulayoff and Michaeli.
+    pub(super) fn trace_bound(&self) -> f64 {
+        let (k, factors) = (self.ensemble.num_factors(), self.ensemble.factors());
+        let squared_norm = |sample: usize| {
+            (factors.subrows(sample * k, k) * factors.subrows(sample * k, k).transpose()).squared_norm_l2()
+        };
+        let samples: f64 = (0..self.ensemble.num_samples()).map(squared_norm).sum();
+        let diagonal = |weight: fn(Parts) -> f64| -> f64 {
+            self.ensemble.mean_eigenvalues().iter().map(|&h| weight(self.parts(h, h))).sum()
+        };
+        (diagonal(|part| part.constant) + self.weight * samples) / diagonal(|part| part.linear)
+    }
+
+    /// `<P, w o P>` for one of the parts `w` of `D`.
+    fn weighted_norm(&self, moment: &[f64], weight: impl Fn(Parts) -> f64) -> f64 {
+        let weights = entrywise(self.ensemble.mean_eigenvalues(), |x, y| weight(self.parts(x, y)));
+        moment.iter().zip(&weights).map(|(p, w)| w * p * p).sum()
+    }
+
+    /// A `lambda` not far above the root at which the exact operator provably has no eigenvalue above 1.
+    ///
+    /// The blocks are the eigenvector, with as much of the resolvent added as makes them positive definite.
+    fn certify(&self, root: f64, top: &TopEigenpair, operator: &mut dyn SymmetricOperator) -> Option<f64> {
         let sign = top.vector.iter().sum::<f64>().signum();
         let norm = top.resolvent.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let mut best: Option<f64> = None;
+        let mut images = [vec![0.0; top.vector.len()], vec![0.0; top.vector.len()]];
+        operator.apply(&top.vector, &mut images[0]);
+        operator.apply(&top.resolvent, &mut images[1]);
+        let mixture = |x: &[f64], y: &[f64], admixture: f64| -> Vec<f64> {
+            x.iter().zip(y).map(|(x, y)| sign * x + admixture / norm * y).collect()
+        };
+        let mut best: Option<(f64, Vec<f64>)> = None;
         for admixture in [1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2] {
-            let mixture = |x: &[f64], y: &[f64]| -> Vec<f64> {
-                x.iter().zip(y).map(|(x, y)| sign * x + admixture / norm * y).collect()
-            };
-            let (s, t) = (mixture(&top.vector, &top.resolvent), mixture(image, regular_image));
-            let ratio = block_ratio(self.ensemble, &t, &s);
-            best = match (best, ratio) {
-                (Some(best), Some(ratio)) => Some(best.min(ratio)),
-                (best, ratio) => best.or(ratio),
-            };
+            let blocks = mixture(&top.vector, &top.resolvent, admixture);
+            let image = mixture(&images[0], &images[1], admixture);
+            if let Some(ratio) = block_ratio(self.ensemble, &image, &blocks)
+                && best.as_ref().is_none_or(|(least, _)| ratio < *least)
+            {
+                best = Some((ratio, blocks));
+            }
         }
-        best
+        let (ratio, blocks) = best?;
+        let mut margin = 2.0 * (ratio / top.value - 1.0).max(0.0) + 1e-13;
+        let mut image = vec![0.0; blocks.len()];
+        // Each try is a proof or none; a wider margin is easier to prove.
+        for _ in 0..10 {
+            let above = root.max(self.pole * (1.0 + 1e-15)) * (1.0 + margin);
+            self.operator(above).apply(&blocks, &mut image);
+            if block_ratio(self.ensemble, &image, &blocks).is_some_and(|ratio| ratio <= 1.0) {
+                return Some(above);
+            }
+            margin *= 3.0;
+        }
+        None
+    }
+
+    /// `D` of an entry, as a function of lambda.
+    fn parts(&self, x: f64, y: f64) -> Parts {
+        let beta = self.momentum;
+        let own = x * y - beta * (x * x + y * y - 2.0 * beta * x * y) / (1.0 - beta * beta);
+        Parts { linear: (1.0 - beta) * (x + y), constant: own + self.excess * x * y }
+    }
+}
+
+/// `D = lambda linear - constant`: `w1`, and `w2 + (a - 1) h h^T`.
+struct Parts {
+    linear: f64,
+    constant: f64,
+}
+
+impl Parts {
+    fn at(&self, lambda: f64) -> f64 {
+        lambda * self.linear - self.constant
+    }
+}
+
+fn top_eigenpair(
+    operator: &mut dyn SymmetricOperator,
+    start: &[f64],
+    residual_rtol: f64,
+) -> Result<TopEigenpair> {
+    let value_rtol = residual_rtol * residual_rtol;
+    let options =
+        LanczosOptions { residual_rtol, value_rtol, basis_size: BASIS_SIZE, ..LanczosOptions::default() };
+    Ok(lanczos::top_eigenpair(operator, start, options)?)
+}
+
+struct ExplicitOperator(Mat<f64>);
+
+impl SymmetricOperator for ExplicitOperator {
+    fn dim(&self) -> usize {
+        self.0.nrows()
+    }
+
+    fn apply(&mut self, input: &[f64], output: &mut [f64]) {
+        output.fill(0.0);
+        for (column, x) in input.iter().enumerate() {
+            let entries = self.0.col(column).try_as_col_major().expect("columns are contiguous").as_slice();
+            for (output, entry) in output.iter_mut().zip(entries) {
+                *output += x * entry;
+            }
+        }
     }
 }
 
@@ -234,12 +335,62 @@ fn unpack_blocks(ensemble: &Reduced, packed_blocks: &[f64]) -> Vec<f64> {
     packed_blocks.chunks_exact(packed::packed_len(k)).flat_map(unpack).collect()
 }
 
-fn dot3(x: &[f64], y: &[f64], z: &[f64]) -> f64 {
-    x.iter().zip(y).zip(z).map(|((x, y), z)| x * y * z).sum()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linstab_linalg::testing::random_factored;
+    use proptest::prelude::*;
 
-/// The two parts of `D` for a momentum and the excess `a - 1`.
-pub(super) fn parts(h: &[f64], beta: f64, excess: f64) -> (Vec<f64>, Vec<f64>) {
-    let own = |x: f64, y: f64| x * y - beta * (x * x + y * y - 2.0 * beta * x * y) / (1.0 - beta * beta);
-    (entrywise(h, |x, y| (1.0 - beta) * (x + y)), entrywise(h, |x, y| own(x, y) + excess * x * y))
+    /// The problem for a random ensemble of one factor a sample, at some lambda above the pole.
+    fn with_space<T>(
+        seed: u64,
+        (momentum, bernoulli): (f64, bool),
+        f: impl FnOnce(&SampleSpace<'_>) -> T,
+    ) -> T {
+        let (n, dim) = (2 + (seed % 7) as usize, 1 + (seed % 5) as usize);
+        let ensemble = Reduced::of(&random_factored(seed, n, 1, dim)).unwrap();
+        let sharpness = ensemble.mean_eigenvalues()[0];
+        let unit = ensemble.congruent(|_| sharpness.sqrt().recip());
+        let excess = if bernoulli { 0.0 } else { -1.0 };
+        f(&SampleSpace {
+            ensemble: &unit,
+            momentum,
+            excess,
+            weight: 1.0 / n as f64,
+            pole: 0.5 / (1.0 + momentum),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_kernel_is_positive_semidefinite(seed: u64, momentum in -0.99_f64..0.99, bernoulli: bool, above in 1e-6_f64..10.0) {
+            with_space(seed, (momentum, bernoulli), |space| {
+                let (h, lambda) = (space.ensemble.mean_eigenvalues(), space.pole * (1.0 + above));
+                let kernel = Mat::from_fn(h.len(), h.len(), |a, b| h[a] * h[b] / space.parts(h[a], h[b]).at(lambda));
+                let values = symmetric::eigenvalues(kernel.as_ref()).unwrap();
+                let largest = values[values.len() - 1];
+                assert!(values[0] >= -1e-13 * largest, "{values:?}");
+            });
+        }
+
+        #[test]
+        fn the_explicit_form_is_the_operator(seed: u64, momentum in -0.9_f64..0.9, bernoulli: bool) {
+            with_space(seed, (momentum, bernoulli), |space| {
+                let lambda = 1.5 * space.pole;
+                let n = space.ensemble.num_samples();
+                // Few directions among many samples leave the formation too dear; then there is nothing to compare.
+                let Some(explicit) = space.explicit(lambda, 1e-14) else { return };
+                let mut exact = space.operator(lambda);
+                let mut column = vec![0.0; n];
+                for j in 0..n {
+                    let unit: Vec<f64> = (0..n).map(|i| f64::from(u8::from(i == j))).collect();
+                    exact.apply(&unit, &mut column);
+                    let scale = explicit.norm_max();
+                    for i in 0..n {
+                        assert!((column[i] - explicit[(i, j)]).abs() <= 1e-12 * scale, "entry {i}, {j}");
+                    }
+                }
+            });
+        }
+    }
 }

@@ -4,7 +4,7 @@ use linstab_linalg::lanczos::SymmetricOperator as _;
 use linstab_linalg::{Mat, Reduced, packed};
 
 use super::operator::WeightedSandwich;
-use super::sample_space::{self, SampleSpace};
+use super::sample_space::SampleSpace;
 use crate::error::require_nonnegative;
 use crate::second_moment::require_same_number;
 use crate::{BatchSampling, DynamicsError, Result, SamplingScheme, UpdateRule};
@@ -38,7 +38,7 @@ pub struct MeanSquare {
 pub enum CertificateKind {
     /// By theorem: positive definite blocks that the map does not enlarge (Collatz and Wielandt; see `sample_space`).
     Proven,
-    /// By the same ratio, or a small margin, with momentum: that the map then is positive, as the theorem needs, is not proven.
+    /// By a margin only: no such blocks were found.
     Residual,
     /// There is nothing to be certified: no curvature, so no threshold.
     Trivial,
@@ -138,31 +138,29 @@ impl MeanSquare {
                 critical: Mat::zeros(0, 0),
             });
         }
-        let h = self.effective.mean_eigenvalues();
-        let (linear, constant) = sample_space::parts(h, self.momentum, self.full_batch_excess());
         let weight = self.sample_weight();
-        let pole = self.gradient_descent_limit().recip();
         if weight <= 0.0 {
-            return Ok(self.without_noise(pole.recip()));
+            return Ok(self.without_noise(self.gradient_descent_limit()));
         }
-        let lower = self.scalar_inverse();
-        let space = SampleSpace { ensemble: &self.effective, weight, linear, constant, pole };
-        let critical = space.solve(lower)?;
-        let rounding = 1.0 + 1e-13 * (self.effective.rank() as f64).sqrt();
-        let proven = self.momentum.abs() <= 0.0 && critical.lambda_above.is_finite();
-        let certificate = if proven { CertificateKind::Proven } else { CertificateKind::Residual };
-        let above = if critical.lambda_above.is_finite() {
-            critical.lambda_above
-        } else {
-            critical.lambda * (1.0 + 1e-9)
+        // In units of the sharpness, so that no product of curvatures can leave the range of numbers.
+        let sharpness = self.effective.mean_eigenvalues()[0];
+        let unit = self.effective.congruent(|_| sharpness.sqrt().recip());
+        let pole = 0.5 / (1.0 + self.momentum);
+        let excess = self.full_batch_excess();
+        let space = SampleSpace { ensemble: &unit, momentum: self.momentum, excess, weight, pole };
+        let critical = space.solve((self.scalar_inverse() / sharpness).max(space.trace_bound()))?;
+        let rounding = 1.0 + 1e-13 * (unit.rank() as f64).sqrt();
+        let value = (critical.lambda.max(pole) * sharpness).recip();
+        let (below, certificate) = match critical.lambda_above {
+            Some(above) => ((above.max(pole) * sharpness).recip(), CertificateKind::Proven),
+            None => (value / (1.0 + 1e-9), CertificateKind::Residual),
         };
-        let value = critical.lambda.max(pole).recip();
         Ok(Threshold {
             value,
-            interval: (above.max(pole).recip().min(value) / rounding, value * rounding),
+            interval: (below.min(value) / rounding, value * rounding),
             certificate,
             num_applications: critical.num_applications,
-            critical: normalised(packed::unpack(&critical.moment, self.effective.rank())),
+            critical: normalised(packed::unpack(&critical.moment, unit.rank())),
         })
     }
 

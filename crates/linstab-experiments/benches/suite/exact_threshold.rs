@@ -13,6 +13,7 @@ const NUM_PARAMETERS: usize = 1000;
 
 pub(crate) fn register(suite: &mut Suite) {
     for (name, num_samples, num_threads, samples) in [
+        ("exact-threshold/n50/1-thread", 50, 1, 50),
         ("exact-threshold/n100/1-thread", 100, 1, 15),
         ("exact-threshold/n200/1-thread", 200, 1, 15),
         ("exact-threshold/n400/1-thread", 400, 1, 15),
