@@ -27,11 +27,13 @@ pub struct BatchAscentSam {
 /// A threshold estimated from sampled batches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ThresholdEstimate {
-    /// Mean over independent groups of batches; infinite if a group drew no curvature at all. A finite group knows only its own batches, so that its threshold is biased by
-    /// a term of the order of one over the number of batches.
+    /// Mean over independent groups of batches; infinite if a group drew no curvature at all.
     pub mean: f64,
     /// Standard error over the groups.
     pub standard_error: f64,
+    /// Estimated bias of the mean: a finite group knows only its own batches, which biases its threshold by a term of the order of
+    /// one over their number. It is the difference between the groups and their halves; `mean - bias` is the better estimate.
+    pub bias: f64,
 }
 
 impl BatchAscentSam {
@@ -57,8 +59,8 @@ impl BatchAscentSam {
         Ok(self)
     }
 
-    /// The exact analysis, over all batches without replacement; `None` if there are more than 20 000, if batches of another
-    /// scheme were asked for (they are not equally likely), or if micro-batches make the order of a batch matter.
+    /// The exact analysis, over all batches of a fixed size and, for m-SAM, all ways to cut them into micro-batches; `None` if there
+    /// are more than 20 000, or if the batches of the scheme are not equally likely (Bernoulli; with replacement above one sample).
     ///
     /// # Errors
     /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::Linalg`] if an eigenvalue iteration
@@ -66,29 +68,26 @@ impl BatchAscentSam {
     pub fn enumerated(&self, ensemble: &Reduced, sampling: BatchSampling) -> Result<Option<MeanSquare>> {
         require_same_number(ensemble.num_samples(), sampling)?;
         let (n, b) = (sampling.num_samples(), sampling.batch_size());
-        let one_ascent = self.micro_batch_size.is_none_or(|m| m >= b || m == 1);
-        let fixed_size = sampling.scheme() == SamplingScheme::WithoutReplacement;
-        if !(one_ascent && fixed_size && num_subsets(n, b) <= MAX_ENUMERATED) {
+        let fixed_size = match sampling.scheme() {
+            SamplingScheme::WithoutReplacement => true,
+            SamplingScheme::WithReplacement => b == 1,
+            SamplingScheme::Bernoulli => false,
+        };
+        let micro = self.micro_batch_size.unwrap_or(b).min(b);
+        let count = num_subsets(n, b).saturating_mul(num_partitions(b, micro));
+        if !fixed_size || count > MAX_ENUMERATED {
             return Ok(None);
         }
-        let mut batches = Vec::new();
-        let mut batch: Vec<usize> = (0..b).collect();
-        loop {
-            batches.push(batch.clone());
-            // The next subset in lexicographic order: advance the last index that can be.
-            let Some(at) = (0..b).rev().find(|&at| batch[at] < n - b + at) else { break };
-            batch[at] += 1;
-            for later in at + 1..b {
-                batch[later] = batch[later - 1] + 1;
-            }
-        }
+        let all: Vec<usize> = (0..n).collect();
+        let batches: Vec<Vec<usize>> =
+            subsets(&all, b).iter().flat_map(|(batch, _)| partitions(batch, micro)).collect();
         self.of_batches(ensemble, sampling, &batches).map(Some)
     }
 
     /// The threshold from `num_groups` independent groups of `num_batches` sampled batches each.
     ///
     /// # Errors
-    /// As [`BatchAscentSam::enumerated`]; [`DynamicsError::OutOfRange`] for fewer than 2 groups or no batch.
+    /// As [`BatchAscentSam::enumerated`]; [`DynamicsError::OutOfRange`] for fewer than 2 groups or 2 batches.
     pub fn sampled_threshold<R: Rng>(
         &self,
         ensemble: &Reduced,
@@ -97,27 +96,35 @@ impl BatchAscentSam {
         rng: &mut R,
     ) -> Result<ThresholdEstimate> {
         require_same_number(ensemble.num_samples(), sampling)?;
-        if num_groups < 2 || num_batches == 0 {
-            let allowed = "at least 2 groups of at least 1 batch";
-            return Err(DynamicsError::OutOfRange { name: "num_groups", value: num_groups as f64, allowed });
+        for (name, value) in [("num_groups", num_groups), ("num_batches", num_batches)] {
+            if value < 2 {
+                return Err(DynamicsError::OutOfRange { name, value: value as f64, allowed: "at least 2" });
+            }
         }
         let mut sampler = BatchSampler::<Box<[u64]>>::new(sampling);
-        let mut thresholds = Vec::with_capacity(num_groups);
+        let (mut thresholds, mut biases) = (Vec::with_capacity(num_groups), Vec::with_capacity(num_groups));
         for _ in 0..num_groups {
             let mut batches = vec![Vec::new(); num_batches];
             for batch in &mut batches {
                 sampler.draw_indices(rng, batch);
                 shuffle(batch, rng);
             }
-            thresholds.push(self.of_batches(ensemble, sampling, &batches)?.max_learning_rate()?.value);
+            let threshold = |batches: &[Vec<usize>]| -> Result<f64> {
+                Ok(self.of_batches(ensemble, sampling, batches)?.max_learning_rate()?.value)
+            };
+            let (first, second) = batches.split_at(num_batches / 2);
+            let whole = threshold(&batches)?;
+            thresholds.push(whole);
+            biases.push(0.5 * (threshold(first)? + threshold(second)?) - whole);
         }
         if thresholds.iter().any(|threshold| threshold.is_infinite()) {
-            return Ok(ThresholdEstimate { mean: f64::INFINITY, standard_error: 0.0 });
+            return Ok(ThresholdEstimate { mean: f64::INFINITY, standard_error: 0.0, bias: 0.0 });
         }
         let n = num_groups as f64;
         let mean = thresholds.iter().sum::<f64>() / n;
         let variance = thresholds.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
-        Ok(ThresholdEstimate { mean, standard_error: (variance / n).sqrt() })
+        let bias = biases.iter().sum::<f64>() / n;
+        Ok(ThresholdEstimate { mean, standard_error: (variance / n).sqrt(), bias })
     }
 
     /// One-sample SGD on the given batches, each as likely as the others.
@@ -182,6 +189,46 @@ fn num_subsets(n: usize, b: usize) -> usize {
     (0..b.min(n - b))
         .try_fold(1_usize, |count, i| count.checked_mul(n - i).map(|count| count / (i + 1)))
         .unwrap_or(usize::MAX)
+}
+
+/// Every subset of so many elements, with the elements that are left.
+fn subsets(elements: &[usize], size: usize) -> Vec<(Vec<usize>, Vec<usize>)> {
+    let n = elements.len();
+    let mut chosen: Vec<usize> = (0..size).collect();
+    let mut all = Vec::new();
+    loop {
+        let left = (0..n).filter(|at| !chosen.contains(at)).map(|at| elements[at]).collect();
+        all.push((chosen.iter().map(|&at| elements[at]).collect(), left));
+        // The next subset in lexicographic order: advance the last index that can be.
+        let Some(at) = (0..size).rev().find(|&at| chosen[at] < n - size + at) else { return all };
+        chosen[at] += 1;
+        for later in at + 1..size {
+            chosen[later] = chosen[later - 1] + 1;
+        }
+    }
+}
+
+/// In how many ways `b` samples are cut into micro-batches of `m` and one of the rest, saturating.
+fn num_partitions(b: usize, m: usize) -> usize {
+    let rest = b % m;
+    // The first sample of what is left chooses its companions.
+    (1..=b / m).fold(num_subsets(b, rest), |count, i| count.saturating_mul(num_subsets(i * m - 1, m - 1)))
+}
+
+/// These ways: orders of the batch, one for each, with the smaller micro-batch last.
+fn partitions(batch: &[usize], m: usize) -> Vec<Vec<usize>> {
+    let mut unfinished: Vec<(Vec<usize>, Vec<usize>)> = subsets(batch, batch.len() % m);
+    let mut finished = Vec::new();
+    while let Some((tail, left)) = unfinished.pop() {
+        let Some((&first, others)) = left.split_first() else {
+            finished.push(tail);
+            continue;
+        };
+        for (companions, left) in subsets(others, m - 1) {
+            unfinished.push(([&[first], &companions[..], &tail[..]].concat(), left));
+        }
+    }
+    finished
 }
 
 /// Which samples share a micro-batch is random, too: a uniform order of the batch.

@@ -3,7 +3,7 @@
 use linstab_linalg::{Mat, symmetric};
 
 use super::{MeanSquare, Threshold};
-use crate::{DynamicsError, Result};
+use crate::Result;
 
 /// What limits the learning rate.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,18 +21,13 @@ pub struct Culprits {
 }
 
 impl MeanSquare {
-    /// The samples and the direction responsible for a threshold without momentum. Empty without curvature.
+    /// The samples and the direction responsible for a threshold. Empty without curvature.
     ///
-    /// At the threshold the critical matrix `X` satisfies `X H + H X = eta* (a H X H + (b/n) sum_i H_i X H_i)`; its inner
-    /// product with `X` splits the right-hand side into the full batch and the samples.
+    /// At the threshold the critical matrix `X` satisfies `w1 o X = eta* ((w2 + (a-1) h h^T) o X + (b/n) sum_i H_i X H_i)` (see the
+    /// [module documentation](super)); its inner product with `X` splits the right-hand side into the full batch and the samples.
     /// # Errors
-    /// [`DynamicsError::OutOfRange`] with momentum, where this balance does not hold; [`DynamicsError::Linalg`] if an
-    /// eigenvalue iteration fails.
+    /// [`crate::DynamicsError::Linalg`] if an eigenvalue iteration fails.
     pub fn culprits(&self, threshold: &Threshold) -> Result<Culprits> {
-        if self.momentum.abs() > 0.0 {
-            let (name, allowed) = ("momentum of culprits", "0");
-            return Err(DynamicsError::OutOfRange { name, value: self.momentum, allowed });
-        }
         let rank = self.effective.rank();
         let x = &threshold.critical;
         if rank == 0 || x.nrows() != rank {
@@ -43,11 +38,10 @@ impl MeanSquare {
                 direction_share: 0.0,
             });
         }
-        let weights = self.sampling.moment_weights();
-        let h = self.effective.mean_eigenvalues();
+        let (h, weights) = (self.effective.mean_eigenvalues(), self.critical_weights());
         let pairs = (0..rank).flat_map(|a| (0..rank).map(move |b| (a, b)));
         let full_batch =
-            weights.full_batch * pairs.map(|(a, b)| h[a] * h[b] * x[(a, b)] * x[(a, b)]).sum::<f64>();
+            pairs.map(|(a, b)| weights.parts(h[a], h[b]).constant * x[(a, b)] * x[(a, b)]).sum::<f64>();
         let per_sample = self.sample_weight();
         let samples: Vec<f64> = self.sample_terms(x).iter().map(|term| per_sample * term).collect();
         let total = full_batch + samples.iter().sum::<f64>();

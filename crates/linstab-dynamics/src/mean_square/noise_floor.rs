@@ -1,8 +1,15 @@
 //! Where a stable method settles when its gradients keep a noise of their own.
 //!
-//! With a source of covariance `Q` a step, the second moment obeys `S+ = T(S) + eta^2 Q`, where `T` is the second-moment map of
-//! plain SGD. Below the threshold `1 - T` is self-adjoint and positive definite, and the stationary covariance solves
-//! `(1 - T) S = eta^2 Q`: conjugate gradients, preconditioned by its leading part `eta (h_a + h_b)`.
+//! With a source of covariance `Q` a step the second moment has the fixed point, in the notation of the
+//! [module documentation](super) with `g = 1`,
+//!
+//! ```text
+//! d(1) o S = eta^2 (N(S) + Q)        d(1) = eta w1 - eta^2 w2
+//! ```
+//!
+//! for momentum, too: eliminating the previous iterate does not touch the source. Below the threshold the operator is
+//! self-adjoint and positive definite: conjugate gradients, preconditioned by its leading part `eta w1`. SAM with full-batch ascent
+//! is SGD in the coordinates `A^{1/2} w`; there the source is `A^{1/2} Q A^{1/2}`.
 
 use linstab_linalg::lanczos::SymmetricOperator;
 use linstab_linalg::{LinalgError, Mat, MatRef, packed};
@@ -10,7 +17,7 @@ use linstab_linalg::{LinalgError, Mat, MatRef, packed};
 use super::MeanSquare;
 use super::operator::{WeightedSandwich, entrywise};
 use crate::error::require_nonnegative;
-use crate::{DynamicsError, Result, UpdateRule};
+use crate::{DynamicsError, Result};
 
 /// Accepted residual of the linear system relative to its right-hand side.
 const RTOL: f64 = 1e-12;
@@ -19,21 +26,22 @@ const MAX_ITERATIONS: usize = 10_000;
 /// The stationary state of a stable method with noisy gradients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NoiseFloor {
-    /// Stationary covariance of the deviation, (rank, rank), in the coordinates of the effective ensemble.
+    /// Stationary covariance of the deviation `w`, (rank, rank), in the eigenbasis of the mean curvature.
     pub covariance: Mat<f64>,
     /// Expected squared distance from the minimum, `tr S`.
     pub mean_squared_distance: f64,
-    /// Expected excess of the loss, `(1/2) tr(H S)`.
+    /// Expected excess of the loss, `(1/2) tr(H S)`, with the curvature `H` of the loss itself (under SAM, too).
     pub expected_excess_loss: f64,
 }
 
 impl MeanSquare {
-    /// The noise floor under random perturbation of standard deviation `s`: `w <- w - eta H_t (w + delta_t)`.
+    /// The noise floor under random perturbation of standard deviation `s`: the batch gradient is taken at a point moved by
+    /// `delta_t ~ N(0, s^2 I)`, after SAM's ascent if there is one.
     ///
     /// The source is `s^2 E H_t^2`. `None` at or above the threshold, where the second moment grows without bound.
     /// # Errors
-    /// [`DynamicsError::OutOfRange`] for a bad learning rate or deviation, or if the method has momentum or SAM's ascent,
-    /// for which this source is not derived; [`DynamicsError::Linalg`] if an iteration does not converge.
+    /// [`DynamicsError::OutOfRange`] for a bad learning rate or deviation; [`DynamicsError::Linalg`] if an iteration does not
+    /// converge.
     /// # Source
     /// arXiv 2511.17378, Theorem C.7, with the exact limit in place of its eq. (25).
     pub fn noise_floor_of_perturbation(
@@ -42,24 +50,25 @@ impl MeanSquare {
         standard_deviation: f64,
     ) -> Result<Option<NoiseFloor>> {
         require_nonnegative("standard_deviation", standard_deviation, false)?;
+        // A^{1/2} H_t^2 A^{1/2} = H'_t A^{-1} H'_t with the effective curvature H'_t.
         let rank = self.effective.rank();
-        let second = self.batch_second_moment(&Mat::identity(rank, rank));
+        let inverse = Mat::from_fn(rank, rank, |a, b| if a == b { self.congruence[a].powi(-2) } else { 0.0 });
+        let second = self.batch_second_moment(&inverse);
         let source = second * linstab_linalg::Scale(standard_deviation * standard_deviation);
-        self.noise_floor(learning_rate, source.as_ref())
+        self.stationary(learning_rate, source.as_ref())
     }
 
     /// The noise floor under gradient noise whose batch average has covariance `source`.
     ///
     /// # Shapes
-    /// `source`: (rank, rank), symmetric PSD, in the coordinates of the effective ensemble. For per-sample gradients `g_i` of
-    /// mean 0 it is `per_sample * (1/n) sum_i g_i g_i^T` with the scheme's
+    /// `source`: (rank, rank), symmetric PSD, in the eigenbasis of the mean curvature, as [`GradientNoise`](super::GradientNoise)
+    /// gives it. For per-sample gradients `g_i` of mean 0 it is `per_sample * (1/n) sum_i g_i g_i^T` with the scheme's
     /// [moment weight](crate::sampling::MomentWeights::per_sample).
     /// # Errors
     /// As [`MeanSquare::noise_floor_of_perturbation`]; [`DynamicsError::SizeMismatch`] for a source of another order.
     /// # Source
-    /// Mulayoff and Michaeli 2024 for fixed-size batches.
+    /// Mulayoff and Michaeli 2024 for fixed-size batches without momentum.
     pub fn noise_floor(&self, learning_rate: f64, source: MatRef<'_, f64>) -> Result<Option<NoiseFloor>> {
-        require_nonnegative("learning_rate", learning_rate, true)?;
         let rank = self.effective.rank();
         for found in [source.nrows(), source.ncols()] {
             if found != rank {
@@ -70,17 +79,15 @@ impl MeanSquare {
                 });
             }
         }
-        if self.momentum.abs() > 0.0 {
-            let (name, allowed) = ("momentum of a noise floor", "0");
-            return Err(DynamicsError::OutOfRange { name, value: self.momentum, allowed });
-        }
-        match self.rule {
-            UpdateRule::Sam { rho_over_alpha } if rho_over_alpha > 0.0 => {
-                let (name, allowed) = ("rho_over_alpha of a noise floor", "0");
-                return Err(DynamicsError::OutOfRange { name, value: rho_over_alpha, allowed });
-            }
-            UpdateRule::Sam { .. } | UpdateRule::Sgd | UpdateRule::RandomPerturbation { .. } => {}
-        }
+        let scaled =
+            Mat::from_fn(rank, rank, |a, b| self.congruence[a] * self.congruence[b] * source[(a, b)]);
+        self.stationary(learning_rate, scaled.as_ref())
+    }
+
+    /// The stationary state for a source in effective coordinates.
+    fn stationary(&self, eta: f64, source: MatRef<'_, f64>) -> Result<Option<NoiseFloor>> {
+        require_nonnegative("learning_rate", eta, true)?;
+        let rank = self.effective.rank();
         let entries = (0..rank).flat_map(|column| (0..rank).map(move |row| source[(row, column)]));
         for value in entries {
             if !value.is_finite() {
@@ -88,29 +95,32 @@ impl MeanSquare {
                 return Err(DynamicsError::OutOfRange { name, value, allowed });
             }
         }
-        if learning_rate >= self.max_learning_rate()?.value {
+        if eta >= self.max_learning_rate()?.value {
             return Ok(None);
         }
-        let eta = learning_rate;
-        let weights = self.sampling.moment_weights();
+        let weights = self.critical_weights();
         let mut operator = WeightedSandwich::new(
             &self.effective,
             |_, _| 1.0,
-            |x, y| eta * (x + y) - eta * eta * weights.full_batch * x * y,
+            |x, y| eta * eta * weights.parts(x, y).at(eta.recip()),
             -eta * eta * self.sample_weight(),
         );
-        let preconditioner = entrywise(self.effective.mean_eigenvalues(), |x, y| eta * (x + y));
-        let right: Vec<f64> = packed::pack(source).iter().map(|q| eta * eta * q).collect();
-        let covariance = packed::unpack(&conjugate_gradients(&mut operator, &preconditioner, &right)?, rank);
-        let diagonal = |a: usize| covariance[(a, a)];
         let h = self.effective.mean_eigenvalues();
-        let expected_excess_loss = 0.5 * (0..rank).map(|a| h[a] * diagonal(a)).sum::<f64>();
-        let mean_squared_distance = (0..rank).map(diagonal).sum();
+        let preconditioner = entrywise(h, |x, y| eta * weights.parts(x, y).linear);
+        let right: Vec<f64> = packed::pack(source).iter().map(|q| eta * eta * q).collect();
+        let effective = packed::unpack(&conjugate_gradients(&mut operator, &preconditioner, &right)?, rank);
+        let covariance =
+            Mat::from_fn(rank, rank, |a, b| effective[(a, b)] / (self.congruence[a] * self.congruence[b]));
+        // tr(H S), where the effective mean is H A.
+        let expected_excess_loss =
+            0.5 * (0..rank).map(|a| h[a] * effective[(a, a)] / self.congruence[a].powi(4)).sum::<f64>();
+        let mean_squared_distance = (0..rank).map(|a| covariance[(a, a)]).sum();
         Ok(Some(NoiseFloor { covariance, mean_squared_distance, expected_excess_loss }))
     }
 }
 
-/// Solves `A x = b` for a positive definite operator, preconditioned by a positive diagonal.
+/// Solves `A x = b` for a positive definite operator, preconditioned by a positive diagonal `M`; residuals `r` are measured by
+/// `r^T M^{-1} r`, so that flat directions count.
 fn conjugate_gradients(
     operator: &mut dyn SymmetricOperator,
     preconditioner: &[f64],
@@ -124,13 +134,18 @@ fn conjugate_gradients(
     let mut direction = preconditioned.clone();
     let mut image = vec![0.0; right.len()];
     let mut energy = dot(&residual, &preconditioned);
-    let target = RTOL * dot(right, right).sqrt();
+    let target = RTOL * RTOL * energy;
     for _ in 0..MAX_ITERATIONS {
-        if dot(&residual, &residual).sqrt() <= target {
+        if energy <= target {
             return Ok(solution);
         }
         operator.apply(&direction, &mut image);
-        let step = energy / dot(&direction, &image);
+        let curvature = dot(&direction, &image);
+        // Within rounding of the threshold the operator need not be positive definite any more.
+        if curvature <= 0.0 || !curvature.is_finite() {
+            break;
+        }
+        let step = energy / curvature;
         for i in 0..right.len() {
             solution[i] += step * direction[i];
             residual[i] -= step * image[i];

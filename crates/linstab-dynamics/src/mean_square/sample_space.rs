@@ -32,7 +32,7 @@
 use linstab_linalg::lanczos::{self, LanczosOptions, SymmetricOperator, TopEigenpair};
 use linstab_linalg::{LinalgError, Mat, Reduced, inner_products, low_rank, packed, spread, symmetric};
 
-use super::operator::entrywise;
+use super::operator::{CriticalWeights, Parts, entrywise};
 use crate::Result;
 
 /// Newton steps; two or three are needed, many only where the root touches the noise-free limit.
@@ -62,9 +62,7 @@ const USUAL_APPLICATIONS: usize = 10;
 /// The problem at hand.
 pub(super) struct SampleSpace<'a> {
     pub(super) ensemble: &'a Reduced,
-    pub(super) momentum: f64,
-    /// `a - 1`.
-    pub(super) excess: f64,
+    pub(super) weights: CriticalWeights,
     /// `b / n`.
     pub(super) weight: f64,
     /// The noise-free limit: `D` is positive for larger `lambda`.
@@ -119,7 +117,8 @@ impl SampleSpace<'_> {
     }
 
     fn operator(&self, lambda: f64) -> SampleOperator<'_> {
-        let kernel = entrywise(self.ensemble.mean_eigenvalues(), |x, y| self.parts(x, y).at(lambda).recip());
+        let kernel =
+            entrywise(self.ensemble.mean_eigenvalues(), |x, y| self.weights.parts(x, y).at(lambda).recip());
         let moment = vec![0.0; kernel.len()];
         SampleOperator { space: self, kernel, moment }
     }
@@ -139,7 +138,7 @@ impl SampleSpace<'_> {
             return None;
         }
         // Factors are of the order of sqrt(h): scaled by h, all entries of the kernel weigh alike.
-        let scaled = |a: usize, b: usize| h[a] * h[b] / self.parts(h[a], h[b]).at(lambda);
+        let scaled = |a: usize, b: usize| h[a] * h[b] / self.weights.parts(h[a], h[b]).at(lambda);
         let max_rank = 2 * USUAL_APPLICATIONS * rank / n;
         let kernel = low_rank::pivoted_cholesky(rank, scaled, rtol, max_rank.min(rank))?;
         let root = self.weight.sqrt();
@@ -163,14 +162,14 @@ impl SampleSpace<'_> {
         };
         let samples: f64 = (0..self.ensemble.num_samples()).map(squared_norm).sum();
         let diagonal = |weight: fn(Parts) -> f64| -> f64 {
-            self.ensemble.mean_eigenvalues().iter().map(|&h| weight(self.parts(h, h))).sum()
+            self.ensemble.mean_eigenvalues().iter().map(|&h| weight(self.weights.parts(h, h))).sum()
         };
         (diagonal(|part| part.constant) + self.weight * samples) / diagonal(|part| part.linear)
     }
 
     /// `<P, w o P>` for one of the parts `w` of `D`.
     fn weighted_norm(&self, moment: &[f64], weight: impl Fn(Parts) -> f64) -> f64 {
-        let weights = entrywise(self.ensemble.mean_eigenvalues(), |x, y| weight(self.parts(x, y)));
+        let weights = entrywise(self.ensemble.mean_eigenvalues(), |x, y| weight(self.weights.parts(x, y)));
         moment.iter().zip(&weights).map(|(p, w)| w * p * p).sum()
     }
 
@@ -209,25 +208,6 @@ impl SampleSpace<'_> {
             margin *= 3.0;
         }
         None
-    }
-
-    /// `D` of an entry, as a function of lambda.
-    fn parts(&self, x: f64, y: f64) -> Parts {
-        let beta = self.momentum;
-        let own = x * y - beta * (x * x + y * y - 2.0 * beta * x * y) / (1.0 - beta * beta);
-        Parts { linear: (1.0 - beta) * (x + y), constant: own + self.excess * x * y }
-    }
-}
-
-/// `D = lambda linear - constant`: `w1`, and `w2 + (a - 1) h h^T`.
-struct Parts {
-    linear: f64,
-    constant: f64,
-}
-
-impl Parts {
-    fn at(&self, lambda: f64) -> f64 {
-        lambda * self.linear - self.constant
     }
 }
 
@@ -354,8 +334,7 @@ mod tests {
         let excess = if bernoulli { 0.0 } else { -1.0 };
         f(&SampleSpace {
             ensemble: &unit,
-            momentum,
-            excess,
+            weights: CriticalWeights { momentum, excess },
             weight: 1.0 / n as f64,
             pole: 0.5 / (1.0 + momentum),
         })
@@ -366,7 +345,7 @@ mod tests {
         fn the_kernel_is_positive_semidefinite(seed: u64, momentum in -0.99_f64..0.99, bernoulli: bool, above in 1e-6_f64..10.0) {
             with_space(seed, (momentum, bernoulli), |space| {
                 let (h, lambda) = (space.ensemble.mean_eigenvalues(), space.pole * (1.0 + above));
-                let kernel = Mat::from_fn(h.len(), h.len(), |a, b| h[a] * h[b] / space.parts(h[a], h[b]).at(lambda));
+                let kernel = Mat::from_fn(h.len(), h.len(), |a, b| h[a] * h[b] / space.weights.parts(h[a], h[b]).at(lambda));
                 let values = symmetric::eigenvalues(kernel.as_ref()).unwrap();
                 let largest = values[values.len() - 1];
                 assert!(values[0] >= -1e-13 * largest, "{values:?}");

@@ -3,7 +3,7 @@
 use linstab_linalg::lanczos::SymmetricOperator as _;
 use linstab_linalg::{Mat, Reduced, packed};
 
-use super::operator::WeightedSandwich;
+use super::operator::{CriticalWeights, WeightedSandwich};
 use super::sample_space::SampleSpace;
 use crate::error::require_nonnegative;
 use crate::second_moment::require_same_number;
@@ -28,6 +28,8 @@ use crate::{BatchSampling, DynamicsError, Result, SamplingScheme, UpdateRule};
 #[derive(Clone, Debug)]
 pub struct MeanSquare {
     pub(super) effective: Reduced,
+    /// Diagonal of `A^{1/2}`, by which the effective coordinates are the original ones times.
+    pub(super) congruence: Vec<f64>,
     pub(super) rule: UpdateRule,
     pub(super) sampling: BatchSampling,
     pub(super) momentum: f64,
@@ -69,11 +71,13 @@ impl MeanSquare {
         require_same_number(ensemble.num_samples(), sampling)?;
         let rule = rule.checked()?;
         let effective = ensemble.congruent(|mean| rule.congruence(mean).sqrt());
+        let congruence =
+            ensemble.mean_eigenvalues().iter().map(|&mean| rule.congruence(mean).sqrt()).collect();
         if let Some(&value) = effective.mean_eigenvalues().iter().find(|value| !value.is_finite()) {
             let (name, allowed) = ("an eigenvalue of the transformed curvature", "finite");
             return Err(DynamicsError::OutOfRange { name, value, allowed });
         }
-        Ok(Self { effective, rule, sampling, momentum: 0.0 })
+        Ok(Self { effective, congruence, rule, sampling, momentum: 0.0 })
     }
 
     /// The same with heavy-ball momentum `beta`: `w <- w - eta (gradient) + beta (w - w_prev)`.
@@ -146,8 +150,7 @@ impl MeanSquare {
         let sharpness = self.effective.mean_eigenvalues()[0];
         let unit = self.effective.congruent(|_| sharpness.sqrt().recip());
         let pole = 0.5 / (1.0 + self.momentum);
-        let excess = self.full_batch_excess();
-        let space = SampleSpace { ensemble: &unit, momentum: self.momentum, excess, weight, pole };
+        let space = SampleSpace { ensemble: &unit, weights: self.critical_weights(), weight, pole };
         let critical = space.solve((self.scalar_inverse() / sharpness).max(space.trace_bound()))?;
         let rounding = 1.0 + 1e-13 * (unit.rank() as f64).sqrt();
         let value = (critical.lambda.max(pole) * sharpness).recip();
@@ -226,6 +229,10 @@ impl MeanSquare {
                 -self.sampling.moment_weights().per_sample
             }
         }
+    }
+
+    pub(super) fn critical_weights(&self) -> CriticalWeights {
+        CriticalWeights { momentum: self.momentum, excess: self.full_batch_excess() }
     }
 
     /// `b / n`: the weight of each sample in the second moment.
