@@ -18,7 +18,7 @@ pub enum DynamicsError {
         num_samples: usize,
     },
     /// A number is outside its range.
-    #[error("{name} is {value}, allowed: {allowed}")]
+    #[error("{name} is {value:?}, allowed: {allowed}")]
     OutOfRange {
         /// The parameter.
         name: &'static str,

@@ -152,3 +152,41 @@ fn one_sample_shares_the_blame_with_nobody() {
         assert!(culprits.sample_shares[9] > 0.3 && others < 1e-9, "beta {beta}: {culprits:?}");
     }
 }
+
+#[test]
+fn extreme_scales_are_exact_or_refused() {
+    let rows = [1.0, 0.3, 0.2, 1.1, 0.5, 0.5];
+    let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 3, 1).unwrap();
+    let analysis = |scale: f64| {
+        let rows = rows.iter().map(|x| x * scale).collect();
+        let reduced = Reduced::of(&linstab_linalg::Factored::new(3, 1, 2, rows).unwrap()).unwrap();
+        MeanSquare::new(&reduced, UpdateRule::Sgd, sampling)
+    };
+    let answers = |scale: f64| {
+        let analysis = analysis(scale).unwrap();
+        let threshold = analysis.max_learning_rate().unwrap();
+        let eta = 0.5 * threshold.value;
+        let floor = analysis.noise_floor_of_perturbation(eta, 0.1).unwrap().expect("stable");
+        let trace = analysis.necessary_conditions().unwrap().trace;
+        [
+            threshold.value * scale * scale,
+            analysis.growth_per_step(eta).unwrap(),
+            floor.mean_squared_distance,
+            trace * scale * scale,
+            analysis.culprits(&threshold).unwrap().sample_shares[0],
+        ]
+    };
+    let expected = answers(1.0);
+    for scale in [1e-49, 1e-20, 1e20, 1e49] {
+        for (found, expected) in answers(scale).iter().zip(expected) {
+            assert!(
+                (found - expected).abs() <= 1e-9 * expected,
+                "{found} against {expected} at scale {scale:e}"
+            );
+        }
+    }
+    for scale in [1e-60, 1e60] {
+        let error = analysis(scale).unwrap_err().to_string();
+        assert!(error.contains("rescale the factors") && error.len() < 120, "{error}");
+    }
+}

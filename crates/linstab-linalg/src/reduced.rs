@@ -6,6 +6,8 @@
 //! parameter dimension enters only the product that makes `K`. If there are fewer parameters than factors, the
 //! eigenvectors of `G^T G` give the same `V` at less cost.
 
+use std::sync::Arc;
+
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Par};
 
@@ -21,7 +23,8 @@ pub struct Reduced {
     num_samples: usize,
     num_factors: usize,
     mean_eigenvalues: Vec<f64>,
-    factors: Mat<f64>,
+    /// Shared: a congruence by the identity, and any copy, costs nothing.
+    factors: Arc<Mat<f64>>,
 }
 
 impl Reduced {
@@ -58,7 +61,7 @@ impl Reduced {
         let factors =
             Mat::from_fn(gram.nrows(), kept.len(), |row, a| vectors[(row, kept[a])] * values[kept[a]].sqrt());
         let mean_eigenvalues = kept.iter().map(|&a| values[a] / n).collect();
-        Ok(Self { num_samples, num_factors, mean_eigenvalues, factors })
+        Ok(Self { num_samples, num_factors, mean_eigenvalues, factors: Arc::new(factors) })
     }
 
     fn from_covariance(rows: MatRef<'_, f64>, (num_samples, num_factors): (usize, usize)) -> Result<Self> {
@@ -67,7 +70,7 @@ impl Reduced {
         let basis = Mat::from_fn(rows.ncols(), kept.len(), |row, a| vectors[(row, kept[a])]);
         let n = num_samples as f64;
         let mean_eigenvalues = kept.iter().map(|&a| values[a] / n).collect();
-        Ok(Self { num_samples, num_factors, mean_eigenvalues, factors: rows * basis })
+        Ok(Self { num_samples, num_factors, mean_eigenvalues, factors: Arc::new(rows * basis) })
     }
 
     /// Number of samples `n`.
@@ -93,7 +96,7 @@ impl Reduced {
     /// The factors in the eigenbasis, (num_samples * num_factors, rank): row `i * num_factors + q` is factor `q` of sample
     /// `i`.
     pub fn factors(&self) -> MatRef<'_, f64> {
-        self.factors.as_ref()
+        self.factors.as_ref().as_ref()
     }
 
     /// The congruence by `diag(scale(l_a))`: each factor's coordinate `a` is multiplied by `scale(l_a)`, so that the mean
@@ -101,10 +104,13 @@ impl Reduced {
     #[must_use]
     pub fn congruent(&self, scale: impl Fn(f64) -> f64) -> Self {
         let scales: Vec<f64> = self.mean_eigenvalues.iter().map(|&l| scale(l)).collect();
+        if scales.iter().all(|scale| scale.to_bits() == 1.0_f64.to_bits()) {
+            return self.clone();
+        }
         let factors =
             Mat::from_fn(self.factors.nrows(), self.rank(), |row, a| self.factors[(row, a)] * scales[a]);
         let mean_eigenvalues = self.mean_eigenvalues.iter().zip(&scales).map(|(l, s)| l * s * s).collect();
-        Self { mean_eigenvalues, factors, ..*self }
+        Self { mean_eigenvalues, factors: Arc::new(factors), ..*self }
     }
 
     /// The reduced space's vector `x` as a combination of the original factors: the coefficients `c` with

@@ -23,8 +23,9 @@ pub struct Culprits {
 impl MeanSquare {
     /// The samples and the direction responsible for a threshold. Empty without curvature.
     ///
-    /// At the threshold the critical matrix `X` satisfies `w1 o X = eta* ((w2 + (a-1) h h^T) o X + (b/n) sum_i H_i X H_i)` (see the
-    /// [module documentation](super)); its inner product with `X` splits the right-hand side into the full batch and the samples.
+    /// At the threshold the critical matrix `X` balances the forcing `a H X H + (b/n) sum_i H_i X H_i` against the damping, which
+    /// is `(X H + H X) / eta*` without momentum (see the [module documentation](super)); the inner product with `X` splits the
+    /// forcing into the full batch and the samples.
     /// # Errors
     /// [`crate::DynamicsError::Linalg`] if an eigenvalue iteration fails.
     pub fn culprits(&self, threshold: &Threshold) -> Result<Culprits> {
@@ -38,10 +39,10 @@ impl MeanSquare {
                 direction_share: 0.0,
             });
         }
-        let (h, weights) = (self.effective.mean_eigenvalues(), self.critical_weights());
+        let (h, weights) = (self.effective.mean_eigenvalues(), self.sampling.moment_weights());
         let pairs = (0..rank).flat_map(|a| (0..rank).map(move |b| (a, b)));
         let full_batch =
-            pairs.map(|(a, b)| weights.parts(h[a], h[b]).constant * x[(a, b)] * x[(a, b)]).sum::<f64>();
+            weights.full_batch * pairs.map(|(a, b)| h[a] * h[b] * x[(a, b)] * x[(a, b)]).sum::<f64>();
         let per_sample = self.sample_weight();
         let samples: Vec<f64> = self.sample_terms(x).iter().map(|term| per_sample * term).collect();
         let total = full_batch + samples.iter().sum::<f64>();

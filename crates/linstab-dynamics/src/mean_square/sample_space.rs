@@ -61,10 +61,14 @@ const USUAL_APPLICATIONS: usize = 10;
 
 /// The problem at hand.
 pub(super) struct SampleSpace<'a> {
-    pub(super) ensemble: &'a Reduced,
-    pub(super) weights: CriticalWeights,
+    ensemble: &'a Reduced,
+    /// The sharpness. All else is in units of it, so that no product of curvatures can leave the range of numbers.
+    pub(super) unit: f64,
+    /// Mean eigenvalues in units of the sharpness.
+    h: Vec<f64>,
+    weights: CriticalWeights,
     /// `b / n`.
-    pub(super) weight: f64,
+    weight: f64,
     /// The noise-free limit: `D` is positive for larger `lambda`.
     pub(super) pole: f64,
 }
@@ -81,7 +85,14 @@ pub(super) struct Critical {
     pub(super) num_applications: usize,
 }
 
-impl SampleSpace<'_> {
+impl<'a> SampleSpace<'a> {
+    /// The problem for an ensemble with some curvature; `weight` is positive.
+    pub(super) fn new(ensemble: &'a Reduced, weights: CriticalWeights, weight: f64) -> Self {
+        let unit = ensemble.mean_eigenvalues()[0];
+        let h = ensemble.mean_eigenvalues().iter().map(|h| h / unit).collect();
+        Self { ensemble, unit, h, weights, weight, pole: 0.5 / (1.0 + weights.momentum) }
+    }
+
     /// Solves `mu(lambda) = 1`, starting at a lower bound on the root.
     pub(super) fn solve(&self, lower: f64) -> Result<Critical> {
         let mut lambda = lower.max(self.pole * (1.0 + 1e-3));
@@ -117,8 +128,7 @@ impl SampleSpace<'_> {
     }
 
     fn operator(&self, lambda: f64) -> SampleOperator<'_> {
-        let kernel =
-            entrywise(self.ensemble.mean_eigenvalues(), |x, y| self.weights.parts(x, y).at(lambda).recip());
+        let kernel = entrywise(&self.h, |x, y| (self.weights.parts(x, y).at(lambda) * self.unit).recip());
         let moment = vec![0.0; kernel.len()];
         SampleOperator { space: self, kernel, moment }
     }
@@ -132,8 +142,7 @@ impl SampleSpace<'_> {
     }
 
     fn explicit(&self, lambda: f64, rtol: f64) -> Option<Mat<f64>> {
-        let (n, rank, h) =
-            (self.ensemble.num_samples(), self.ensemble.rank(), self.ensemble.mean_eigenvalues());
+        let (n, rank, h) = (self.ensemble.num_samples(), self.ensemble.rank(), &self.h);
         if self.ensemble.num_factors() > 1 {
             return None;
         }
@@ -141,14 +150,15 @@ impl SampleSpace<'_> {
         let scaled = |a: usize, b: usize| h[a] * h[b] / self.weights.parts(h[a], h[b]).at(lambda);
         let max_rank = 2 * USUAL_APPLICATIONS * rank / n;
         let kernel = low_rank::pivoted_cholesky(rank, scaled, rtol, max_rank.min(rank))?;
-        let root = self.weight.sqrt();
+        let root = self.weight.sqrt() / self.unit;
         let weights = Mat::from_fn(rank, kernel.ncols(), |a, q| root * kernel[(a, q)] / h[a]);
         Some(low_rank::sum_of_squared_grams(self.ensemble, weights.as_ref()))
     }
 
     /// `<P, (N + w2 o) P> / <P, w1 o P>`.
     fn rayleigh_quotient(&self, moment: &[f64]) -> f64 {
-        let samples: f64 = inner_products(self.ensemble, moment).iter().map(|x| x * x).sum();
+        let samples: f64 =
+            inner_products(self.ensemble, moment).iter().map(|x| (x / self.unit).powi(2)).sum();
         let others = self.weighted_norm(moment, |part| part.constant);
         (others + self.weight * samples) / self.weighted_norm(moment, |part| part.linear)
     }
@@ -158,18 +168,19 @@ impl SampleSpace<'_> {
     pub(super) fn trace_bound(&self) -> f64 {
         let (k, factors) = (self.ensemble.num_factors(), self.ensemble.factors());
         let squared_norm = |sample: usize| {
-            (factors.subrows(sample * k, k) * factors.subrows(sample * k, k).transpose()).squared_norm_l2()
+            let block = factors.subrows(sample * k, k) * factors.subrows(sample * k, k).transpose();
+            (block.norm_l2() / self.unit).powi(2)
         };
         let samples: f64 = (0..self.ensemble.num_samples()).map(squared_norm).sum();
         let diagonal = |weight: fn(Parts) -> f64| -> f64 {
-            self.ensemble.mean_eigenvalues().iter().map(|&h| weight(self.weights.parts(h, h))).sum()
+            self.h.iter().map(|&h| weight(self.weights.parts(h, h))).sum()
         };
         (diagonal(|part| part.constant) + self.weight * samples) / diagonal(|part| part.linear)
     }
 
     /// `<P, w o P>` for one of the parts `w` of `D`.
     fn weighted_norm(&self, moment: &[f64], weight: impl Fn(Parts) -> f64) -> f64 {
-        let weights = entrywise(self.ensemble.mean_eigenvalues(), |x, y| weight(self.weights.parts(x, y)));
+        let weights = entrywise(&self.h, |x, y| weight(self.weights.parts(x, y)));
         moment.iter().zip(&weights).map(|(p, w)| w * p * p).sum()
     }
 
@@ -242,6 +253,7 @@ impl SymmetricOperator for ExplicitOperator {
 
 struct SampleOperator<'a> {
     space: &'a SampleSpace<'a>,
+    /// `K` over the unit.
     kernel: Vec<f64>,
     /// `K o sum_i V_i^T s_i V_i` of the last application.
     moment: Vec<f64>,
@@ -266,7 +278,7 @@ impl SymmetricOperator for SampleOperator<'_> {
         self.spread_kernel(input);
         let inner = inner_products(self.space.ensemble, &self.moment);
         for (output, x) in output.iter_mut().zip(pack_blocks(self.space.ensemble, &inner)) {
-            *output = self.space.weight * x;
+            *output = self.space.weight / self.space.unit * x;
         }
     }
 }
@@ -329,22 +341,15 @@ mod tests {
     ) -> T {
         let (n, dim) = (2 + (seed % 7) as usize, 1 + (seed % 5) as usize);
         let ensemble = Reduced::of(&random_factored(seed, n, 1, dim)).unwrap();
-        let sharpness = ensemble.mean_eigenvalues()[0];
-        let unit = ensemble.congruent(|_| sharpness.sqrt().recip());
-        let excess = if bernoulli { 0.0 } else { -1.0 };
-        f(&SampleSpace {
-            ensemble: &unit,
-            weights: CriticalWeights { momentum, excess },
-            weight: 1.0 / n as f64,
-            pole: 0.5 / (1.0 + momentum),
-        })
+        let weights = CriticalWeights { momentum, excess: if bernoulli { 0.0 } else { -1.0 } };
+        f(&SampleSpace::new(&ensemble, weights, 1.0 / n as f64))
     }
 
     proptest! {
         #[test]
         fn the_kernel_is_positive_semidefinite(seed: u64, momentum in -0.99_f64..0.99, bernoulli: bool, above in 1e-6_f64..10.0) {
             with_space(seed, (momentum, bernoulli), |space| {
-                let (h, lambda) = (space.ensemble.mean_eigenvalues(), space.pole * (1.0 + above));
+                let (h, lambda) = (&space.h, space.pole * (1.0 + above));
                 let kernel = Mat::from_fn(h.len(), h.len(), |a, b| h[a] * h[b] / space.weights.parts(h[a], h[b]).at(lambda));
                 let values = symmetric::eigenvalues(kernel.as_ref()).unwrap();
                 let largest = values[values.len() - 1];

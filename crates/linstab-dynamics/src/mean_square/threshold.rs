@@ -9,6 +9,9 @@ use crate::error::require_nonnegative;
 use crate::second_moment::require_same_number;
 use crate::{BatchSampling, DynamicsError, Result, SamplingScheme, UpdateRule};
 
+/// Within these bounds no square of a curvature or of a learning rate leaves the range of numbers.
+const SHARPNESS: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
+
 /// Exact mean-square stability of one ensemble under one update rule and one sampling scheme.
 ///
 /// # Examples
@@ -66,15 +69,19 @@ impl MeanSquare {
     /// The analysis of `rule` on `ensemble` under `sampling`, without momentum.
     ///
     /// # Errors
-    /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::OutOfRange`] for a bad parameter.
+    /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::OutOfRange`] for a bad parameter
+    /// or a sharpness outside of 1e-100 to 1e100.
     pub fn new(ensemble: &Reduced, rule: UpdateRule, sampling: BatchSampling) -> Result<Self> {
         require_same_number(ensemble.num_samples(), sampling)?;
         let rule = rule.checked()?;
         let effective = ensemble.congruent(|mean| rule.congruence(mean).sqrt());
         let congruence =
             ensemble.mean_eigenvalues().iter().map(|&mean| rule.congruence(mean).sqrt()).collect();
-        if let Some(&value) = effective.mean_eigenvalues().iter().find(|value| !value.is_finite()) {
-            let (name, allowed) = ("an eigenvalue of the transformed curvature", "finite");
+        if let Some(&value) = effective.mean_eigenvalues().first()
+            && !SHARPNESS.contains(&value)
+        {
+            let (name, allowed) =
+                ("the sharpness (under the update rule)", "1e-100 to 1e100; rescale the factors");
             return Err(DynamicsError::OutOfRange { name, value, allowed });
         }
         Ok(Self { effective, congruence, rule, sampling, momentum: 0.0 })
@@ -146,13 +153,10 @@ impl MeanSquare {
         if weight <= 0.0 {
             return Ok(self.without_noise(self.gradient_descent_limit()));
         }
-        // In units of the sharpness, so that no product of curvatures can leave the range of numbers.
-        let sharpness = self.effective.mean_eigenvalues()[0];
-        let unit = self.effective.congruent(|_| sharpness.sqrt().recip());
-        let pole = 0.5 / (1.0 + self.momentum);
-        let space = SampleSpace { ensemble: &unit, weights: self.critical_weights(), weight, pole };
-        let critical = space.solve((self.scalar_inverse() / sharpness).max(space.trace_bound()))?;
-        let rounding = 1.0 + 1e-13 * (unit.rank() as f64).sqrt();
+        let space = SampleSpace::new(&self.effective, self.critical_weights(), weight);
+        let (sharpness, pole) = (space.unit, space.pole);
+        let critical = space.solve(self.scalar_inverse().max(space.trace_bound()))?;
+        let rounding = 1.0 + 1e-13 * (self.effective.rank() as f64).sqrt();
         let value = (critical.lambda.max(pole) * sharpness).recip();
         let (below, certificate) = match critical.lambda_above {
             Some(above) => ((above.max(pole) * sharpness).recip(), CertificateKind::Proven),
@@ -163,7 +167,7 @@ impl MeanSquare {
             interval: (below.min(value) / rounding, value * rounding),
             certificate,
             num_applications: critical.num_applications,
-            critical: normalised(packed::unpack(&critical.moment, unit.rank())),
+            critical: normalised(packed::unpack(&critical.moment, self.effective.rank())),
         })
     }
 
@@ -181,12 +185,13 @@ impl MeanSquare {
         }
     }
 
-    /// The inverse threshold of the scalar problem along the sharpest direction: a lower bound on the inverse threshold.
+    /// The inverse threshold of the scalar problem along the sharpest direction, in units of the sharpness: a lower bound on the
+    /// inverse threshold.
     fn scalar_inverse(&self) -> f64 {
-        let k = self.effective.num_factors();
+        let (k, sharpness) = (self.effective.num_factors(), self.effective.mean_eigenvalues()[0]);
         let (n, factors) = (self.effective.num_samples(), self.effective.factors());
         let scalars: Vec<f64> = (0..n)
-            .map(|i| (i * k..(i + 1) * k).map(|row| factors[(row, 0)] * factors[(row, 0)]).sum())
+            .map(|i| (i * k..(i + 1) * k).map(|row| factors[(row, 0)] * factors[(row, 0)] / sharpness).sum())
             .collect();
         let (mean, variance) = self.scalar_moments(&scalars);
         0.5 * (mean / (1.0 + self.momentum) + variance / (mean * (1.0 - self.momentum)))
