@@ -18,7 +18,7 @@ pub enum DynamicsError {
         num_samples: usize,
     },
     /// A number is outside its range.
-    #[error("{name} is {value:?}, allowed: {allowed}")]
+    #[error("{name} is {}, allowed: {allowed}", short(*value))]
     OutOfRange {
         /// The parameter.
         name: &'static str,
@@ -60,4 +60,10 @@ pub(crate) fn require_nonnegative(name: &'static str, value: f64, strict: bool) 
     }
     let allowed = if strict { "positive and finite" } else { "nonnegative and finite" };
     Err(DynamicsError::OutOfRange { name, value, allowed })
+}
+
+/// Without a hundred zeros.
+fn short(value: f64) -> String {
+    let plain = value.to_string();
+    if plain.len() > 24 { format!("{value:e}") } else { plain }
 }

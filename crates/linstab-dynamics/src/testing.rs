@@ -1,17 +1,24 @@
-//! Slow, obvious twins of the fast code: enumeration of all batches, and simulation by the definition.
+//! Slow, obvious twins of the fast code: enumeration of all batches, Kronecker matrices, and simulation by the definition.
 
-use linstab_linalg::{Ensemble, Mat};
+use std::collections::BTreeMap;
+
+use linstab_linalg::testing::spectral_radius;
+use linstab_linalg::{Dense, Ensemble, Factored, Mat, Reduced, Scale, symmetric};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::sampling::BatchSampler;
 use crate::simulation::{Divergence, Run, squared_norm};
-use crate::{AxisAlignedDynamics, BatchSampling, SamplingScheme};
+use crate::{AxisAlignedDynamics, BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+
+/// Every sampling scheme.
+pub const SCHEMES: [SamplingScheme; 3] =
+    [SamplingScheme::WithoutReplacement, SamplingScheme::WithReplacement, SamplingScheme::Bernoulli];
 
 /// Every batch as a list of multiplicities, one a sample, with its probability.
 ///
 /// # Cost
-/// `2^n` batches without replacement and Bernoulli, `n^B` with replacement: for `n <= 8` or so.
+/// `2^n` batches without replacement and Bernoulli, `n + B - 1` over `B` with replacement: for `n <= 8` or so.
 pub fn enumerate_batches(sampling: BatchSampling) -> Vec<(f64, Vec<u32>)> {
     let (n, b) = (sampling.num_samples(), sampling.batch_size());
     let subsets = || (0..1_u32 << n).map(|mask| (0..n).map(|i| mask >> i & 1).collect::<Vec<u32>>());
@@ -28,19 +35,20 @@ pub fn enumerate_batches(sampling: BatchSampling) -> Vec<(f64, Vec<u32>)> {
             subsets().map(|batch| (probability(size(&batch)), batch)).collect()
         }
         SamplingScheme::WithReplacement => {
-            let mut batches = vec![vec![0; n]];
+            // One draw after the other; sequences with the same multiplicities are one batch.
+            let mut batches = BTreeMap::from([(vec![0; n], 1.0)]);
             for _ in 0..b {
-                let grow = |batch: Vec<u32>| {
-                    (0..n).map(move |i| {
+                let mut longer = BTreeMap::new();
+                for (batch, probability) in batches {
+                    for i in 0..n {
                         let mut next = batch.clone();
                         next[i] += 1;
-                        next
-                    })
-                };
-                batches = batches.into_iter().flat_map(grow).collect();
+                        *longer.entry(next).or_insert(0.0) += probability / n as f64;
+                    }
+                }
+                batches = longer;
             }
-            let probability = 1.0 / batches.len() as f64;
-            batches.into_iter().map(|batch| (probability, batch)).collect()
+            batches.into_iter().map(|(batch, probability)| (probability, batch)).collect()
         }
     }
 }
@@ -49,10 +57,110 @@ pub fn enumerate_batches(sampling: BatchSampling) -> Vec<(f64, Vec<u32>)> {
 pub fn batch_hessian(ensemble: &dyn Ensemble, sampling: BatchSampling, multiplicities: &[u32]) -> Mat<f64> {
     let mut sum = Mat::zeros(ensemble.dim(), ensemble.dim());
     for (sample, &multiplicity) in multiplicities.iter().enumerate() {
-        sum += ensemble.sample_hessian(sample)
-            * linstab_linalg::Scale(f64::from(multiplicity) / sampling.batch_size() as f64);
+        sum +=
+            ensemble.sample_hessian(sample) * Scale(f64::from(multiplicity) / sampling.batch_size() as f64);
     }
     sum
+}
+
+/// Growth of the mean square a step under `w <- M w`, `M` random: the spectral radius of `E[M (x) M]`.
+///
+/// # Shapes
+/// `steps`: the matrices (dim, dim) with their probabilities.
+/// # Cost
+/// An eigenvalue problem of order `dim^2`.
+/// # Panics
+/// If the eigenvalue iteration does not converge.
+pub fn second_moment_radius(dim: usize, steps: impl IntoIterator<Item = (f64, Mat<f64>)>) -> f64 {
+    let mut moment = Mat::<f64>::zeros(dim * dim, dim * dim);
+    for (probability, step) in steps {
+        let entries = (0..dim).flat_map(|i| (0..dim).map(move |j| (i, j)));
+        let nonzeros: Vec<_> =
+            entries.map(|(i, j)| (i, j, step[(i, j)])).filter(|entry| entry.2.abs() > 0.0).collect();
+        for &(i, j, left) in &nonzeros {
+            for &(k, l, right) in &nonzeros {
+                moment[(i * dim + k, j * dim + l)] += probability * left * right;
+            }
+        }
+    }
+    spectral_radius(moment.as_ref())
+}
+
+/// The literal rule `w <- w - eta H_t (I + c H) w + beta (w - w_prev)` on the range of the mean curvature `H`, by dense
+/// matrices: the slow twin of [`MeanSquare`].
+#[derive(Clone, Debug)]
+pub struct BruteForce {
+    hessians: Dense,
+    /// `I + c H`.
+    ascent: Mat<f64>,
+}
+
+impl BruteForce {
+    /// The curvatures restricted to the range of their mean (eigenvalues above 1e-12 of the largest), and SAM's ascent of
+    /// ratio `c = rho_over_alpha`, 0 for SGD.
+    ///
+    /// # Panics
+    /// If an eigenvalue iteration does not converge.
+    pub fn new(ensemble: &dyn Ensemble, rho_over_alpha: f64) -> Self {
+        let (values, vectors) =
+            symmetric::eigenpairs(ensemble.mean_hessian().as_ref()).expect("a finite mean curvature");
+        let top = values[values.len() - 1];
+        let kept: Vec<usize> = (0..values.len()).filter(|&a| values[a] > 1e-12 * top).collect();
+        let basis = Mat::from_fn(ensemble.dim(), kept.len(), |i, a| vectors[(i, kept[a])]);
+        let project = |i: usize| {
+            let h = basis.transpose() * ensemble.sample_hessian(i) * &basis;
+            Mat::from_fn(kept.len(), kept.len(), |a, b| 0.5 * (h[(a, b)] + h[(b, a)]))
+        };
+        let hessians = (0..ensemble.num_samples()).map(project).collect();
+        let ascent = Mat::from_fn(kept.len(), kept.len(), |a, b| {
+            if a == b { 1.0 + rho_over_alpha * values[kept[a]] } else { 0.0 }
+        });
+        Self { hessians: Dense::new(hessians).expect("a projection stays PSD"), ascent }
+    }
+
+    /// The curvatures on the range of their mean, in an eigenbasis of it.
+    pub fn hessians(&self) -> &Dense {
+        &self.hessians
+    }
+
+    /// Growth of the mean square of `(w, w_prev)`, or of `w` without momentum, over all batches.
+    ///
+    /// # Panics
+    /// If the numbers of samples differ, or the eigenvalue iteration does not converge.
+    pub fn growth(&self, sampling: BatchSampling, momentum: f64, learning_rate: f64) -> f64 {
+        let d = self.hessians.dim();
+        let size = if momentum.abs() > 0.0 { 2 * d } else { d };
+        let step = |batch: &[u32]| {
+            let h = batch_hessian(&self.hessians, sampling, batch) * &self.ascent;
+            Mat::from_fn(size, size, |i, j| match (i < d, j < d) {
+                (true, true) => f64::from(u8::from(i == j)) * (1.0 + momentum) - learning_rate * h[(i, j)],
+                (true, false) => -momentum * f64::from(u8::from(i == j - d)),
+                (false, true) => f64::from(u8::from(i - d == j)),
+                (false, false) => 0.0,
+            })
+        };
+        let batches = enumerate_batches(sampling).into_iter();
+        second_moment_radius(size, batches.map(|(probability, batch)| (probability, step(&batch))))
+    }
+}
+
+/// The fast analysis of a factored ensemble under SAM of ratio `c = rho_over_alpha` (0 is SGD) with momentum.
+///
+/// # Panics
+/// If the reduction fails or a parameter is out of range.
+pub fn analysis(
+    ensemble: &Factored,
+    scheme: SamplingScheme,
+    batch_size: usize,
+    rho_over_alpha: f64,
+    momentum: f64,
+) -> MeanSquare {
+    let sampling =
+        BatchSampling::new(scheme, ensemble.num_samples(), batch_size).expect("a batch size in range");
+    let reduced = Reduced::of(ensemble).expect("factors whose products are finite");
+    MeanSquare::new(&reduced, UpdateRule::Sam { rho_over_alpha }, sampling)
+        .and_then(|analysis| analysis.with_momentum(momentum))
+        .expect("admissible parameters")
 }
 
 /// A run by the definition: the diagonal of `H_t` summed over the batch, every coordinate updated, the norm taken afresh

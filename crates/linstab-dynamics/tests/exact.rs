@@ -1,13 +1,10 @@
 //! Exact growth, threshold and Lyapunov exponent against enumeration, closed forms and each other.
 
-use linstab_dynamics::testing::{batch_hessian, enumerate_batches};
+use linstab_dynamics::testing::{SCHEMES, batch_hessian, enumerate_batches};
 use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, DynamicsError, SamplingScheme, UpdateRule};
 use linstab_linalg::testing::random_axis_aligned;
 use linstab_linalg::{AxisAligned, Ensemble};
 use proptest::prelude::*;
-
-const SCHEMES: [SamplingScheme; 3] =
-    [SamplingScheme::WithoutReplacement, SamplingScheme::WithReplacement, SamplingScheme::Bernoulli];
 
 fn close(found: f64, expected: f64, rtol: f64) -> bool {
     (found - expected).abs() <= rtol * expected.abs()

@@ -3,14 +3,13 @@
 
 use linstab_dynamics::lyapunov::ChainOptions;
 use linstab_dynamics::simulation::{Divergence, MeasuredNorm, Outcome, ReducedSimulator};
+use linstab_dynamics::testing::SCHEMES;
 use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{AxisAligned, Factored, Reduced};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
-const SCHEMES: [SamplingScheme; 3] =
-    [SamplingScheme::WithoutReplacement, SamplingScheme::WithReplacement, SamplingScheme::Bernoulli];
 const OPTIONS: ChainOptions = ChainOptions { num_chains: 200, burn_in: 50, num_steps: 500 };
 
 fn stream(chain: usize) -> Pcg64 {

@@ -1,14 +1,11 @@
 //! Each sampling scheme as two numbers, against the enumeration of all its batches.
 
 use linstab_dynamics::second_moment::batch_second_moment;
-use linstab_dynamics::testing::{batch_hessian, enumerate_batches};
+use linstab_dynamics::testing::{SCHEMES, batch_hessian, enumerate_batches};
 use linstab_dynamics::{BatchSampling, SamplingScheme};
 use linstab_linalg::testing::{random_axis_aligned, random_factored};
 use linstab_linalg::{Dense, Ensemble, Mat, MatRef, Scale};
 use proptest::prelude::*;
-
-const SCHEMES: [SamplingScheme; 3] =
-    [SamplingScheme::WithoutReplacement, SamplingScheme::WithReplacement, SamplingScheme::Bernoulli];
 
 /// Sums of up to 5^5 products of matrices of order at most 4: rounding stays below 1e-13 of the result.
 const RTOL: f64 = 1e-12;

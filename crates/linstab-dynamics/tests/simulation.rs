@@ -2,16 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 use linstab_dynamics::simulation::{Divergence, MeasuredNorm, Outcome, Simulator};
-use linstab_dynamics::testing::simulate_by_definition;
+use linstab_dynamics::testing::{SCHEMES, simulate_by_definition};
 use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
 use linstab_linalg::testing::random_axis_aligned;
 use linstab_linalg::{AxisAligned, Ensemble};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
-
-const SCHEMES: [SamplingScheme; 3] =
-    [SamplingScheme::WithoutReplacement, SamplingScheme::WithReplacement, SamplingScheme::Bernoulli];
 
 const RULES: [UpdateRule; 3] = [
     UpdateRule::Sgd,

@@ -87,5 +87,11 @@ fn decompose(matrix: MatRef<'_, f64>, vectors: Option<MatMut<'_, f64>>) -> Resul
     let mut buffer = MemBuffer::new(self_adjoint_evd_scratch::<f64>(dim, compute, Par::Seq, Spec::default()));
     self_adjoint_evd(matrix, values.as_mut(), vectors, Par::Seq, MemStack::new(&mut buffer), Spec::default())
         .map_err(|_| LinalgError::NoConvergence { dim })?;
-    Ok(values.column_vector().iter().copied().collect())
+    let values: Vec<f64> = values.column_vector().iter().copied().collect();
+    // A matrix of order 1 is handed back as it is, NaN or not.
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(values)
+    } else {
+        Err(LinalgError::NoConvergence { dim })
+    }
 }

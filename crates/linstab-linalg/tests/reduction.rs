@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 use linstab_linalg::testing::random_factored;
-use linstab_linalg::{Ensemble, Factored, Mat, Reduced, packed, sum_of_sandwiches};
+use linstab_linalg::{Ensemble, Factored, LinalgError, Mat, Reduced, packed, sum_of_sandwiches, symmetric};
 use proptest::prelude::*;
 
 /// The reduced ensemble as an ordinary one.
@@ -82,4 +82,19 @@ fn the_kernel_crosses_panels() {
 fn no_curvature_has_rank_zero() {
     let reduced = Reduced::of(&Factored::new(3, 2, 4, vec![0.0; 24]).unwrap()).unwrap();
     assert_eq!((reduced.rank(), reduced.num_samples(), reduced.num_factors()), (0, 3, 2));
+}
+
+#[test]
+fn what_is_not_finite_has_no_eigenvalues() {
+    for dim in 1..6 {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let matrix = Mat::from_fn(dim, dim, |i, j| if i == dim - 1 && j == 0 { bad } else { 1.0 });
+            let error = symmetric::eigenpairs(matrix.as_ref()).unwrap_err();
+            assert_eq!(error, LinalgError::NoConvergence { dim }, "{bad} in order {dim}");
+            assert_eq!(symmetric::eigenvalues(matrix.as_ref()).unwrap_err(), error, "{bad} in order {dim}");
+        }
+        // Finite factors whose products overflow.
+        let huge = Factored::new(2, 1, dim, vec![1e200; 2 * dim]).unwrap();
+        assert!(matches!(Reduced::of(&huge), Err(LinalgError::NoConvergence { .. })), "dimension {dim}");
+    }
 }

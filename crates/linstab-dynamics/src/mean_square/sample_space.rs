@@ -57,7 +57,7 @@ const WIDEST: f64 = 1.0 + 1e-8;
 /// Vectors are short here, so restarts would be false economy.
 const BASIS_SIZE: usize = 40;
 /// An eigenvector takes about so many applications without the low-rank form; forming it has to cost less.
-const USUAL_APPLICATIONS: usize = 10;
+const USUAL_APPLICATIONS: usize = 8;
 
 /// The problem at hand.
 pub(super) struct SampleSpace<'a> {
@@ -96,7 +96,8 @@ impl<'a> SampleSpace<'a> {
     /// Solves `mu(lambda) = 1`, starting at a lower bound on the root.
     pub(super) fn solve(&self, lower: f64) -> Result<Critical> {
         let mut lambda = lower.max(self.pole * (1.0 + 1e-3));
-        let mut start = pack_blocks(self.ensemble, &identity_blocks(self.ensemble));
+        let identity = pack_blocks(self.ensemble, &identity_blocks(self.ensemble));
+        let mut start = identity.clone();
         let mut num_applications = 0;
         let mut accuracy = FIRST;
         for _ in 0..MAX_STEPS {
@@ -122,7 +123,9 @@ impl<'a> SampleSpace<'a> {
                 accuracy = if accuracy.residual < FINAL.residual { accuracy } else { FINAL };
             }
             lambda = next;
-            start = top.vector;
+            // A little of the identity, so that the resolvent of the start is positive definite.
+            let sign = top.vector.iter().sum::<f64>().signum();
+            start = top.vector.iter().zip(&identity).map(|(x, one)| sign * x + 1e-4 * one).collect();
         }
         Err(LinalgError::NotConverged { method: "Newton", num_applications, residual: f64::NAN }.into())
     }
@@ -210,7 +213,7 @@ impl<'a> SampleSpace<'a> {
         let mut margin = 2.0 * (ratio / top.value - 1.0).max(0.0) + 1e-13;
         let mut image = vec![0.0; blocks.len()];
         // Each try is a proof or none; a wider margin is easier to prove.
-        for _ in 0..10 {
+        for _ in 0..15 {
             let above = root.max(self.pole * (1.0 + 1e-15)) * (1.0 + margin);
             self.operator(above).apply(&blocks, &mut image);
             if block_ratio(self.ensemble, &image, &blocks).is_some_and(|ratio| ratio <= 1.0) {

@@ -52,6 +52,13 @@ impl Dense {
 }
 
 fn checked(sample: usize, hessian: &Mat<f64>, dim: usize) -> Result<Mat<f64>> {
+    let symmetric = symmetric_part(sample, hessian, dim)?;
+    require_psd(sample, &symmetric::eigenvalues(symmetric.as_ref())?)?;
+    Ok(symmetric)
+}
+
+/// The symmetric part of a curvature that is finite, of order `dim`, and symmetric to within the tolerance.
+pub(super) fn symmetric_part(sample: usize, hessian: &Mat<f64>, dim: usize) -> Result<Mat<f64>> {
     require_len("number of rows of a curvature", dim, hessian.nrows())?;
     require_len("number of columns of a curvature", dim, hessian.ncols())?;
     let (mut largest, mut asymmetry) = (0.0_f64, 0.0_f64);
@@ -69,15 +76,18 @@ fn checked(sample: usize, hessian: &Mat<f64>, dim: usize) -> Result<Mat<f64>> {
     if asymmetry > tolerance {
         return Err(LinalgError::NotSymmetric { sample, asymmetry, tolerance });
     }
-    let symmetric = Mat::from_fn(dim, dim, |i, j| 0.5 * hessian[(i, j)] + 0.5 * hessian[(j, i)]);
-    let eigenvalues = symmetric::eigenvalues(symmetric.as_ref())?;
+    Ok(Mat::from_fn(dim, dim, |i, j| 0.5 * hessian[(i, j)] + 0.5 * hessian[(j, i)]))
+}
+
+/// Refuses the curvature with these eigenvalues, ascending, if one is negative beyond the tolerance.
+pub(super) fn require_psd(sample: usize, eigenvalues: &[f64]) -> Result<()> {
     if let (Some(&min_eigenvalue), Some(&max_eigenvalue)) = (eigenvalues.first(), eigenvalues.last()) {
         let tolerance = PSD_TOLERANCE * max_eigenvalue.abs();
         if min_eigenvalue < -tolerance {
             return Err(LinalgError::NotPositiveSemidefinite { sample, min_eigenvalue, tolerance });
         }
     }
-    Ok(symmetric)
+    Ok(())
 }
 
 impl Ensemble for Dense {

@@ -1,5 +1,6 @@
 //! Ensembles given by the factors of low-rank curvatures.
 
+use super::dense::{require_psd, symmetric_part};
 use super::{Ensemble, require_len, require_samples};
 use crate::{LinalgError, Mat, MatRef, Result, symmetric};
 
@@ -55,12 +56,14 @@ impl Factored {
     /// # Accuracy
     /// Eigenvalues up to [`PSD_TOLERANCE`](super::PSD_TOLERANCE) times a sample's largest are taken for zero.
     /// # Errors
-    /// [`LinalgError::NoConvergence`] if an eigenvalue iteration fails.
+    /// Those of [`Dense::new`](super::Dense::new): a representation of one's own is checked here.
     pub fn from_ensemble(ensemble: &dyn Ensemble) -> Result<Self> {
         let (n, dim) = (ensemble.num_samples(), ensemble.dim());
         let mut factors = Vec::with_capacity(n);
         for sample in 0..n {
-            let (values, vectors) = symmetric::eigenpairs(ensemble.sample_hessian(sample).as_ref())?;
+            let hessian = symmetric_part(sample, &ensemble.sample_hessian(sample), dim)?;
+            let (values, vectors) = symmetric::eigenpairs(hessian.as_ref())?;
+            require_psd(sample, &values)?;
             let top = values.last().copied().unwrap_or(0.0);
             let kept = (0..dim).rev().take_while(|&a| values[a] > super::PSD_TOLERANCE * top);
             let of_sample: Vec<Vec<f64>> =

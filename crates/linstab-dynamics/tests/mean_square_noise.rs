@@ -1,13 +1,11 @@
 //! Noise floors and culprits with momentum and SAM's ascent, by iterating the second moment of `(w, w_prev)` over all batches.
 
-use linstab_dynamics::testing::{batch_hessian, enumerate_batches};
+use linstab_dynamics::mean_square::GradientNoise;
+use linstab_dynamics::testing::{SCHEMES, batch_hessian, enumerate_batches};
 use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
 use linstab_linalg::testing::random_factored;
-use linstab_linalg::{Dense, Ensemble, Mat, MatRef, Reduced, Scale};
+use linstab_linalg::{Dense, Ensemble, Factored, Mat, MatRef, Reduced, Scale};
 use proptest::prelude::*;
-
-const SCHEMES: [SamplingScheme; 3] =
-    [SamplingScheme::WithoutReplacement, SamplingScheme::WithReplacement, SamplingScheme::Bernoulli];
 
 /// `[[x, y], [z, 0]]` from blocks.
 fn blocks(x: MatRef<'_, f64>, y: f64, z: f64) -> Mat<f64> {
@@ -140,7 +138,7 @@ fn one_sample_shares_the_blame_with_nobody() {
         rows[2 * i] = 1.0;
     }
     rows[19] = 10.0;
-    let reduced = Reduced::of(&linstab_linalg::Factored::new(10, 1, 2, rows).unwrap()).unwrap();
+    let reduced = Reduced::of(&Factored::new(10, 1, 2, rows).unwrap()).unwrap();
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 10, 2).unwrap();
     for beta in [-0.5, 0.0, 0.9] {
         let analysis =
@@ -159,7 +157,7 @@ fn extreme_scales_are_exact_or_refused() {
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 3, 1).unwrap();
     let analysis = |scale: f64| {
         let rows = rows.iter().map(|x| x * scale).collect();
-        let reduced = Reduced::of(&linstab_linalg::Factored::new(3, 1, 2, rows).unwrap()).unwrap();
+        let reduced = Reduced::of(&Factored::new(3, 1, 2, rows).unwrap()).unwrap();
         MeanSquare::new(&reduced, UpdateRule::Sgd, sampling)
     };
     let answers = |scale: f64| {
@@ -189,4 +187,33 @@ fn extreme_scales_are_exact_or_refused() {
         let error = analysis(scale).unwrap_err().to_string();
         assert!(error.contains("rescale the factors") && error.len() < 120, "{error}");
     }
+}
+
+#[test]
+fn noise_in_the_null_space_is_reported() {
+    // Two samples that curve the first of three directions; gradients cancel on average.
+    let ensemble = Factored::new(2, 1, 3, vec![1.0, 0.0, 0.0, 2.0, 0.0, 0.0]).unwrap();
+    let reduced = Reduced::of(&ensemble).unwrap();
+    let gradients = Mat::from_fn(2, 3, |i, p| [1.0, -1.0][i] * [0.5, 0.0, 2.0][p]);
+    let sampling = BatchSampling::new(SamplingScheme::WithReplacement, 2, 1).unwrap();
+    let noise = GradientNoise::of(&ensemble, &reduced, gradients.as_ref(), sampling).unwrap();
+    assert!(
+        (noise.null_space_variance - 4.0).abs() < 1e-12 && (noise.source[(0, 0)] - 0.25).abs() < 1e-12,
+        "{noise:?}"
+    );
+    assert!(noise.relative_mean < 1e-15, "{noise:?}");
+    let floor = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling)
+        .unwrap()
+        .noise_floor(0.1, noise.source.as_ref())
+        .unwrap();
+    // Scalar: S (1 - g) = eta^2 q with g = 1 - 2 eta l + eta^2 (l^2 + s^2), l = 5/2, l^2 + s^2 = 17/2.
+    let expected = 0.01 * 0.25 / (0.2 * 2.5 - 0.01 * 8.5);
+    assert!((floor.expect("stable").mean_squared_distance - expected).abs() < 1e-12, "{expected}");
+    let elsewhere = Mat::from_fn(2, 3, |_, p| f64::from(u8::from(p == 0)));
+    let elsewhere = GradientNoise::of(&ensemble, &reduced, elsewhere.as_ref(), sampling).unwrap();
+    assert!((elsewhere.relative_mean - 1.0).abs() < 1e-12, "not at a minimum");
+    assert!(
+        GradientNoise::of(&ensemble, &reduced, Mat::zeros(2, 2).as_ref(), sampling).is_err(),
+        "gradients of length 2"
+    );
 }
