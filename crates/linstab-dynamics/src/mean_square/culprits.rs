@@ -6,6 +6,16 @@ use super::{MeanSquare, Threshold};
 use crate::{DynamicsError, Result};
 
 /// What limits the learning rate.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::mean_square::Culprits;
+/// // Nine tenths of the instability come from sample 1, one tenth from sharpness, all of it along the first direction.
+/// let culprits = Culprits {
+///     sample_shares: vec![0.0, 0.9], full_batch_share: 0.1, direction: vec![1.0, 0.0], direction_share: 1.0,
+/// };
+/// assert_eq!(culprits.sample_shares.iter().sum::<f64>() + culprits.full_batch_share, 1.0);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Culprits {
     /// Share of each sample in the critical second moment: `(b/n) tr(H_i X H_i X)` relative to the sum of these and of the
@@ -28,6 +38,19 @@ impl MeanSquare {
     /// # Errors
     /// [`DynamicsError::OutOfRange`] with momentum, where this balance does not hold; [`DynamicsError::Linalg`] if an
     /// eigenvalue iteration fails.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Orthogonal samples of curvature 1 and 4, batches of one: only the second stands in the way of 2/1.
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![1.0, 0.0, 0.0, 2.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let culprits = sgd.culprits(&sgd.max_learning_rate()?)?;
+    /// assert!((culprits.sample_shares[1] - 1.0).abs() < 1e-9 && culprits.sample_shares[0] < 1e-9);
+    /// assert!((culprits.direction[0].abs() - 1.0).abs() < 1e-6, "the sharpest direction is the second sample's");
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn culprits(&self, threshold: &Threshold) -> Result<Culprits> {
         if self.momentum.abs() > 0.0 {
             let (name, allowed) = ("momentum of culprits", "0");
