@@ -10,6 +10,15 @@ use crate::{CoherenceError, Result};
 /// (num_samples, num_samples), symmetric, entrywise nonnegative; it need not be positive semidefinite.
 /// # Cost
 /// `n^2 / 2` traces of products.
+/// # Examples
+/// ```
+/// use linstab_coherence::coherence_matrix;
+/// use linstab_linalg::Factored;
+/// // Factors (2, 0) and (3, 4): tr(H_1 H_2) = (2 * 3)^2, and the diagonal has their squared lengths.
+/// let matrix = coherence_matrix(&Factored::new(2, 1, 2, vec![2.0, 0.0, 3.0, 4.0])?);
+/// assert_eq!((matrix[(0, 0)], matrix[(0, 1)], matrix[(1, 1)]), (4.0, 6.0, 25.0));
+/// # Ok::<(), linstab_coherence::CoherenceError>(())
+/// ```
 /// # Source
 /// Dexter et al. 2024; arXiv 2511.17378, Definition 1.
 pub fn coherence_matrix(ensemble: &dyn Ensemble) -> Mat<f64> {
@@ -27,6 +36,16 @@ pub fn coherence_matrix(ensemble: &dyn Ensemble) -> Mat<f64> {
 }
 
 /// The coherence of an ensemble.
+///
+/// # Examples
+/// ```
+/// use linstab_coherence::Coherence;
+/// use linstab_linalg::Factored;
+/// // Three samples that coincide.
+/// let coherence = Coherence::of(&Factored::new(3, 1, 1, vec![2.0; 3])?)?;
+/// assert!((coherence.measure - 3.0).abs() < 1e-14 && coherence.max_sample_sharpness == 4.0);
+/// # Ok::<(), linstab_coherence::CoherenceError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Coherence {
     /// Largest eigenvalue of the coherence matrix, `lambda_max(S)`.

@@ -9,6 +9,17 @@ use linstab_linalg::Ensemble;
 use crate::{CoherenceError, Result};
 
 /// What the criteria depend on.
+///
+/// # Examples
+/// ```
+/// use linstab_coherence::criteria::{self, Problem};
+/// let sgd = Problem {
+///     num_samples: 100, batch_size: 50, coherence: 4.0, sharpness: 2.0, min_eigenvalue: 0.5, rho_over_alpha: 0.0,
+/// };
+/// // n/B - 1 = 1, so the divergence criterion is sigma / l_1; SAM with c = 2 has it divided by 1 + 2 * 0.5.
+/// assert_eq!(criteria::divergence(&sgd), 2.0);
+/// assert_eq!(criteria::divergence(&Problem { rho_over_alpha: 2.0, ..sgd }), 1.0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Problem {
     /// Number of samples `n`.
@@ -31,6 +42,16 @@ impl Problem {
     /// # Errors
     /// [`CoherenceError::OutOfRange`] for a bad `batch_size`, `coherence` or `rho_over_alpha`,
     /// [`CoherenceError::NoCurvature`], or [`CoherenceError::Linalg`] if the eigenvalue iteration fails.
+    /// # Examples
+    /// ```
+    /// use linstab_coherence::criteria::Problem;
+    /// use linstab_linalg::AxisAligned;
+    /// // The mean of diag(4, 0) and diag(0, 1) is diag(2, 1/2).
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![4.0, 0.0], vec![0.0, 1.0]])?;
+    /// let problem = Problem::of(&ensemble, 1.0, 1, 0.0)?;
+    /// assert_eq!((problem.num_samples, problem.sharpness, problem.min_eigenvalue), (2, 2.0, 0.5));
+    /// # Ok::<(), linstab_coherence::CoherenceError>(())
+    /// ```
     pub fn of(
         ensemble: &dyn Ensemble,
         coherence: f64,

@@ -3,6 +3,14 @@
 use linstab_linalg::LinalgError;
 
 /// Why a coherence or a criterion could not be evaluated.
+///
+/// # Examples
+/// ```
+/// use linstab_coherence::{Coherence, CoherenceError};
+/// use linstab_linalg::Factored;
+/// assert_eq!(Coherence::of(&Factored::new(1, 1, 1, vec![0.0])?), Err(CoherenceError::NoCurvature));
+/// # Ok::<(), linstab_coherence::CoherenceError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CoherenceError {

@@ -51,6 +51,16 @@ impl AxisAlignedDynamics {
     /// # Errors
     /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::OutOfRange`] for a bad
     /// parameter of the rule, [`DynamicsError::Linalg`] if the transformed curvatures overflow.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::AxisAligned;
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+    /// let for_three = BatchSampling::new(SamplingScheme::Bernoulli, 3, 1)?;
+    /// let error = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, for_three).unwrap_err();
+    /// assert_eq!(error.to_string(), "number of samples of the sampling scheme is 3, expected 2");
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn new(ensemble: &AxisAligned, rule: UpdateRule, sampling: BatchSampling) -> Result<Self> {
         require_same_samples(ensemble, sampling)?;
         let rule = rule.checked()?;
@@ -58,16 +68,48 @@ impl AxisAlignedDynamics {
     }
 
     /// The ensemble on which plain SGD has the same linear map.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::AxisAligned;
+    /// // Curvatures 1 and 3, mean 2: SAM with c = 1/2 doubles them.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+    /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
+    /// let sam = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sam { rho_over_alpha: 0.5 }, sampling)?;
+    /// assert_eq!(sam.effective_ensemble().axis(0).curvatures(), [2.0, 6.0]);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn effective_ensemble(&self) -> &AxisAligned {
         &self.effective
     }
 
     /// The update rule.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::AxisAligned;
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+    /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
+    /// assert_eq!(AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?.rule(), UpdateRule::Sgd);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn rule(&self) -> UpdateRule {
         self.rule
     }
 
     /// The sampling scheme and its sizes.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::AxisAligned;
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+    /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
+    /// assert_eq!(AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?.sampling(), sampling);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn sampling(&self) -> BatchSampling {
         self.sampling
     }
@@ -78,6 +120,18 @@ impl AxisAlignedDynamics {
     /// mean square stays bounded exactly when it is below 1.
     /// # Errors
     /// [`DynamicsError::OutOfRange`] unless `learning_rate` is positive and finite.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::AxisAligned;
+    /// // Curvatures 1, 1, 1, 3 and batches of one: E (1 - h)^2 = (0 + 0 + 0 + 4) / 4 at learning rate 1.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![1.0], vec![1.0], vec![3.0]])?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1)?;
+    /// let sgd = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// assert_eq!(sgd.mean_square_growth(1.0)?, 1.0);
+    /// assert_eq!(sgd.mean_square_growth(2.0)?, 7.0); // (1 + 1 + 1 + 25) / 4
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     /// # Source
     /// For the shared axis of the test family this is the square bracket of arXiv 2511.17378, eq. (81), corrected.
     pub fn mean_square_growth(&self, learning_rate: f64) -> Result<f64> {
@@ -92,6 +146,19 @@ impl AxisAlignedDynamics {
     /// Exact mean-square threshold: the mean square decays for smaller and grows for larger learning rates.
     ///
     /// Infinite for an ensemble without curvature.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::AxisAligned;
+    /// // Curvatures 1, 1, 1, 3 and batches of one: l = 3/2, s^2 = 3/4, or 9/4 for Bernoulli sampling.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![1.0], vec![1.0], vec![3.0]])?;
+    /// for (scheme, expected) in [(SamplingScheme::WithoutReplacement, 1.0), (SamplingScheme::Bernoulli, 2.0 / 3.0)] {
+    ///     let sampling = BatchSampling::new(scheme, 4, 1)?;
+    ///     let sgd = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    ///     assert!((sgd.max_learning_rate() - expected).abs() < 1e-15);
+    /// }
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     /// # Source
     /// Mulayoff and Michaeli 2024 for commuting curvatures; arXiv 2511.17378, eq. (87) for the shared axis under
     /// Bernoulli sampling.
@@ -105,6 +172,17 @@ impl AxisAlignedDynamics {
     }
 
     /// Learning rate up to which full-batch gradient descent is stable, `2 / lambda_max` of the effective ensemble.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::AxisAligned;
+    /// // The mean of 1 and 3 is 2.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+    /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
+    /// assert_eq!(AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?.gradient_descent_limit(), 1.0);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn gradient_descent_limit(&self) -> f64 {
         self.curved_axes().map(|axis| 2.0 / axis.mean()).fold(f64::INFINITY, f64::min)
     }
@@ -119,6 +197,17 @@ impl AxisAlignedDynamics {
     /// # Errors
     /// [`DynamicsError::OutOfRange`] for a bad learning rate, [`DynamicsError::TooManyOutcomes`] if an axis has so many
     /// distinct curvatures that the sum has more than 2^20 terms.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::AxisAligned;
+    /// // Curvatures 1 and 3 at learning rate 4/3: the factors 1 - 4/3 and 1 - 4 cancel in the long run, 1/3 * 3 = 1.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+    /// let sgd = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// assert!(sgd.lyapunov_exponent(4.0 / 3.0)?.abs() < 1e-15);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn lyapunov_exponent(&self, learning_rate: f64) -> Result<f64> {
         require_nonnegative("learning_rate", learning_rate, true)?;
         let mut exponent: Option<f64> = None;

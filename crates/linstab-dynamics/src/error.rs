@@ -3,6 +3,13 @@
 use linstab_linalg::LinalgError;
 
 /// Why dynamics could not be set up or analysed.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::{BatchSampling, SamplingScheme};
+/// let error = BatchSampling::new(SamplingScheme::Bernoulli, 4, 5).unwrap_err();
+/// assert_eq!(error.to_string(), "batch_size is 5, allowed: 1 to num_samples = 4");
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DynamicsError {

@@ -11,6 +11,13 @@ use crate::simulation::{ReducedSimulator, squared_norm};
 use crate::{DynamicsError, MeanSquare, Result};
 
 /// How much to simulate.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::lyapunov::ChainOptions;
+/// let options = ChainOptions { num_chains: 20, burn_in: 100, num_steps: 900 };
+/// assert_eq!(options.num_chains * (options.burn_in + options.num_steps), 20_000, "steps in all");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainOptions {
     /// Independent chains, at least 2.
@@ -22,6 +29,13 @@ pub struct ChainOptions {
 }
 
 /// An exponent with its statistical error.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::lyapunov::ExponentEstimate;
+/// let estimate = ExponentEstimate { mean: -0.5, standard_error: 0.1 };
+/// assert!(estimate.mean + 4.0 * estimate.standard_error < 0.0, "almost every run converges, by four standard errors");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExponentEstimate {
     /// Mean over the chains; minus infinity if a chain was mapped to exactly zero.
@@ -31,6 +45,13 @@ pub struct ExponentEstimate {
 }
 
 /// An estimated almost-sure threshold.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::lyapunov::AlmostSureThreshold;
+/// let threshold = AlmostSureThreshold { value: 1.33, interval: (1.32, 1.34) };
+/// assert!(threshold.interval.0 < 4.0 / 3.0 && 4.0 / 3.0 < threshold.interval.1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AlmostSureThreshold {
     /// The learning rate at which the estimated exponent changes sign.
@@ -48,6 +69,20 @@ impl MeanSquare {
     /// `num_chains * (burn_in + num_steps)` steps of `2 B k r` multiplications, on the ambient rayon pool.
     /// # Errors
     /// [`DynamicsError::OutOfRange`] for a bad learning rate or fewer than 2 chains or no step.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule, lyapunov::ChainOptions};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// use rand::SeedableRng;
+    /// // One sample of curvature 1 at learning rate 1/2: every step halves w.
+    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let options = ChainOptions { num_chains: 2, burn_in: 0, num_steps: 10 };
+    /// let exponent = sgd.lyapunov_exponent(0.5, options, |chain| rand_pcg::Pcg64::seed_from_u64(chain as u64))?;
+    /// assert!((exponent.mean - 0.5_f64.ln()).abs() < 1e-14 && exponent.standard_error < 1e-14);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn lyapunov_exponent<R: Rng>(
         &self,
         learning_rate: f64,
@@ -89,6 +124,22 @@ impl MeanSquare {
     /// Mean-square stability implies almost-sure stability, so there is nothing to be found below.
     /// # Errors
     /// As [`MeanSquare::lyapunov_exponent`] and [`MeanSquare::max_learning_rate`].
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule, lyapunov::ChainOptions};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// use rand::SeedableRng;
+    /// // Curvatures 1 and 3, batches of one: mean 2 and mean square 5. The mean square of w decays up to 2 * 2 / 5, but almost
+    /// // every run up to 4/3, where the factors 1 - 4/3 and 1 - 4 cancel in the long run.
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 3.0_f64.sqrt()])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let options = ChainOptions { num_chains: 50, burn_in: 0, num_steps: 400 };
+    /// let found = sgd.almost_sure_threshold(options, |chain| rand_pcg::Pcg64::seed_from_u64(chain as u64))?;
+    /// assert!((sgd.max_learning_rate()?.value - 0.8).abs() < 1e-12);
+    /// assert!((found.value - 4.0 / 3.0).abs() < found.interval.1 - found.interval.0); // four standard errors
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn almost_sure_threshold<R: Rng>(
         &self,
         options: ChainOptions,

@@ -71,6 +71,16 @@ impl<'a> Recursions<'a> {
     /// # Errors
     /// [`DynamicsError::OutOfRange`] for a bad learning rate or ratio, or for another scheme than Bernoulli, for which the theorem
     /// is not stated; [`DynamicsError::SizeMismatch`] if the numbers of samples differ.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, recursions::Recursions};
+    /// use linstab_linalg::AxisAligned;
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+    /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
+    /// let recursions = Recursions::new(&ensemble, sampling, 0.5, 0.1)?;
+    /// assert_eq!((recursions.num_steps(), recursions.exact()[(0, 0)]), (0, 1.0));
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn new(
         ensemble: &'a dyn Ensemble,
         sampling: BatchSampling,
@@ -106,6 +116,18 @@ impl<'a> Recursions<'a> {
     ///
     /// # Cost
     /// Two sums of sandwiches over the samples.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, recursions::Recursions};
+    /// use linstab_linalg::AxisAligned;
+    /// // SAM with c = 1/2 on curvatures 0 and 2, mean 1: A = 3/2, c_0 = 1/2 - 1/4, so Phi(X) = 1/4 * 4 * (3/2)^2 X = 9/4 X.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![0.0], vec![2.0]])?;
+    /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
+    /// let mut recursions = Recursions::new(&ensemble, sampling, 0.5, 1.0)?;
+    /// recursions.advance();
+    /// assert_eq!(recursions.noise()[(0, 0)], 2.25);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn advance(&mut self) {
         self.num_steps += 1;
         self.jacobian_power = &self.jacobian_power * &self.jacobian;
@@ -176,21 +198,69 @@ impl<'a> Recursions<'a> {
     }
 
     /// The number of steps `k`.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, recursions::Recursions};
+    /// use linstab_linalg::AxisAligned;
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+    /// let mut recursions = Recursions::new(&ensemble, BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?, 0.0, 0.1)?;
+    /// recursions.advance();
+    /// assert_eq!(recursions.num_steps(), 1);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn num_steps(&self) -> usize {
         self.num_steps
     }
 
     /// `N_k`.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, recursions::Recursions};
+    /// use linstab_linalg::AxisAligned;
+    /// // A full batch is no noise: c_0 = 0.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+    /// let mut recursions = Recursions::new(&ensemble, BatchSampling::new(SamplingScheme::Bernoulli, 2, 2)?, 0.0, 1.0)?;
+    /// recursions.advance();
+    /// assert_eq!(recursions.noise()[(0, 0)], 0.0);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn noise(&self) -> &Mat<f64> {
         &self.noise
     }
 
     /// `M_k = J^{2k} + N_k` (for `k = 0` twice the identity, as the definition has it).
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, recursions::Recursions};
+    /// use linstab_linalg::AxisAligned;
+    /// // A full batch of mean curvature 2 at learning rate 1: J = -1 and no noise, so M_1 = 1.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+    /// let mut recursions = Recursions::new(&ensemble, BatchSampling::new(SamplingScheme::Bernoulli, 2, 2)?, 0.0, 1.0)?;
+    /// assert_eq!(recursions.lower_bound()[(0, 0)], 2.0, "at k = 0");
+    /// recursions.advance();
+    /// assert_eq!(recursions.lower_bound()[(0, 0)], 1.0);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn lower_bound(&self) -> Mat<f64> {
         &self.jacobian_power * self.jacobian_power.transpose() + &self.noise
     }
 
     /// The exact second moment `E[J_k^T .. J_1^T J_1 .. J_k]`.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, recursions::Recursions};
+    /// use linstab_linalg::AxisAligned;
+    /// // One sample or none, curvature 0 or 2, mean 1: at learning rate 1 J = 0, and Phi(X) = (1/2 - 1/4) * 4 X.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![0.0], vec![2.0]])?;
+    /// let mut recursions = Recursions::new(&ensemble, BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?, 0.0, 1.0)?;
+    /// recursions.advance();
+    /// assert_eq!(recursions.exact()[(0, 0)], 1.0);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn exact(&self) -> &Mat<f64> {
         &self.exact
     }

@@ -11,6 +11,17 @@ use crate::{BatchSampling, DynamicsError, Result};
 /// `x` and the result: (dim, dim).
 /// # Errors
 /// [`DynamicsError::SizeMismatch`] if the ensemble and the sampling differ in the number of samples, or `x` in size.
+/// # Examples
+/// ```
+/// use linstab_dynamics::{BatchSampling, SamplingScheme, second_moment::batch_second_moment};
+/// use linstab_linalg::{AxisAligned, Mat};
+/// // Scalar curvatures 1 and 3, batches of one: E h_t^2 = (1 + 9) / 2.
+/// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+/// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+/// let moment = batch_second_moment(&ensemble, sampling, Mat::identity(1, 1).as_ref())?;
+/// assert_eq!(moment[(0, 0)], 5.0);
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 /// # Source
 /// arXiv 2511.17378, eq. (33) for Bernoulli sampling; Mulayoff and Michaeli 2024 for fixed-size batches.
 pub fn batch_second_moment(

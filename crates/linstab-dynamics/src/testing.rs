@@ -12,6 +12,12 @@ use crate::simulation::{Divergence, Run, squared_norm};
 use crate::{AxisAlignedDynamics, BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
 
 /// Every sampling scheme.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::testing::SCHEMES;
+/// assert_eq!(SCHEMES.map(|scheme| scheme.name()), ["without-replacement", "with-replacement", "bernoulli"]);
+/// ```
 pub const SCHEMES: [SamplingScheme; 3] =
     [SamplingScheme::WithoutReplacement, SamplingScheme::WithReplacement, SamplingScheme::Bernoulli];
 
@@ -19,6 +25,15 @@ pub const SCHEMES: [SamplingScheme; 3] =
 ///
 /// # Cost
 /// `2^n` batches without replacement and Bernoulli, `n + B - 1` over `B` with replacement: for `n <= 8` or so.
+/// # Examples
+/// ```
+/// use linstab_dynamics::{BatchSampling, SamplingScheme, testing::enumerate_batches};
+/// // Two draws out of two samples: twice the second, each once, twice the first.
+/// let sampling = BatchSampling::new(SamplingScheme::WithReplacement, 2, 2)?;
+/// let expected = [(0.25, vec![0, 2]), (0.5, vec![1, 1]), (0.25, vec![2, 0])];
+/// assert_eq!(enumerate_batches(sampling), expected);
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 pub fn enumerate_batches(sampling: BatchSampling) -> Vec<(f64, Vec<u32>)> {
     let (n, b) = (sampling.num_samples(), sampling.batch_size());
     let subsets = || (0..1_u32 << n).map(|mask| (0..n).map(|i| mask >> i & 1).collect::<Vec<u32>>());
@@ -54,6 +69,17 @@ pub fn enumerate_batches(sampling: BatchSampling) -> Vec<(f64, Vec<u32>)> {
 }
 
 /// The curvature `(1/B) sum_i multiplicity_i H_i` of one batch.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::{BatchSampling, SamplingScheme, testing::batch_hessian};
+/// use linstab_linalg::AxisAligned;
+/// // The first of two samples twice: (1 + 1) / 2.
+/// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+/// let sampling = BatchSampling::new(SamplingScheme::WithReplacement, 2, 2)?;
+/// assert_eq!(batch_hessian(&ensemble, sampling, &[2, 0])[(0, 0)], 1.0);
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 pub fn batch_hessian(ensemble: &dyn Ensemble, sampling: BatchSampling, multiplicities: &[u32]) -> Mat<f64> {
     let mut sum = Mat::zeros(ensemble.dim(), ensemble.dim());
     for (sample, &multiplicity) in multiplicities.iter().enumerate() {
@@ -71,6 +97,14 @@ pub fn batch_hessian(ensemble: &dyn Ensemble, sampling: BatchSampling, multiplic
 /// An eigenvalue problem of order `dim^2`.
 /// # Panics
 /// If the eigenvalue iteration does not converge.
+/// # Examples
+/// ```
+/// use linstab_dynamics::testing::second_moment_radius;
+/// use linstab_linalg::{Mat, Scale};
+/// // Times 1 or times 3 with equal odds: the mean square grows by (1 + 9) / 2.
+/// let steps = [1.0, 3.0].map(|factor| (0.5, Mat::<f64>::identity(2, 2) * Scale(factor)));
+/// assert!((second_moment_radius(2, steps) - 5.0).abs() < 1e-14);
+/// ```
 pub fn second_moment_radius(dim: usize, steps: impl IntoIterator<Item = (f64, Mat<f64>)>) -> f64 {
     let mut moment = Mat::<f64>::zeros(dim * dim, dim * dim);
     for (probability, step) in steps {
@@ -88,6 +122,18 @@ pub fn second_moment_radius(dim: usize, steps: impl IntoIterator<Item = (f64, Ma
 
 /// The literal rule `w <- w - eta H_t (I + c H) w + beta (w - w_prev)` on the range of the mean curvature `H`, by dense
 /// matrices: the slow twin of [`MeanSquare`].
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::{BatchSampling, SamplingScheme, testing::BruteForce};
+/// use linstab_linalg::AxisAligned;
+/// // Curvatures 1, 1, 1, 3 and batches of one: the mean square is stable up to learning rate 1.
+/// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![1.0], vec![1.0], vec![3.0]])?;
+/// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1)?;
+/// let brute = BruteForce::new(&ensemble, 0.0);
+/// assert!((brute.growth(sampling, 0.0, 1.0) - 1.0).abs() < 1e-14);
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BruteForce {
     hessians: Dense,
@@ -101,6 +147,16 @@ impl BruteForce {
     ///
     /// # Panics
     /// If an eigenvalue iteration does not converge.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, testing::BruteForce};
+    /// use linstab_linalg::AxisAligned;
+    /// // SAM with c = 1 on curvature 1: one step multiplies by 1 - 2 eta.
+    /// let brute = BruteForce::new(&AxisAligned::from_diagonals(&[vec![1.0]])?, 1.0);
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// assert!((brute.growth(sampling, 0.0, 2.0) - 9.0).abs() < 1e-13);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn new(ensemble: &dyn Ensemble, rho_over_alpha: f64) -> Self {
         let (values, vectors) =
             symmetric::eigenpairs(ensemble.mean_hessian().as_ref()).expect("a finite mean curvature");
@@ -119,6 +175,16 @@ impl BruteForce {
     }
 
     /// The curvatures on the range of their mean, in an eigenbasis of it.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::testing::BruteForce;
+    /// use linstab_linalg::{AxisAligned, Ensemble};
+    /// // The flat second direction is left out.
+    /// let brute = BruteForce::new(&AxisAligned::from_diagonals(&[vec![3.0, 0.0]])?, 0.0);
+    /// assert_eq!(brute.hessians().dim(), 1);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn hessians(&self) -> &Dense {
         &self.hessians
     }
@@ -127,6 +193,16 @@ impl BruteForce {
     ///
     /// # Panics
     /// If the numbers of samples differ, or the eigenvalue iteration does not converge.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, testing::BruteForce};
+    /// use linstab_linalg::AxisAligned;
+    /// // Curvature 1, learning rate 1, momentum 1/4: z^2 - z/4 + 1/4 = 0 has complex roots of squared modulus 1/4.
+    /// let brute = BruteForce::new(&AxisAligned::from_diagonals(&[vec![1.0]])?, 0.0);
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// assert!((brute.growth(sampling, 0.25, 1.0) - 0.25).abs() < 1e-14);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn growth(&self, sampling: BatchSampling, momentum: f64, learning_rate: f64) -> f64 {
         let d = self.hessians.dim();
         let size = if momentum.abs() > 0.0 { 2 * d } else { d };
@@ -148,6 +224,16 @@ impl BruteForce {
 ///
 /// # Panics
 /// If the reduction fails or a parameter is out of range.
+/// # Examples
+/// ```
+/// use linstab_dynamics::{SamplingScheme, testing::analysis};
+/// use linstab_linalg::Factored;
+/// // Curvature 4, momentum 1/2: 2 (1 + 1/2) / 4.
+/// let ensemble = Factored::new(1, 1, 1, vec![2.0])?;
+/// let threshold = analysis(&ensemble, SamplingScheme::WithoutReplacement, 1, 0.0, 0.5).max_learning_rate()?;
+/// assert!((threshold.value - 0.75).abs() < 1e-14);
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 pub fn analysis(
     ensemble: &Factored,
     scheme: SamplingScheme,
@@ -165,6 +251,23 @@ pub fn analysis(
 
 /// A run by the definition: the diagonal of `H_t` summed over the batch, every coordinate updated, the norm taken afresh
 /// each step. Draws the same batches as [`crate::Simulator`] from an equal generator.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::simulation::{Divergence, MeasuredNorm};
+/// use linstab_dynamics::testing::simulate_by_definition;
+/// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+/// use linstab_linalg::AxisAligned;
+/// use rand::SeedableRng;
+/// // w is multiplied by -2 each step, w^2 by 4: 4^5 is the first power above 1000.
+/// let ensemble = AxisAligned::from_diagonals(&[vec![1.0]])?;
+/// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+/// let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+/// let divergence = Divergence::new(100, 1000.0, MeasuredNorm::SquaredNorm)?;
+/// let run = simulate_by_definition(&dynamics, 3.0, &[1.0], divergence, &mut rand_pcg::Pcg64::seed_from_u64(1));
+/// assert_eq!((run.num_steps, run.final_squared_norm), (5, 1024.0));
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 pub fn simulate_by_definition<R: Rng>(
     dynamics: &AxisAlignedDynamics,
     learning_rate: f64,

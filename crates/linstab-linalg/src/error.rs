@@ -1,6 +1,13 @@
 //! What can make an ensemble or an eigenproblem impossible to handle.
 
 /// Why a linear-algebra object could not be built or decomposed.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::Factored;
+/// let error = Factored::new(2, 1, 1, vec![1.0, f64::NAN]).unwrap_err();
+/// assert_eq!(error.to_string(), "sample 1 has a non-finite entry at (0, 0)");
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinalgError {

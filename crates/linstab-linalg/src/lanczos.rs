@@ -12,6 +12,24 @@ use faer::{Accum, Col, ColMut, ColRef, Par};
 use crate::{LinalgError, Mat, MatRef, Result};
 
 /// A symmetric linear operator on vectors.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::lanczos::SymmetricOperator;
+/// /// Exchanges two coordinates.
+/// struct Swap;
+/// impl SymmetricOperator for Swap {
+///     fn dim(&self) -> usize {
+///         2
+///     }
+///     fn apply(&mut self, input: &[f64], output: &mut [f64]) {
+///         output.copy_from_slice(&[input[1], input[0]]);
+///     }
+/// }
+/// let mut output = [0.0; 2];
+/// Swap.apply(&[1.0, 2.0], &mut output);
+/// assert_eq!(output, [2.0, 1.0]);
+/// ```
 pub trait SymmetricOperator {
     /// Length of its vectors.
     fn dim(&self) -> usize;
@@ -21,6 +39,13 @@ pub trait SymmetricOperator {
 }
 
 /// How hard to try.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::lanczos::LanczosOptions;
+/// let options = LanczosOptions { basis_size: 20, ..LanczosOptions::default() };
+/// assert_eq!((options.basis_size, options.max_applications), (20, 2000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LanczosOptions {
     /// Accepted error of the value relative to itself, estimated as `residual^2 / gap` with the distance to the second Ritz
@@ -41,9 +66,31 @@ impl Default for LanczosOptions {
 }
 
 /// A computed top eigenpair.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::lanczos::{self, LanczosOptions, SymmetricOperator};
+/// /// Multiplies by 3.
+/// struct Triple;
+/// impl SymmetricOperator for Triple {
+///     fn dim(&self) -> usize {
+///         2
+///     }
+///     fn apply(&mut self, input: &[f64], output: &mut [f64]) {
+///         output.copy_from_slice(&[3.0 * input[0], 3.0 * input[1]]);
+///     }
+/// }
+/// // Every vector is an eigenvector: the start, (3, 4), is handed back at unit length.
+/// let top = lanczos::top_eigenpair(&mut Triple, &[3.0, 4.0], LanczosOptions::default())?;
+/// assert!((top.value - 3.0).abs() < 1e-15 && top.residual < 1e-15);
+/// assert!((top.vector[1].abs() - 0.8).abs() < 1e-15);
+/// assert_eq!(top.num_applications, 1);
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopEigenpair {
-    /// The Ritz value: a lower bound on the largest eigenvalue, up to rounding.
+    /// The Ritz value `theta`: up to rounding a lower bound on the largest eigenvalue. [`top_eigenpair`] says which eigenvalue it
+    /// approximates.
     pub value: f64,
     /// The Ritz vector, of unit norm.
     pub vector: Vec<f64>,
@@ -56,14 +103,21 @@ pub struct TopEigenpair {
     pub num_applications: usize,
 }
 
-/// The largest eigenvalue (not the largest in magnitude) of `operator`, and its eigenvector.
+/// The largest eigenvalue (not the largest in magnitude) of `operator` that `start` sees, and its eigenvector.
+///
+/// The iteration never leaves the span of the powers of the operator on `start`. In exact arithmetic it therefore finds the
+/// largest eigenvalue with an eigenvector that `start` is not orthogonal to; if that is a multiple eigenvalue, the vector is
+/// the projection of `start` on its eigenspace. In floating point an overlap has to be well above the residual that is
+/// accepted: a fainter eigenvector can be passed over, or be brought in by rounding. Choose a start that overlaps the top
+/// eigenvector for a reason (a positive one for a positive operator, say).
 ///
 /// # Shapes
-/// `start`: (operator.dim()). The result is the largest eigenvalue whose eigenvectors `start` is not orthogonal to.
+/// `start`: (operator.dim()).
 /// # Cost
 /// One application and `2 * basis_size` vector operations an iteration; memory for `basis_size + 1` vectors.
 /// # Accuracy
-/// Some eigenvalue lies within the residual of the value; the error is of the order of its square over the gap.
+/// Some eigenvalue lies within the residual of the value, and if it is the one above, the error is of the order of the
+/// squared residual over the gap to the next one.
 /// Deterministic: reductions have a fixed order.
 /// # Errors
 /// [`LinalgError::NotConverged`] after `max_applications`, or if the operator yields NaN or infinity;
@@ -86,6 +140,9 @@ pub struct TopEigenpair {
 /// }
 /// let top = lanczos::top_eigenpair(&mut Diagonal(vec![-5.0, 1.0, 3.0]), &[1.0; 3], LanczosOptions::default())?;
 /// assert!((top.value - 3.0).abs() < 1e-12, "the largest, not the largest in magnitude");
+/// let start = [1.0, 1.0, 0.0];
+/// let seen = lanczos::top_eigenpair(&mut Diagonal(vec![-5.0, 1.0, 3.0]), &start, LanczosOptions::default())?;
+/// assert!((seen.value - 1.0).abs() < 1e-12, "this start is orthogonal to the eigenvector of 3");
 /// # Ok::<(), linstab_linalg::LinalgError>(())
 /// ```
 /// # Source
@@ -299,75 +356,4 @@ pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 {
 
 fn norm(x: &[f64]) -> f64 {
     dot(x, x).sqrt()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::symmetric;
-    use proptest::prelude::*;
-
-    struct Explicit(Mat<f64>);
-
-    impl SymmetricOperator for Explicit {
-        fn dim(&self) -> usize {
-            self.0.nrows()
-        }
-        fn apply(&mut self, input: &[f64], output: &mut [f64]) {
-            for (row, y) in output.iter_mut().enumerate() {
-                *y = (0..input.len()).map(|column| self.0[(row, column)] * input[column]).sum();
-            }
-        }
-    }
-
-    /// A symmetric matrix with entries in [-1, 1] from a seed.
-    fn random_symmetric(seed: u64, dim: usize) -> Mat<f64> {
-        let entry = |i: usize, j: usize| ((seed % 1000) as f64 + 1.7 * i as f64 + 3.1 * (i * j) as f64).sin();
-        Mat::from_fn(dim, dim, |i, j| entry(i.max(j), i.min(j)))
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_the_dense_solver(seed: u64, dim in 1_usize..60, basis_size in 3_usize..12) {
-            let matrix = random_symmetric(seed, dim);
-            let exact = symmetric::top_eigenvalue(matrix.as_ref()).unwrap();
-            let start: Vec<f64> = (0..dim).map(|i| 1.0 + (i as f64).cos()).collect();
-            let options = LanczosOptions { basis_size, residual_rtol: 1e-10, ..LanczosOptions::default() };
-            let top = top_eigenpair(&mut Explicit(matrix.clone()), &start, options).unwrap();
-            let scale = matrix.norm_l2();
-            prop_assert!((top.value - exact).abs() <= 1e-9 * scale, "{} against {exact}", top.value);
-            let mut image = vec![0.0; dim];
-            Explicit(matrix).apply(&top.vector, &mut image);
-            for (y, x) in image.iter_mut().zip(&top.vector) {
-                *y -= top.value * x;
-            }
-            prop_assert!(norm(&image) <= 2e-10 * scale, "the residual is what it says");
-            prop_assert!((norm(&top.vector) - 1.0).abs() < 1e-12);
-        }
-    }
-
-    #[test]
-    fn degenerate_operators_end_at_once() {
-        let zero =
-            top_eigenpair(&mut Explicit(Mat::zeros(5, 5)), &[1.0; 5], LanczosOptions::default()).unwrap();
-        assert_eq!((zero.value.to_bits() << 1, zero.num_applications), (0, 1));
-        let identity = Mat::identity(4, 4);
-        let top = top_eigenpair(&mut Explicit(identity), &[0.5; 4], LanczosOptions::default()).unwrap();
-        assert!((top.value - 1.0).abs() < 1e-15 && top.num_applications == 1);
-    }
-
-    #[test]
-    fn failure_is_named() {
-        let options = LanczosOptions { max_applications: 3, ..LanczosOptions::default() };
-        let matrix = Mat::from_fn(50, 50, |i, j| if i == j { i as f64 } else { 0.0 });
-        let error = top_eigenpair(&mut Explicit(matrix), &[1.0; 50], options).unwrap_err();
-        assert!(matches!(error, LinalgError::NotConverged { num_applications: 3, .. }), "{error}");
-        let poisoned = Mat::from_fn(5, 5, |_, _| f64::NAN);
-        let error = top_eigenpair(&mut Explicit(poisoned), &[1.0; 5], LanczosOptions::default()).unwrap_err();
-        assert!(matches!(error, LinalgError::NotConverged { num_applications: 1, .. }), "{error}");
-        for start in [[0.0; 2], [f64::NAN; 2]] {
-            let operator = &mut Explicit(Mat::identity(2, 2));
-            assert!(top_eigenpair(operator, &start, LanczosOptions::default()).is_err(), "{start:?}");
-        }
-    }
 }

@@ -8,12 +8,18 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 use crate::{Mat, MatRef};
 
 /// Length of a packed matrix of order `dim`.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::packed;
+/// assert_eq!(packed::packed_len(3), 6); // 3 on the diagonal, 3 below
+/// ```
 pub fn packed_len(dim: usize) -> usize {
     dim * (dim + 1) / 2
 }
 
 /// Where column `column` begins; its first entry is the diagonal one.
-pub fn column_start(dim: usize, column: usize) -> usize {
+pub(crate) fn column_start(dim: usize, column: usize) -> usize {
     column * (2 * dim - column + 1) / 2
 }
 
@@ -21,6 +27,13 @@ pub fn column_start(dim: usize, column: usize) -> usize {
 ///
 /// # Panics
 /// If the matrix is not square.
+/// # Examples
+/// ```
+/// use linstab_linalg::{Mat, packed};
+/// // The matrix with the rows (1, 2) and (2, 3).
+/// let matrix = Mat::from_fn(2, 2, |i, j| (1 + i + j) as f64);
+/// assert_eq!(packed::pack(matrix.as_ref()), [1.0, 2.0 * 2.0_f64.sqrt(), 3.0]);
+/// ```
 #[track_caller]
 pub fn pack(matrix: MatRef<'_, f64>) -> Vec<f64> {
     let dim = matrix.nrows();
@@ -29,6 +42,13 @@ pub fn pack(matrix: MatRef<'_, f64>) -> Vec<f64> {
 }
 
 /// Packs the symmetric matrix whose entries below and on the diagonal are `entry(row, column)`.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::packed;
+/// let identity = packed::from_fn(2, |row, column| if row == column { 1.0 } else { 0.0 });
+/// assert_eq!(identity, [1.0, 0.0, 1.0]);
+/// ```
 pub fn from_fn(dim: usize, mut entry: impl FnMut(usize, usize) -> f64) -> Vec<f64> {
     let mut packed = Vec::with_capacity(packed_len(dim));
     for column in 0..dim {
@@ -42,6 +62,13 @@ pub fn from_fn(dim: usize, mut entry: impl FnMut(usize, usize) -> f64) -> Vec<f6
 ///
 /// # Panics
 /// If the length is not that of a packed matrix of order `dim`.
+/// # Examples
+/// ```
+/// use linstab_linalg::packed;
+/// let matrix = packed::unpack(&[1.0, 2.0 * 2.0_f64.sqrt(), 3.0], 2);
+/// assert!((matrix[(0, 1)] - 2.0).abs() < 1e-15 && matrix[(0, 1)] == matrix[(1, 0)]);
+/// assert_eq!((matrix[(0, 0)], matrix[(1, 1)]), (1.0, 3.0));
+/// ```
 #[track_caller]
 pub fn unpack(packed: &[f64], dim: usize) -> Mat<f64> {
     assert!(packed.len() == packed_len(dim), "{} entries for order {dim}", packed.len());

@@ -18,6 +18,18 @@ use crate::{Factored, Mat, MatRef, Result, symmetric};
 pub const RANK_TOLERANCE: f64 = 1e-13;
 
 /// An ensemble in the eigenbasis of its mean curvature.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::{Factored, Reduced};
+/// // Three samples along one direction of a thousand: all that is left is a scalar problem.
+/// let mut rows = vec![0.0; 3000];
+/// (rows[7], rows[1007], rows[2007]) = (1.0, 1.0, 2.0);
+/// let reduced = Reduced::of(&Factored::new(3, 1, 1000, rows)?)?;
+/// assert_eq!(reduced.rank(), 1);
+/// assert!((reduced.mean_eigenvalues()[0] - 2.0).abs() < 1e-14); // (1 + 1 + 4) / 3
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reduced {
     num_samples: usize,
@@ -74,33 +86,88 @@ impl Reduced {
     }
 
     /// Number of samples `n`.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let reduced = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+    /// assert_eq!(reduced.num_samples(), 2);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn num_samples(&self) -> usize {
         self.num_samples
     }
 
     /// Number of factors a sample `k`.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let reduced = Reduced::of(&Factored::new(1, 2, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+    /// assert_eq!(reduced.num_factors(), 2);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn num_factors(&self) -> usize {
         self.num_factors
     }
 
     /// Rank of the mean curvature: the dimension of the reduced space. 0 if there is no curvature at all.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let parallel = Reduced::of(&Factored::new(2, 1, 2, vec![1.0, 1.0, 2.0, 2.0])?)?;
+    /// let flat = Reduced::of(&Factored::new(2, 1, 2, vec![0.0; 4])?)?;
+    /// assert_eq!((parallel.rank(), flat.rank()), (1, 0));
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn rank(&self) -> usize {
         self.mean_eigenvalues.len()
     }
 
     /// Nonzero eigenvalues of the mean curvature, descending.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // The mean of diag(1, 0) and diag(0, 4) is diag(1/2, 2).
+    /// let reduced = Reduced::of(&Factored::new(2, 1, 2, vec![1.0, 0.0, 0.0, 2.0])?)?;
+    /// let eigenvalues = reduced.mean_eigenvalues();
+    /// assert!((eigenvalues[0] - 2.0).abs() < 1e-15 && (eigenvalues[1] - 0.5).abs() < 1e-15);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn mean_eigenvalues(&self) -> &[f64] {
         &self.mean_eigenvalues
     }
 
     /// The factors in the eigenbasis, (num_samples * num_factors, rank): row `i * num_factors + q` is factor `q` of sample
     /// `i`.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // (3, 4) has length 5, and the only direction left is its own; the sign is that of an eigenvector.
+    /// let reduced = Reduced::of(&Factored::new(1, 1, 2, vec![3.0, 4.0])?)?;
+    /// assert!((reduced.factors()[(0, 0)].abs() - 5.0).abs() < 1e-14);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn factors(&self) -> MatRef<'_, f64> {
         self.factors.as_ref().as_ref()
     }
 
     /// The congruence by `diag(scale(l_a))`: each factor's coordinate `a` is multiplied by `scale(l_a)`, so that the mean
     /// curvature becomes `diag(l_a scale(l_a)^2)`.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // SAM with c = 1 is the congruence by sqrt(1 + l): the mean diag(2, 1/2) becomes diag(2 * 3, 1/2 * 3/2).
+    /// let reduced = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+    /// let congruent = reduced.congruent(|l| (1.0 + l).sqrt());
+    /// let eigenvalues = congruent.mean_eigenvalues();
+    /// assert!((eigenvalues[0] - 6.0).abs() < 1e-14 && (eigenvalues[1] - 0.75).abs() < 1e-14);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     #[must_use]
     pub fn congruent(&self, scale: impl Fn(f64) -> f64) -> Self {
         let scales: Vec<f64> = self.mean_eigenvalues.iter().map(|&l| scale(l)).collect();
@@ -120,6 +187,15 @@ impl Reduced {
     /// `x`: (rank); the result: (num_samples * num_factors).
     /// # Panics
     /// If `x` has another length.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // The sharpest direction is that of the first factor, (2, 0): half of it has length 1.
+    /// let reduced = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+    /// let coefficients = reduced.coefficients_of(&[1.0, 0.0]);
+    /// assert!((coefficients[0].abs() - 0.5).abs() < 1e-15 && coefficients[1].abs() < 1e-15);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn coefficients_of(&self, x: &[f64]) -> Vec<f64> {
         assert!(x.len() == self.rank(), "a vector of {} in a space of rank {}", x.len(), self.rank());
         let n = self.num_samples as f64;

@@ -24,6 +24,16 @@ const PANEL: usize = 96;
 /// ambient rayon pool, with the same bits for any number of threads.
 /// # Panics
 /// If a length does not fit.
+/// # Examples
+/// ```
+/// use linstab_linalg::{Factored, Reduced, sum_of_sandwiches};
+/// // H_1 = diag(4, 0) and H_2 = diag(0, 1): with the identity for X the sum is diag(16, 1).
+/// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+/// let mut packed = [f64::NAN; 3];
+/// sum_of_sandwiches(&ensemble, &[1.0, 0.0, 1.0], &mut packed);
+/// assert!((packed[0] - 16.0).abs() < 1e-13 && packed[1].abs() < 1e-13 && (packed[2] - 1.0).abs() < 1e-13);
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
 #[track_caller]
 pub fn sum_of_sandwiches(ensemble: &Reduced, input: &[f64], output: &mut [f64]) {
     spread(ensemble, &inner_products(ensemble, input), output);
@@ -36,6 +46,16 @@ pub fn sum_of_sandwiches(ensemble: &Reduced, input: &[f64], output: &mut [f64]) 
 /// `ensemble.rank()`.
 /// # Panics
 /// If a length does not fit.
+/// # Examples
+/// ```
+/// use linstab_linalg::{Factored, Reduced, spread};
+/// // H_1 = diag(4, 0) and H_2 = diag(0, 1) with the weights 1 and 5.
+/// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+/// let mut packed = [f64::NAN; 3];
+/// spread(&ensemble, &[1.0, 5.0], &mut packed);
+/// assert!((packed[0] - 4.0).abs() < 1e-13 && packed[1].abs() < 1e-13 && (packed[2] - 5.0).abs() < 1e-13);
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
 #[track_caller]
 pub fn spread(ensemble: &Reduced, blocks: &[f64], output: &mut [f64]) {
     let (rank, k) = (ensemble.rank(), ensemble.num_factors());
@@ -73,6 +93,15 @@ pub fn spread(ensemble: &Reduced, blocks: &[f64], output: &mut [f64]) {
 /// `input`: packed, of order `ensemble.rank()`.
 /// # Panics
 /// If the length does not fit.
+/// # Examples
+/// ```
+/// use linstab_linalg::{Factored, Reduced, inner_products};
+/// // The factors (2, 0) and (0, 1) have the squared lengths 4 and 1.
+/// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+/// let blocks = inner_products(&ensemble, &[1.0, 0.0, 1.0]);
+/// assert!((blocks[0] - 4.0).abs() < 1e-14 && (blocks[1] - 1.0).abs() < 1e-14);
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
 #[track_caller]
 pub fn inner_products(ensemble: &Reduced, input: &[f64]) -> Vec<f64> {
     let (rank, k) = (ensemble.rank(), ensemble.num_factors());

@@ -38,6 +38,16 @@ pub fn eigenvalues(matrix: MatRef<'_, f64>) -> Result<Vec<f64>> {
 /// The eigenvectors are (dim, dim); the rest as for [`eigenvalues`].
 /// # Errors
 /// As [`eigenvalues`].
+/// # Examples
+/// ```
+/// use linstab_linalg::{Mat, symmetric};
+/// // The rows (2, 1) and (1, 2): eigenvalue 3 along (1, 1), 1 along (1, -1).
+/// let matrix = Mat::from_fn(2, 2, |i, j| if i == j { 2.0 } else { 1.0 });
+/// let (values, vectors) = symmetric::eigenpairs(matrix.as_ref())?;
+/// assert!((values[1] - 3.0).abs() < 1e-15);
+/// assert!((vectors[(0, 1)] - vectors[(1, 1)]).abs() < 1e-15, "the second column is (1, 1) / sqrt 2 up to its sign");
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
 pub fn eigenpairs(matrix: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>)> {
     let dim = matrix.nrows();
     let mut vectors = Mat::zeros(dim, dim);
@@ -49,6 +59,14 @@ pub fn eigenpairs(matrix: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>)> {
 ///
 /// # Errors
 /// As [`eigenvalues`].
+/// # Examples
+/// ```
+/// use linstab_linalg::{Mat, symmetric};
+/// // The rows (0, 1) and (1, 0) have the eigenvalues -1 and 1.
+/// let swap = Mat::from_fn(2, 2, |i, j| if i == j { 0.0 } else { 1.0 });
+/// assert!((symmetric::top_eigenvalue(swap.as_ref())? - 1.0).abs() < 1e-15);
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
 pub fn top_eigenvalue(matrix: MatRef<'_, f64>) -> Result<f64> {
     Ok(eigenvalues(matrix)?.last().copied().unwrap_or(0.0))
 }
@@ -60,6 +78,15 @@ pub fn top_eigenvalue(matrix: MatRef<'_, f64>) -> Result<f64> {
 /// `a`, `b`: (dim, dim), symmetric.
 /// # Panics
 /// If the shapes differ.
+/// # Examples
+/// ```
+/// use linstab_linalg::{Mat, symmetric};
+/// let diagonal = |entries: [f64; 2]| Mat::from_fn(2, 2, |i, j| if i == j { entries[i] } else { 0.0 });
+/// // diag(2, 12) against diag(1, 4): the pencil has the eigenvalues 2 and 3.
+/// let whitened = symmetric::whiten(diagonal([2.0, 12.0]), diagonal([1.0, 4.0])).expect("positive definite");
+/// assert_eq!((whitened[(0, 0)], whitened[(1, 1)]), (2.0, 3.0));
+/// assert!(symmetric::whiten(diagonal([1.0, 1.0]), diagonal([1.0, -1.0])).is_none());
+/// ```
 #[track_caller]
 pub fn whiten(a: Mat<f64>, b: Mat<f64>) -> Option<Mat<f64>> {
     assert!(a.shape() == b.shape(), "matrices of different shapes {:?} and {:?}", a.shape(), b.shape());

@@ -9,6 +9,13 @@ use crate::{AxisAligned, Factored, MatRef};
 ///
 /// # Panics
 /// If the matrix is not square or the solver does not converge.
+/// # Examples
+/// ```
+/// use linstab_linalg::{Mat, testing::spectral_radius};
+/// // Twice a quarter turn: eigenvalues 2i and -2i.
+/// let turn = Mat::from_fn(2, 2, |i, j| 2.0 * (i as f64 - j as f64));
+/// assert!((spectral_radius(turn.as_ref()) - 2.0).abs() < 1e-14);
+/// ```
 pub fn spectral_radius(matrix: MatRef<'_, f64>) -> f64 {
     let eigenvalues = matrix.eigenvalues().expect("the unsymmetric eigenvalue iteration converges");
     eigenvalues.iter().map(|z| z.re.hypot(z.im)).fold(0.0, f64::max)
@@ -19,6 +26,13 @@ pub fn spectral_radius(matrix: MatRef<'_, f64>) -> f64 {
 ///
 /// # Panics
 /// If a size is 0.
+/// # Examples
+/// ```
+/// use linstab_linalg::{Ensemble, testing::random_factored};
+/// let ensemble = random_factored(1, 4, 2, 3);
+/// assert_eq!((ensemble.num_samples(), ensemble.num_factors(), ensemble.dim()), (4, 2, 3));
+/// assert_eq!(ensemble, random_factored(1, 4, 2, 3), "a function of its arguments");
+/// ```
 pub fn random_factored(seed: u64, num_samples: usize, num_factors: usize, dim: usize) -> Factored {
     let mut rng = Pcg64::seed_from_u64(seed);
     let mut rows = Vec::with_capacity(num_samples * num_factors * dim);
@@ -33,6 +47,13 @@ pub fn random_factored(seed: u64, num_samples: usize, num_factors: usize, dim: u
 ///
 /// # Panics
 /// If `num_samples` is 0.
+/// # Examples
+/// ```
+/// use linstab_linalg::{Ensemble, testing::random_axis_aligned};
+/// let ensemble = random_axis_aligned(1, 4, 3);
+/// assert_eq!((ensemble.num_samples(), ensemble.dim()), (4, 3));
+/// assert!(ensemble.axes().flat_map(|axis| axis.curvatures()).all(|&h| (0.1..3.0).contains(&h)));
+/// ```
 pub fn random_axis_aligned(seed: u64, num_samples: usize, dim: usize) -> AxisAligned {
     let mut rng = Pcg64::seed_from_u64(seed);
     let diagonals: Vec<Vec<f64>> = (0..num_samples)

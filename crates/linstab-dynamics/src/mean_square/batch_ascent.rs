@@ -18,6 +18,19 @@ use crate::{BatchSampling, DynamicsError, Result, SamplingScheme, UpdateRule};
 const MAX_ENUMERATED: usize = 20_000;
 
 /// SAM with ascent on the mini-batch and a fixed ratio of perturbation radius to gradient norm.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::{BatchSampling, SamplingScheme, mean_square::BatchAscentSam};
+/// use linstab_linalg::{Factored, Reduced};
+/// // Curvatures 0 and 1, batches of one, c = 1: G is 0 or 1 + 1, so E (1 - eta G)^2 = (1 + (1 - 2 eta)^2) / 2 < 1 up to 1. With
+/// // the ascent on the full batch it would be 4/3: there G is 0 or 1 (1 + 1/2).
+/// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![0.0, 1.0])?)?;
+/// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+/// let analysis = BatchAscentSam::new(1.0)?.enumerated(&ensemble, sampling)?.expect("two batches");
+/// assert!((analysis.max_learning_rate()?.value - 1.0).abs() < 1e-12);
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchAscentSam {
     rho_over_alpha: f64,
@@ -41,6 +54,12 @@ impl BatchAscentSam {
     ///
     /// # Errors
     /// [`DynamicsError::OutOfRange`] for a negative or non-finite ratio.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::mean_square::BatchAscentSam;
+    /// assert!(BatchAscentSam::new(0.5).is_ok());
+    /// assert!(BatchAscentSam::new(-0.5).is_err());
+    /// ```
     pub fn new(rho_over_alpha: f64) -> Result<Self> {
         require_nonnegative("rho_over_alpha", rho_over_alpha, false)?;
         Ok(Self { rho_over_alpha, micro_batch_size: None })
@@ -50,6 +69,21 @@ impl BatchAscentSam {
     ///
     /// # Errors
     /// [`DynamicsError::OutOfRange`] for 0.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, mean_square::BatchAscentSam};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Two orthogonal samples of curvature 1 in one batch, c = 1. Ascent on the batch: H = 1/2, G = 1/2 + 1/4, threshold 8/3.
+    /// // Ascent on each sample: G = (1 + 1) / 2, threshold 2.
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![1.0, 0.0, 0.0, 1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 2)?;
+    /// let sam = BatchAscentSam::new(1.0)?;
+    /// for (sam, expected) in [(sam, 8.0 / 3.0), (sam.with_micro_batches(1)?, 2.0)] {
+    ///     let analysis = sam.enumerated(&ensemble, sampling)?.expect("one batch");
+    ///     assert!((analysis.max_learning_rate()?.value - expected).abs() < 1e-12);
+    /// }
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn with_micro_batches(mut self, micro_batch_size: usize) -> Result<Self> {
         if micro_batch_size == 0 {
             let (name, allowed) = ("micro_batch_size", "at least 1");
@@ -65,6 +99,20 @@ impl BatchAscentSam {
     /// # Errors
     /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::Linalg`] if an eigenvalue iteration
     /// fails.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, mean_square::BatchAscentSam};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Batches of two out of curvatures 1, 1, 1 all have H = 1; c = 1 makes it G = 1 + 1.
+    /// let ensemble = Reduced::of(&Factored::new(3, 1, 1, vec![1.0; 3])?)?;
+    /// let sam = BatchAscentSam::new(1.0)?;
+    /// let without = BatchSampling::new(SamplingScheme::WithoutReplacement, 3, 2)?;
+    /// let analysis = sam.enumerated(&ensemble, without)?.expect("three batches");
+    /// assert!((analysis.max_learning_rate()?.value - 1.0).abs() < 1e-12);
+    /// let bernoulli = BatchSampling::new(SamplingScheme::Bernoulli, 3, 2)?;
+    /// assert!(sam.enumerated(&ensemble, bernoulli)?.is_none(), "not equally likely");
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn enumerated(&self, ensemble: &Reduced, sampling: BatchSampling) -> Result<Option<MeanSquare>> {
         require_same_number(ensemble.num_samples(), sampling)?;
         let (n, b) = (sampling.num_samples(), sampling.batch_size());
@@ -88,6 +136,19 @@ impl BatchAscentSam {
     ///
     /// # Errors
     /// As [`BatchAscentSam::enumerated`]; [`DynamicsError::OutOfRange`] for fewer than 2 groups or 2 batches.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, mean_square::BatchAscentSam};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// use rand::SeedableRng;
+    /// // Batches of two out of curvatures 1, 1, 1 are all alike: G = 1 + 1, threshold 1, whichever are drawn.
+    /// let ensemble = Reduced::of(&Factored::new(3, 1, 1, vec![1.0; 3])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 3, 2)?;
+    /// let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
+    /// let estimate = BatchAscentSam::new(1.0)?.sampled_threshold(&ensemble, sampling, (4, 10), &mut rng)?;
+    /// assert!((estimate.mean - 1.0).abs() < 1e-9 && estimate.standard_error < 1e-9);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn sampled_threshold<R: Rng>(
         &self,
         ensemble: &Reduced,

@@ -13,6 +13,15 @@ use crate::{DynamicsError, Result, SamplingScheme};
 const ASCENT_STEPS: usize = 200;
 
 /// Upper bounds on the threshold of plain SGD (or of a rule congruent to it); infinite without curvature.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::mean_square::NecessaryConditions;
+/// let conditions = NecessaryConditions {
+///     sharpest_direction: 0.9, trace: 0.8, worst_direction: 0.5, sample_directions: 0.6, per_sample: None,
+/// };
+/// assert!(conditions.worst_direction <= conditions.sharpest_direction.min(conditions.sample_directions));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NecessaryConditions {
     /// Along the sharpest direction of the mean. Mulayoff and Michaeli 2024, eq. (15).
@@ -35,6 +44,20 @@ impl MeanSquare {
     /// # Errors
     /// [`DynamicsError::OutOfRange`] with momentum, for which these bounds are not derived; [`DynamicsError::Linalg`] if an
     /// eigenvalue iteration fails.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Curvatures 1, 1, 1, 3, batches of one: with one direction only, all bounds are the threshold itself, 2/3.
+    /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 4, 1)?;
+    /// let conditions = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.necessary_conditions()?;
+    /// assert!((conditions.sharpest_direction - 2.0 / 3.0).abs() < 1e-14);
+    /// assert!((conditions.worst_direction - 2.0 / 3.0).abs() < 1e-14 && (conditions.trace - 2.0 / 3.0).abs() < 1e-14);
+    /// // Except for n (n/B - 1)^{-1/2} / max h = 4 / (3 sqrt 3).
+    /// assert!(conditions.per_sample.is_some_and(|bound| (bound - 4.0 / 27.0_f64.sqrt()).abs() < 1e-14));
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn necessary_conditions(&self) -> Result<NecessaryConditions> {
         if self.momentum.abs() > 0.0 {
             let (name, allowed) = ("momentum of a necessary condition", "0");

@@ -9,6 +9,15 @@ use crate::second_moment::require_same_number;
 use crate::{BatchSampling, DynamicsError, Result};
 
 /// The covariance of a batch gradient at the minimum, split by the mean curvature.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::mean_square::GradientNoise;
+/// use linstab_linalg::Mat;
+/// // Gradients that vanish one by one, as at an interpolating minimum, feed nothing.
+/// let none = GradientNoise { source: Mat::zeros(2, 2), null_space_variance: 0.0, relative_mean: 0.0 };
+/// assert_eq!(none.source.norm_max(), 0.0);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct GradientNoise {
     /// Covariance of the batch gradient in the range of the mean, (rank, rank), in the reduced coordinates: the source of
@@ -29,6 +38,20 @@ impl GradientNoise {
     /// `ensemble`.
     /// # Errors
     /// [`DynamicsError::SizeMismatch`] if sizes differ.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, mean_square::GradientNoise};
+    /// use linstab_linalg::{Factored, Mat, Reduced};
+    /// // Two samples curve the first of two directions; their gradients are (1, 2) and (-1, -2), mean 0.
+    /// let ensemble = Factored::new(2, 1, 2, vec![1.0, 0.0, 1.0, 0.0])?;
+    /// let gradients = Mat::from_fn(2, 2, |i, p| [1.0, -1.0][i] * [1.0, 2.0][p]);
+    /// let sampling = BatchSampling::new(SamplingScheme::WithReplacement, 2, 1)?;
+    /// let noise = GradientNoise::of(&ensemble, &Reduced::of(&ensemble)?, gradients.as_ref(), sampling)?;
+    /// assert!((noise.source[(0, 0)] - 1.0).abs() < 1e-14, "variance 1 where curvature holds it");
+    /// assert!((noise.null_space_variance - 4.0).abs() < 1e-14, "variance 4 where nothing does");
+    /// assert_eq!(noise.relative_mean, 0.0);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     /// # Source
     /// Mulayoff and Michaeli 2024 ("regular" minima).
     pub fn of(

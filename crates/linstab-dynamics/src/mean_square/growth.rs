@@ -24,6 +24,18 @@ impl MeanSquare {
     /// A relative 1e-9; with momentum, where eigenvalues of the map meet (no noise, critical damping), half of the digits.
     /// # Errors
     /// [`DynamicsError::OutOfRange`] for a bad learning rate, [`DynamicsError::Linalg`] if the iteration does not converge.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Curvatures 1, 1, 1, 3, batches of one: E (1 - eta h)^2 = 1 - 3 eta + 3 eta^2.
+    /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// assert!((sgd.growth_per_step(0.5)? - 0.25).abs() < 1e-14);
+    /// assert!((sgd.growth_per_step(2.0)? - 7.0).abs() < 1e-13);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn growth_per_step(&self, learning_rate: f64) -> Result<f64> {
         require_nonnegative("learning_rate", learning_rate, true)?;
         if self.effective.rank() == 0 {

@@ -42,6 +42,21 @@ impl MeanSquare {
     /// # Errors
     /// [`DynamicsError::OutOfRange`] for a bad learning rate or deviation; [`DynamicsError::Linalg`] if an iteration does not
     /// converge.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // One sample of curvature 2, learning rate 1/2: w <- w - (w + delta) = -delta, so the variance is that of delta, 9,
+    /// // and the excess loss (1/2) 2 * 9.
+    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![2.0_f64.sqrt()])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let floor = sgd.noise_floor_of_perturbation(0.5, 3.0)?.expect("stable up to 1");
+    /// assert!((floor.mean_squared_distance - 9.0).abs() < 1e-12);
+    /// assert!((floor.expected_excess_loss - 9.0).abs() < 1e-12);
+    /// assert!(sgd.noise_floor_of_perturbation(1.1, 3.0)?.is_none(), "unstable");
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     /// # Source
     /// arXiv 2511.17378, Theorem C.7, with the exact limit in place of its eq. (25).
     pub fn noise_floor_of_perturbation(
@@ -66,6 +81,20 @@ impl MeanSquare {
     /// [moment weight](crate::sampling::MomentWeights::per_sample).
     /// # Errors
     /// As [`MeanSquare::noise_floor_of_perturbation`]; [`DynamicsError::SizeMismatch`] for a source of another order.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Mat, Reduced};
+    /// // One sample of curvature 1, learning rate 1/2, a source of variance 3: S = S / 4 + 3 / 4.
+    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// let source = Mat::from_fn(1, 1, |_, _| 3.0);
+    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let floor = sgd.noise_floor(0.5, source.as_ref())?.expect("stable up to 2");
+    /// assert!((floor.mean_squared_distance - 1.0).abs() < 1e-12);
+    /// assert!((floor.expected_excess_loss - 0.5).abs() < 1e-12);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     /// # Source
     /// Mulayoff and Michaeli 2024 for fixed-size batches without momentum.
     pub fn noise_floor(&self, learning_rate: f64, source: MatRef<'_, f64>) -> Result<Option<NoiseFloor>> {

@@ -39,6 +39,23 @@ pub struct MeanSquare {
 }
 
 /// How the lower end of a threshold's interval is known.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::mean_square::CertificateKind;
+/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+/// use linstab_linalg::{Factored, Reduced};
+/// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
+/// let certificate = |factors: Vec<f64>, momentum: f64| {
+///     let ensemble = Reduced::of(&Factored::new(2, 1, 1, factors)?)?;
+///     let analysis = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.with_momentum(momentum)?;
+///     Ok::<_, linstab_dynamics::DynamicsError>(analysis.max_learning_rate()?.certificate)
+/// };
+/// assert_eq!(certificate(vec![1.0, 2.0], 0.0)?, CertificateKind::Proven);
+/// assert_eq!(certificate(vec![1.0, 2.0], 0.5)?, CertificateKind::Proven);
+/// assert_eq!(certificate(vec![0.0, 0.0], 0.0)?, CertificateKind::Trivial);
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateKind {
     /// By theorem: positive definite blocks that the map does not enlarge (Collatz and Wielandt; see `sample_space`).
@@ -50,6 +67,20 @@ pub enum CertificateKind {
 }
 
 /// A mean-square threshold.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+/// use linstab_linalg::{Factored, Reduced};
+/// // Orthogonal samples of curvature 4 and 1, batches of one: the first alone limits the learning rate, to 2/4.
+/// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+/// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+/// let threshold = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.max_learning_rate()?;
+/// assert!((threshold.value - 0.5).abs() < 1e-12);
+/// assert!(threshold.interval.0 <= 0.5 && 0.5 <= threshold.interval.1);
+/// assert!((threshold.critical[(0, 0)].abs() - 1.0).abs() < 1e-6, "all of it along the first sample");
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
     /// The learning rate below which the mean square decays and above which it grows; infinite without curvature.
@@ -60,8 +91,11 @@ pub struct Threshold {
     pub certificate: CertificateKind,
     /// Applications of the second-moment operator.
     pub num_applications: usize,
-    /// The critical second moment: the symmetric matrix, in the eigenbasis of the mean, that neither grows nor decays at the
-    /// threshold. Positive semidefinite without momentum. (rank, rank), unit Frobenius norm; empty without curvature.
+    /// The critical second moment: the `E w w^T` that one step at the threshold reproduces, an eigenmatrix of the
+    /// second-moment map to the eigenvalue 1 (with momentum, its block of the present iterate). (rank, rank), symmetric, in the eigenbasis of the mean of the
+    /// effective ensemble (for SAM that of `A^{1/2} w`), of unit Frobenius norm and arbitrary sign: without momentum it is, to
+    /// the residual of the iteration, positive semidefinite or minus such a matrix. Where several directions lose stability at
+    /// once it is one of many. Empty (0, 0) without curvature.
     pub critical: Mat<f64>,
 }
 
@@ -71,6 +105,16 @@ impl MeanSquare {
     /// # Errors
     /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::OutOfRange`] for a bad parameter
     /// or a sharpness outside of 1e-100 to 1e100.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 2.0])?)?;
+    /// let for_three = BatchSampling::new(SamplingScheme::Bernoulli, 3, 1)?;
+    /// let error = MeanSquare::new(&ensemble, UpdateRule::Sgd, for_three).unwrap_err();
+    /// assert_eq!(error.to_string(), "number of samples of the sampling scheme is 3, expected 2");
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn new(ensemble: &Reduced, rule: UpdateRule, sampling: BatchSampling) -> Result<Self> {
         require_same_number(ensemble.num_samples(), sampling)?;
         let rule = rule.checked()?;
@@ -91,6 +135,18 @@ impl MeanSquare {
     ///
     /// # Errors
     /// [`DynamicsError::OutOfRange`] unless `-1 < momentum < 1`.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Gradient descent on curvature 1 with momentum 1/2: 2 (1 + 1/2).
+    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// let heavy_ball = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.with_momentum(0.5)?;
+    /// assert!((heavy_ball.max_learning_rate()?.value - 3.0).abs() < 1e-14);
+    /// assert!(heavy_ball.with_momentum(1.0).is_err());
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn with_momentum(mut self, momentum: f64) -> Result<Self> {
         if !(momentum > -1.0 && momentum < 1.0) {
             let allowed = "above -1 and below 1";
@@ -101,26 +157,81 @@ impl MeanSquare {
     }
 
     /// The ensemble on which plain SGD (or plain heavy ball) has the linear map of the rule.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // SAM with c = 1 on curvature 1 is SGD on curvature 1 (1 + 1).
+    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// let sam = MeanSquare::new(&ensemble, UpdateRule::Sam { rho_over_alpha: 1.0 }, sampling)?;
+    /// assert!((sam.effective_ensemble().mean_eigenvalues()[0] - 2.0).abs() < 1e-15);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn effective_ensemble(&self) -> &Reduced {
         &self.effective
     }
 
     /// The update rule.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// assert_eq!(MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.rule(), UpdateRule::Sgd);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn rule(&self) -> UpdateRule {
         self.rule
     }
 
     /// The sampling scheme and its sizes.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// assert_eq!(MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.sampling(), sampling);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn sampling(&self) -> BatchSampling {
         self.sampling
     }
 
     /// The momentum `beta`.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// assert_eq!((sgd.momentum(), sgd.with_momentum(0.9)?.momentum()), (0.0, 0.9));
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn momentum(&self) -> f64 {
         self.momentum
     }
 
     /// Learning rate up to which the full-batch method is stable, `2 (1 + beta) / lambda_max`; infinite without curvature.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Curvatures 1 and 3 have the mean 2; with momentum 1/2 the limit 1 becomes 3/2.
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 3.0_f64.sqrt()])?)?;
+    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?)?;
+    /// assert!((sgd.gradient_descent_limit() - 1.0).abs() < 1e-15);
+    /// assert!((sgd.with_momentum(0.5)?.gradient_descent_limit() - 1.5).abs() < 1e-15);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn gradient_descent_limit(&self) -> f64 {
         let sharpness = self.effective.mean_eigenvalues().first();
         sharpness.map_or(f64::INFINITY, |l| 2.0 * (1.0 + self.momentum) / l)
@@ -135,6 +246,18 @@ impl MeanSquare {
     /// A relative 1e-10; the interval says how much is proven.
     /// # Errors
     /// [`DynamicsError::Linalg`] if the Lanczos iteration does not converge.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Curvatures 1, 1, 1, 3, batches of one: E (1 - eta h)^2 = 1 - 3 eta + 3 eta^2 is below 1 for eta < 1.
+    /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1)?;
+    /// let threshold = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.max_learning_rate()?;
+    /// assert!((threshold.value - 1.0).abs() < 1e-14);
+    /// assert!(threshold.interval.0 <= 1.0 && 1.0 <= threshold.interval.1);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     /// # Source
     /// Mulayoff and Michaeli 2024; with momentum, the [module documentation](super).
     pub fn max_learning_rate(&self) -> Result<Threshold> {
@@ -205,6 +328,20 @@ impl MeanSquare {
     /// `log2 n` thresholds.
     /// # Errors
     /// [`DynamicsError::OutOfRange`] for a bad learning rate; otherwise as [`MeanSquare::max_learning_rate`].
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Curvatures 1, 1, 1, 3: l = 3/2 and s^2 = 3/4 (4 - B) / (3 B), so the thresholds 2 l / (l^2 + s^2) of batches of
+    /// // 1, 2, 3, 4 are 1, 6/5, 9/7, 4/3.
+    /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// assert_eq!(sgd.min_batch_size(1.1)?, Some(2));
+    /// assert_eq!(sgd.min_batch_size(1.3)?, Some(4));
+    /// assert_eq!(sgd.min_batch_size(1.4)?, None);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn min_batch_size(&self, learning_rate: f64) -> Result<Option<usize>> {
         require_nonnegative("learning_rate", learning_rate, true)?;
         let num_samples = self.sampling.num_samples();

@@ -10,6 +10,15 @@ use super::{BatchSampling, SamplingScheme};
 /// # Accuracy
 /// Ratios of neighbouring probabilities are followed outwards from the mode and normalised: all terms are positive,
 /// so the relative error of each is a few rounding errors times its distance from the mode.
+/// # Examples
+/// ```
+/// use linstab_dynamics::{BatchSampling, SamplingScheme, sampling::CountLaw};
+/// // Two draws with replacement, half of the samples marked: 0, 1 or 2 marked ones with odds 1 : 2 : 1.
+/// let sampling = BatchSampling::new(SamplingScheme::WithReplacement, 4, 2)?;
+/// let law: Vec<(usize, f64)> = CountLaw::new(sampling, 2).iter().collect();
+/// assert_eq!(law, [(0, 0.25), (1, 0.5), (2, 0.25)]);
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountLaw {
     first: usize,
@@ -79,6 +88,16 @@ impl CountLaw {
     }
 
     /// The counts of positive probability, ascending, with their probabilities (which may underflow to 0).
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, sampling::CountLaw};
+    /// // Three of four are drawn, so at least two of the three marked ones.
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 3)?;
+    /// let counts: Vec<usize> = CountLaw::new(sampling, 3).iter().map(|(count, _)| count).collect();
+    /// assert_eq!(counts, [2, 3]);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, f64)> + '_ {
         self.probabilities.iter().enumerate().map(|(k, &probability)| (self.first + k, probability))
     }

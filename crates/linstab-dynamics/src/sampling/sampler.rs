@@ -19,6 +19,17 @@ use super::{BatchSampling, BitSet, CountLaw, SamplingScheme};
 /// # Determinism
 /// The stream that one run consumes depends on nothing but its generator: call [`BatchSampler::restart`] (or build a
 /// new sampler) at the start of each run, since spare random bits are kept from draw to draw.
+/// # Examples
+/// ```
+/// use linstab_dynamics::{BatchSampling, SamplingScheme, sampling::BatchSampler};
+/// use rand::SeedableRng;
+/// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 100, 10)?;
+/// let mut sampler = BatchSampler::<[u64; 2]>::new(sampling);
+/// let (mut rng, mut batch) = (rand_pcg::Pcg64::seed_from_u64(1), Vec::new());
+/// sampler.draw_indices(&mut rng, &mut batch);
+/// assert!(batch.len() == 10 && batch.is_sorted() && batch.iter().all(|&index| index < 100));
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BatchSampler<S> {
     sampling: BatchSampling,
@@ -38,6 +49,15 @@ impl<S: BitSet> BatchSampler<S> {
     ///
     /// # Panics
     /// If there are 2^32 samples or more, or more than the set type has room for.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, sampling::BatchSampler};
+    /// // Up to 64 samples fit into one word; a boxed slice has room for any number.
+    /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 64, 8)?;
+    /// let _ = BatchSampler::<[u64; 1]>::new(sampling);
+    /// let _ = BatchSampler::<Box<[u64]>>::new(sampling);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn new(sampling: BatchSampling) -> Self {
         let (n, b) = (sampling.num_samples(), sampling.batch_size());
         let complement = sampling.scheme() == SamplingScheme::WithoutReplacement && 2 * b > n;
@@ -54,6 +74,21 @@ impl<S: BitSet> BatchSampler<S> {
     }
 
     /// Forgets the spare random bits of earlier draws.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, sampling::BatchSampler};
+    /// use rand::SeedableRng;
+    /// let mut sampler = BatchSampler::<[u64; 1]>::new(BatchSampling::new(SamplingScheme::WithReplacement, 64, 3)?);
+    /// let mut draw = || {
+    ///     let mut batch = Vec::new();
+    ///     sampler.restart();
+    ///     sampler.draw_indices(&mut rand_pcg::Pcg64::seed_from_u64(1), &mut batch);
+    ///     batch
+    /// };
+    /// assert_eq!(draw(), draw(), "equal generators give equal batches");
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn restart(&mut self) {
         self.index_bits.spare = 0;
     }
@@ -62,6 +97,18 @@ impl<S: BitSet> BatchSampler<S> {
     ///
     /// # Panics
     /// With replacement, where a batch is no set; use [`BatchSampler::draw_indices`].
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::sampling::{BatchSampler, BitSet};
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme};
+    /// use rand::SeedableRng;
+    /// // All of three samples: the set is known beforehand.
+    /// let mut sampler = BatchSampler::<[u64; 1]>::new(BatchSampling::new(SamplingScheme::WithoutReplacement, 3, 3)?);
+    /// let mut set = <[u64; 1]>::empty(3);
+    /// sampler.draw_set(&mut rand_pcg::Pcg64::seed_from_u64(1), &mut set);
+    /// assert_eq!(set, [0b111]);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     #[inline]
     pub fn draw_set<R: Rng>(&mut self, rng: &mut R, set: &mut S) {
         match self.sampling.scheme() {
@@ -72,6 +119,17 @@ impl<S: BitSet> BatchSampler<S> {
     }
 
     /// Draws a batch as a list of indices: ascending and distinct, except with replacement.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, SamplingScheme, sampling::BatchSampler};
+    /// use rand::SeedableRng;
+    /// let mut sampler = BatchSampler::<[u64; 1]>::new(BatchSampling::new(SamplingScheme::WithReplacement, 1, 1)?);
+    /// let mut batch = vec![17, 18]; // what it held is forgotten
+    /// sampler.draw_indices(&mut rand_pcg::Pcg64::seed_from_u64(1), &mut batch);
+    /// assert_eq!(batch, [0]);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn draw_indices<R: Rng>(&mut self, rng: &mut R, indices: &mut Vec<usize>) {
         indices.clear();
         if self.sampling.scheme() == SamplingScheme::WithReplacement {

@@ -24,6 +24,14 @@ use set_kernel::SetKernel;
 use step_kernel::StepKernel;
 
 /// How a run ended. Divergence is a result, not an error.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::Outcome;
+/// // A squared norm that grows fourfold a step exceeds 1000 times its start after 5 steps: 4^5 = 1024.
+/// let outcome = Outcome::Diverged { step: 5 };
+/// assert_ne!(outcome, Outcome::Converged);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All steps were made, and the measured norm ended at most `1 / growth_factor` of its start.
@@ -38,6 +46,24 @@ pub enum Outcome {
 }
 
 /// What is compared with its start to tell divergence.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::simulation::{Divergence, MeasuredNorm, Simulator};
+/// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+/// use linstab_linalg::AxisAligned;
+/// use rand::SeedableRng;
+/// // w is multiplied by 1 - 3 = -2 each step: |w| exceeds 1000 times its start after 10 steps, |w|^2 after 5.
+/// let ensemble = AxisAligned::from_diagonals(&[vec![1.0]])?;
+/// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+/// let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+/// for (measured, num_steps) in [(MeasuredNorm::Norm, 10), (MeasuredNorm::SquaredNorm, 5)] {
+///     let divergence = Divergence::new(100, 1000.0, measured)?;
+///     let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
+///     assert_eq!(Simulator::new(&dynamics, 3.0)?.run(&[1.0], divergence, &mut rng)?.num_steps, num_steps);
+/// }
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum MeasuredNorm {
@@ -48,6 +74,15 @@ pub enum MeasuredNorm {
 }
 
 /// When a run counts as diverged, and how long it may last.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::simulation::{Divergence, MeasuredNorm};
+/// // A hundred steps; diverged once the norm is ten times its start, converged if it ends at a tenth.
+/// let divergence = Divergence::new(100, 10.0, MeasuredNorm::Norm)?;
+/// assert_eq!(divergence.num_steps(), 100);
+/// # Ok::<(), linstab_dynamics::DynamicsError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Divergence {
     num_steps: usize,
@@ -60,6 +95,12 @@ impl Divergence {
     ///
     /// # Errors
     /// [`DynamicsError::OutOfRange`] for no step, or a factor that is not above 1 and finite.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::simulation::{Divergence, MeasuredNorm};
+    /// let error = Divergence::new(100, 1.0, MeasuredNorm::Norm).unwrap_err();
+    /// assert_eq!(error.to_string(), "growth_factor is 1, allowed: above 1 and finite");
+    /// ```
     pub fn new(num_steps: usize, growth_factor: f64, measured: MeasuredNorm) -> Result<Self> {
         if num_steps == 0 {
             return Err(DynamicsError::OutOfRange { name: "num_steps", value: 0.0, allowed: "at least 1" });
@@ -78,6 +119,13 @@ impl Divergence {
     }
 
     /// Largest number of steps of a run.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::simulation::{Divergence, MeasuredNorm};
+    /// assert_eq!(Divergence::new(100, 10.0, MeasuredNorm::Norm)?.num_steps(), 100);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn num_steps(self) -> usize {
         self.num_steps
     }
@@ -105,6 +153,13 @@ impl Divergence {
 }
 
 /// One finished run.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::simulation::{Outcome, Run};
+/// let run = Run { outcome: Outcome::Undecided, num_steps: 10, initial_squared_norm: 1.0, final_squared_norm: 0.5 };
+/// assert!(!run.diverged());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Run {
     /// How it ended.
@@ -119,6 +174,13 @@ pub struct Run {
 
 impl Run {
     /// Whether the run diverged.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::simulation::{Outcome, Run};
+    /// let outcome = Outcome::Diverged { step: 5 };
+    /// assert!(Run { outcome, num_steps: 5, initial_squared_norm: 1.0, final_squared_norm: 1024.0 }.diverged());
+    /// ```
     pub fn diverged(&self) -> bool {
         matches!(self.outcome, Outcome::Diverged { .. })
     }
@@ -164,6 +226,17 @@ impl Simulator {
     /// # Errors
     /// [`DynamicsError::OutOfRange`] unless `learning_rate` is positive, finite, and small enough for the product with
     /// the sum of the curvatures to be finite, too.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Simulator, UpdateRule};
+    /// use linstab_linalg::AxisAligned;
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0]])?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let error = Simulator::new(&dynamics, 0.0).unwrap_err();
+    /// assert_eq!(error.to_string(), "learning_rate is 0, allowed: positive and finite");
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn new(dynamics: &AxisAlignedDynamics, learning_rate: f64) -> Result<Self> {
         require_nonnegative("learning_rate", learning_rate, true)?;
         let total: f64 = dynamics.effective_ensemble().axes().flat_map(|axis| axis.curvatures()).sum();
@@ -186,6 +259,22 @@ impl Simulator {
     /// # Errors
     /// [`DynamicsError::SizeMismatch`] for a start of another length, [`DynamicsError::OutOfRange`] for one that is not
     /// finite, or so large that divergence could not be told.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::simulation::{Divergence, MeasuredNorm, Outcome, Simulator};
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::AxisAligned;
+    /// use rand::SeedableRng;
+    /// // w is halved each step: after ten steps w^2 is 2^-20, below 1/1000 of its start.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0]])?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let divergence = Divergence::new(10, 1000.0, MeasuredNorm::SquaredNorm)?;
+    /// let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
+    /// let run = Simulator::new(&dynamics, 0.5)?.run(&[1.0], divergence, &mut rng)?;
+    /// assert_eq!((run.outcome, run.final_squared_norm), (Outcome::Converged, 0.5_f64.powi(20)));
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn run<R: Rng>(&mut self, start: &[f64], divergence: Divergence, rng: &mut R) -> Result<Run> {
         if start.len() != self.dim {
             let what = "length of the start";

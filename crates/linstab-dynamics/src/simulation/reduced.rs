@@ -47,6 +47,18 @@ impl<'a> ReducedSimulator<'a> {
     ///
     /// # Errors
     /// [`DynamicsError::OutOfRange`] unless `learning_rate` is positive and finite.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::simulation::ReducedSimulator;
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// let dynamics = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// assert!(ReducedSimulator::new(&dynamics, 0.1).is_ok());
+    /// assert!(ReducedSimulator::new(&dynamics, f64::NAN).is_err());
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     pub fn new(dynamics: &'a MeanSquare, learning_rate: f64) -> Result<Self> {
         require_nonnegative("learning_rate", learning_rate, true)?;
         let ensemble = dynamics.effective_ensemble();
@@ -69,6 +81,22 @@ impl<'a> ReducedSimulator<'a> {
     /// # Errors
     /// [`DynamicsError::SizeMismatch`] for a start of another length, [`DynamicsError::OutOfRange`] for one that is not
     /// finite, or so large that divergence could not be told.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::simulation::{Divergence, MeasuredNorm, ReducedSimulator};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// use rand::SeedableRng;
+    /// // Curvature 1, learning rate 1, momentum 1/2: w+ = (w - w_prev) / 2, so 1, 0, -1/2, -1/4.
+    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// let heavy_ball = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.with_momentum(0.5)?;
+    /// let divergence = Divergence::new(3, 1000.0, MeasuredNorm::SquaredNorm)?;
+    /// let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
+    /// let run = ReducedSimulator::new(&heavy_ball, 1.0)?.run(&[1.0], divergence, &mut rng)?;
+    /// assert!((run.final_squared_norm - 1.0 / 16.0).abs() < 1e-14);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
     #[expect(
         clippy::neg_cmp_op_on_partial_ord,
         reason = "a norm that overflowed to NaN must count as above the limit"

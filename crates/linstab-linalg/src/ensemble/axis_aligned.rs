@@ -6,6 +6,14 @@ use crate::{LinalgError, Mat, MatRef, Result};
 /// Curvatures that are diagonal in a common basis: `H_i = diag(h_i1 .. h_id)`, stored by axis, nonzeros only.
 ///
 /// The axes do not interact, so every exact quantity is a maximum or minimum over scalar problems.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::{AxisAligned, Ensemble};
+/// let ensemble = AxisAligned::from_diagonals(&[vec![4.0, 0.0], vec![0.0, 1.0]])?;
+/// assert_eq!((ensemble.num_samples(), ensemble.dim(), ensemble.sharpness()?), (2, 2, 2.0));
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AxisAligned {
     num_samples: usize,
@@ -16,6 +24,15 @@ pub struct AxisAligned {
 }
 
 /// One axis of an [`AxisAligned`] ensemble: the samples that curve it, ascending, and by how much.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::AxisAligned;
+/// let ensemble = AxisAligned::from_diagonals(&[vec![0.0], vec![2.0]])?;
+/// let axis = ensemble.axis(0);
+/// assert_eq!((axis.samples(), axis.curvatures(), axis.mean()), (&[1][..], &[2.0][..], 1.0));
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Axis<'a> {
     num_samples: usize,
@@ -25,26 +42,62 @@ pub struct Axis<'a> {
 
 impl<'a> Axis<'a> {
     /// Samples with positive curvature along this axis, ascending.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::AxisAligned;
+    /// assert_eq!(AxisAligned::from_axes(4, vec![vec![(3, 1.0), (2, 5.0)]])?.axis(0).samples(), [2, 3]);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn samples(&self) -> &'a [usize] {
         self.samples
     }
 
     /// Their curvatures, all positive; the samples that are not listed have curvature 0.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::AxisAligned;
+    /// assert_eq!(AxisAligned::from_axes(4, vec![vec![(3, 1.0), (2, 5.0)]])?.axis(0).curvatures(), [5.0, 1.0]);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn curvatures(&self) -> &'a [f64] {
         self.curvatures
     }
 
     /// Mean curvature over all samples, `(1/n) sum_i h_i`.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::AxisAligned;
+    /// // Four samples, of which one has curvature 4 and three none.
+    /// assert_eq!(AxisAligned::from_axes(4, vec![vec![(2, 4.0)]])?.axis(0).mean(), 1.0);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn mean(&self) -> f64 {
         self.curvatures.iter().sum::<f64>() / self.num_samples as f64
     }
 
     /// Mean of the squared curvatures, `(1/n) sum_i h_i^2`.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::AxisAligned;
+    /// assert_eq!(AxisAligned::from_axes(4, vec![vec![(2, 4.0)]])?.axis(0).mean_square(), 4.0); // 16 / 4
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn mean_square(&self) -> f64 {
         self.curvatures.iter().map(|h| h * h).sum::<f64>() / self.num_samples as f64
     }
 
     /// Population variance over all samples, by the two-pass formula.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::AxisAligned;
+    /// assert_eq!(AxisAligned::from_axes(4, vec![vec![(2, 4.0)]])?.axis(0).variance(), 3.0); // (9 + 1 + 1 + 1) / 4
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn variance(&self) -> f64 {
         let mean = self.mean();
         let num_zeros = (self.num_samples - self.curvatures.len()) as f64;
@@ -86,6 +139,14 @@ impl AxisAligned {
     /// # Errors
     /// As [`AxisAligned::from_diagonals`]; besides, [`LinalgError::ShapeMismatch`] for a sample index out of range
     /// and [`LinalgError::DuplicateEntry`] for one listed twice.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{AxisAligned, Ensemble};
+    /// // Sample 2 curves the first axis by 4, sample 0 the second by 1.
+    /// let ensemble = AxisAligned::from_axes(3, vec![vec![(2, 4.0)], vec![(0, 1.0)]])?;
+    /// assert_eq!(ensemble, AxisAligned::from_diagonals(&[vec![0.0, 1.0], vec![0.0, 0.0], vec![4.0, 0.0]])?);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn from_axes(num_samples: usize, axes: Vec<Vec<(usize, f64)>>) -> Result<Self> {
         require_samples(num_samples)?;
         let (mut offsets, mut samples, mut curvatures) = (vec![0], Vec::new(), Vec::new());
@@ -116,6 +177,15 @@ impl AxisAligned {
     /// `1 <= coherence <= num_samples`, `sharpness` positive and finite; `dim = num_samples - coherence + 1`.
     /// # Errors
     /// [`LinalgError::EmptyEnsemble`] or [`LinalgError::OutOfRange`].
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{AxisAligned, Ensemble};
+    /// // Two of four samples share an axis, the other two have one each; m = 2 * 4 / 2.
+    /// let ensemble = AxisAligned::shared_direction(4, 2, 2.0)?;
+    /// assert_eq!((ensemble.dim(), ensemble.sharpness()?), (3, 2.0));
+    /// assert_eq!(ensemble.axis(0).curvatures(), [4.0, 4.0]);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     /// # Source
     /// Dexter et al. 2024; arXiv 2511.17378, Appendix C.3 (there with sharpness 2).
     pub fn shared_direction(num_samples: usize, coherence: usize, sharpness: f64) -> Result<Self> {
@@ -147,6 +217,13 @@ impl AxisAligned {
     ///
     /// # Panics
     /// If `axis >= dim()`.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::AxisAligned;
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![4.0, 0.0], vec![0.0, 1.0]])?;
+    /// assert_eq!(ensemble.axis(1).curvatures(), [1.0]);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     #[track_caller]
     pub fn axis(&self, axis: usize) -> Axis<'_> {
         assert!(axis < self.dim(), "axis {axis} of an ensemble of dimension {}", self.dim());
@@ -159,6 +236,15 @@ impl AxisAligned {
     }
 
     /// All axes, in order.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::AxisAligned;
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![4.0, 0.0], vec![0.0, 1.0]])?;
+    /// let means: Vec<f64> = ensemble.axes().map(|axis| axis.mean()).collect();
+    /// assert_eq!(means, [2.0, 0.5]);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn axes(&self) -> impl ExactSizeIterator<Item = Axis<'_>> {
         (0..self.dim()).map(|axis| self.axis(axis))
     }
@@ -168,6 +254,14 @@ impl AxisAligned {
     ///
     /// # Errors
     /// [`LinalgError::NonFinite`] or [`LinalgError::NotPositiveSemidefinite`] if a factor makes an entry so.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::AxisAligned;
+    /// // The axis has mean 2, so its curvatures 1 and 3 are multiplied by 1 + 2.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
+    /// assert_eq!(ensemble.scale_axes(|mean| 1.0 + mean)?.axis(0).curvatures(), [3.0, 9.0]);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn scale_axes(&self, factor: impl Fn(f64) -> f64) -> Result<Self> {
         let mut scaled = self.clone();
         for axis in 0..self.dim() {

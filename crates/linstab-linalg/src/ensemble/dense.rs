@@ -12,6 +12,15 @@ pub const SYMMETRY_TOLERANCE: f64 = 1e-10;
 pub const PSD_TOLERANCE: f64 = 1e-10;
 
 /// Curvatures given as explicit (dim, dim) matrices, symmetric and PSD within the stated tolerances.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::{Dense, Ensemble, Mat};
+/// // The rows (2, 1) and (1, 2): eigenvalues 1 and 3.
+/// let hessian = Mat::from_fn(2, 2, |i, j| if i == j { 2.0 } else { 1.0 });
+/// assert!((Dense::new(vec![hessian])?.sharpness()? - 3.0).abs() < 1e-14);
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Dense {
     dim: usize,
@@ -45,6 +54,14 @@ impl Dense {
     }
 
     /// The dense copy of any ensemble.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Dense, Ensemble, Factored};
+    /// let dense = Dense::from_ensemble(&Factored::new(1, 1, 2, vec![1.0, 2.0])?);
+    /// assert_eq!(dense.sample_hessian(0)[(1, 1)], 4.0);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn from_ensemble(ensemble: &dyn Ensemble) -> Self {
         let hessians = (0..ensemble.num_samples()).map(|i| ensemble.sample_hessian(i)).collect();
         Self { dim: ensemble.dim(), hessians }

@@ -8,6 +8,15 @@ use crate::{LinalgError, Mat, MatRef, Result, symmetric};
 ///
 /// With squared loss and `k` outputs the factors are the per-sample, per-output gradients at an interpolating
 /// minimum, and `H_i` is the Gauss-Newton matrix, which there equals the Hessian.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::{Ensemble, Factored};
+/// // One sample with two outputs, of gradients (1, 0) and (0, 2): H = diag(1, 4).
+/// let hessian = Factored::new(1, 2, 2, vec![1.0, 0.0, 0.0, 2.0])?.sample_hessian(0);
+/// assert_eq!((hessian[(0, 0)], hessian[(0, 1)], hessian[(1, 1)]), (1.0, 0.0, 4.0));
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Factored {
     num_samples: usize,
@@ -57,6 +66,17 @@ impl Factored {
     /// Eigenvalues up to [`PSD_TOLERANCE`](super::PSD_TOLERANCE) times a sample's largest are taken for zero.
     /// # Errors
     /// Those of [`Dense::new`](super::Dense::new): a representation of one's own is checked here.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{AxisAligned, Factored};
+    /// // diag(1, 4) and diag(9, 0) have ranks 2 and 1: two factors each, one of them zero.
+    /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0, 4.0], vec![9.0, 0.0]])?;
+    /// let factored = Factored::from_ensemble(&ensemble)?;
+    /// assert_eq!(factored.num_factors(), 2);
+    /// assert!((factored.rows()[(2, 0)].abs() - 3.0).abs() < 1e-15);
+    /// assert_eq!((factored.rows()[(3, 0)], factored.rows()[(3, 1)]), (0.0, 0.0));
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn from_ensemble(ensemble: &dyn Ensemble) -> Result<Self> {
         let (n, dim) = (ensemble.num_samples(), ensemble.dim());
         let mut factors = Vec::with_capacity(n);
@@ -87,6 +107,14 @@ impl Factored {
     /// # Errors
     /// [`LinalgError::ShapeMismatch`] unless there is a scale for each parameter, [`LinalgError::OutOfRange`] unless all are
     /// positive and finite, [`LinalgError::NonFinite`] if one makes a factor so.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Ensemble, Factored};
+    /// // The preconditioner diag(1, 4) has the scales 1 and 1/2: (3, 4) becomes (3, 2).
+    /// let rescaled = Factored::new(1, 1, 2, vec![3.0, 4.0])?.rescaled(&[1.0, 0.5])?;
+    /// assert_eq!(rescaled.sample_sharpness(0)?, 13.0);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn rescaled(&self, scales: &[f64]) -> Result<Self> {
         require_len("number of scales", self.dim, scales.len())?;
         if let Some(&value) = scales.iter().find(|&&scale| !(scale > 0.0 && scale.is_finite())) {
@@ -97,11 +125,26 @@ impl Factored {
     }
 
     /// Number of factors a sample, `k`.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::Factored;
+    /// assert_eq!(Factored::new(2, 3, 1, vec![1.0; 6])?.num_factors(), 3);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn num_factors(&self) -> usize {
         self.num_factors
     }
 
     /// All factors as the rows of a (num_samples * num_factors, dim) matrix.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::Factored;
+    /// // Two samples of two factors in one dimension: factor 0 of sample 1 is row 2.
+    /// assert_eq!(Factored::new(2, 2, 1, vec![1.0, 2.0, 3.0, 4.0])?.rows()[(2, 0)], 3.0);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn rows(&self) -> MatRef<'_, f64> {
         MatRef::from_row_major_slice(&self.rows, self.num_samples * self.num_factors, self.dim)
     }
@@ -110,6 +153,13 @@ impl Factored {
     ///
     /// # Panics
     /// If `sample >= num_samples()`.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::Factored;
+    /// let ensemble = Factored::new(2, 1, 2, vec![1.0, 2.0, 3.0, 4.0])?;
+    /// assert_eq!((ensemble.factors(1)[(0, 0)], ensemble.factors(1)[(1, 0)]), (3.0, 4.0));
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
     pub fn factors(&self, sample: usize) -> MatRef<'_, f64> {
         let size = self.num_factors * self.dim;
         let rows = &self.rows[sample * size..(sample + 1) * size];
