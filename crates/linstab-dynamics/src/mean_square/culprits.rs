@@ -60,8 +60,7 @@ impl MeanSquare {
         let samples: Vec<f64> = self.sample_terms(x).iter().map(|term| per_sample * term).collect();
         let total = full_batch + samples.iter().sum::<f64>();
         let (values, vectors) = symmetric::eigenpairs(x.as_ref())?;
-        // The sign of an eigenmatrix is arbitrary; its leading eigenvalue is the one of largest magnitude.
-        let lead = if values[0].abs() > values[rank - 1].abs() { 0 } else { rank - 1 };
+        let lead = rank - 1;
         let trace: f64 = values.iter().map(|value| value.abs()).sum();
         Ok(Culprits {
             sample_shares: samples.iter().map(|term| term / total).collect(),

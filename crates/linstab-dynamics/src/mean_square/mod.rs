@@ -30,7 +30,8 @@
 //!
 //! # The threshold
 //!
-//! Stability is lost where the largest eigenvalue passes `g = 1`. There `d(1) = eta w1 - eta^2 w2` with
+//! The map takes positive semidefinite second moments of `(w, w_prev)` to such, so its spectral radius is an eigenvalue (Krein and
+//! Rutman), and stability is lost where that passes `g = 1`. There `d(1) = eta w1 - eta^2 w2` with
 //!
 //! ```text
 //! w1_ab = (1 - beta) (h_a + h_b)

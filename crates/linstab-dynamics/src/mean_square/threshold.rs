@@ -91,10 +91,9 @@ pub struct Threshold {
     pub certificate: CertificateKind,
     /// Applications of the second-moment operator.
     pub num_applications: usize,
-    /// The critical second moment: the `E w w^T` that one step at the threshold reproduces, an eigenmatrix of the
-    /// second-moment map to the eigenvalue 1 (with momentum, its block of the present iterate). (rank, rank), symmetric, in the eigenbasis of the mean of the
-    /// effective ensemble (for SAM that of `A^{1/2} w`), of unit Frobenius norm and arbitrary sign: without momentum it is, to
-    /// the residual of the iteration, positive semidefinite or minus such a matrix. Where several directions lose stability at
+    /// The critical second moment: the `E w w^T` that one step at the threshold reproduces (with momentum, its block of the
+    /// present iterate). (rank, rank), positive semidefinite to the residual of the iteration, of unit Frobenius norm, in the
+    /// eigenbasis of the mean of the effective ensemble (for SAM that of `A^{1/2} w`). Where several directions lose stability at
     /// once it is one of many. Empty (0, 0) without curvature.
     pub critical: Mat<f64>,
 }
@@ -394,7 +393,9 @@ impl MeanSquare {
     }
 }
 
+/// Of unit norm and positive trace.
 fn normalised(matrix: Mat<f64>) -> Mat<f64> {
-    let norm = matrix.norm_l2();
-    matrix * linstab_linalg::Scale(norm.recip())
+    let trace: f64 = (0..matrix.nrows()).map(|a| matrix[(a, a)]).sum();
+    let scale = trace.signum() / matrix.norm_l2();
+    matrix * linstab_linalg::Scale(scale)
 }
