@@ -82,39 +82,112 @@ impl Layout {
         packed.split_at_mut(self.width * self.stride)
     }
 
-    /// Overwrites `features` with `relu(v_u . xt)` and returns the prediction.
+    /// Overwrites `features`, row-major (samples, width), with `relu(v_u . xt)`, and `predictions` with the predictions of as
+    /// many samples.
     ///
-    /// A NaN stays one, so that it reaches the prediction instead of passing for a silent unit.
+    /// Two units at a time visit all samples, so that their rows stay in the fastest cache. A NaN stays one, so that it
+    /// reaches the prediction instead of passing for a silent unit.
     #[inline]
-    pub(crate) fn forward(self, packed: &[f64], extended: &[f64], features: &mut [f64]) -> f64 {
-        let (rows, output) = self.split(packed);
-        let mut prediction = 0.0;
-        for ((row, weight), feature) in rows.chunks_exact(self.stride).zip(output).zip(features) {
-            let pre_activation = dot(row, extended);
-            *feature = if pre_activation <= 0.0 { 0.0 } else { pre_activation };
-            prediction += weight * *feature;
-        }
-        prediction
-    }
-
-    /// Adds `factor` times the gradient of the prediction, given the features of the sample.
-    #[inline]
-    pub(crate) fn add_gradient(
+    pub(crate) fn forward<'a>(
         self,
         packed: &[f64],
-        extended: &[f64],
+        extended: impl Fn(usize) -> &'a [f64],
+        features: &mut [f64],
+        predictions: &mut [f64],
+    ) {
+        let Self { width, stride, .. } = self;
+        let (rows, output) = self.split(packed);
+        predictions.fill(0.0);
+        let pairs = rows.chunks_exact(2 * stride);
+        let last = pairs.remainder();
+        for (pair, rows) in pairs.enumerate() {
+            let (rows, u) = (rows.split_at(stride), 2 * pair);
+            for (i, prediction) in predictions.iter_mut().enumerate() {
+                let pre_activations = dot_pair([rows.0, rows.1], extended(i));
+                let both = [relu(pre_activations[0]), relu(pre_activations[1])];
+                *prediction += output[u] * both[0] + output[u + 1] * both[1];
+                features[i * width + u..][..2].copy_from_slice(&both);
+            }
+        }
+        if !last.is_empty() {
+            for (i, prediction) in predictions.iter_mut().enumerate() {
+                let feature = relu(dot(last, extended(i)));
+                *prediction += output[width - 1] * feature;
+                features[i * width + width - 1] = feature;
+            }
+        }
+    }
+
+    /// Adds `sum_i factors_i g_i`, the gradients of the predictions, given the features.
+    #[inline]
+    pub(crate) fn add_gradients<'a>(
+        self,
+        packed: &[f64],
+        extended: impl Fn(usize) -> &'a [f64],
         features: &[f64],
-        factor: f64,
+        factors: &[f64],
         sum: &mut [f64],
     ) {
         let output = self.split(packed).1;
         let (row_sums, output_sums) = self.split_mut(sum);
-        let units = row_sums.chunks_exact_mut(self.stride).zip(output_sums);
-        for ((row, output_sum), (weight, feature)) in units.zip(output.iter().zip(features)) {
-            if *feature > 0.0 {
-                *output_sum += factor * feature;
-                add_scaled(row, factor * weight, extended);
-            }
+        let sums = row_sums.chunks_exact_mut(self.stride).zip(output_sums);
+        for (u, ((row, output_sum), weight)) in sums.zip(output).enumerate() {
+            let of_unit = features[u..].iter().step_by(self.width);
+            let active = of_unit.zip(factors).enumerate().filter(|(_, (feature, _))| **feature > 0.0);
+            add_combination(
+                row,
+                active.map(|(i, (feature, factor))| {
+                    *output_sum += factor * feature;
+                    (factor * weight, extended(i))
+                }),
+            );
+        }
+    }
+}
+
+#[inline]
+fn relu(pre_activation: f64) -> f64 {
+    if pre_activation <= 0.0 { 0.0 } else { pre_activation }
+}
+
+/// `x <- x + sum factor * y`, two terms at a time.
+#[inline]
+pub(crate) fn add_combination<'a>(x: &mut [f64], mut terms: impl Iterator<Item = (f64, &'a [f64])>) {
+    while let Some((first, y)) = terms.next() {
+        match terms.next() {
+            Some((second, z)) => add_scaled_pair(x, [first, second], [y, z]),
+            None => add_scaled(x, first, y),
+        }
+    }
+}
+
+/// The products of two rows with a third, each as [`dot`] gives it.
+#[inline]
+pub(crate) fn dot_pair(rows: [&[f64]; 2], y: &[f64]) -> [f64; 2] {
+    let mut lanes = [[0.0; LANES]; 2];
+    let blocks = rows[0].as_chunks::<LANES>().0.iter().zip(rows[1].as_chunks::<LANES>().0);
+    for ((a, b), c) in blocks.zip(y.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            lanes[0][lane] += a[lane] * c[lane];
+            lanes[1][lane] += b[lane] * c[lane];
+        }
+    }
+    [sum_lanes(lanes[0]), sum_lanes(lanes[1])]
+}
+
+#[inline]
+fn sum_lanes(lanes: [f64; LANES]) -> f64 {
+    let half: [f64; 4] = std::array::from_fn(|lane| lanes[lane] + lanes[lane + 4]);
+    (half[0] + half[2]) + (half[1] + half[3])
+}
+
+/// `x <- x + factors_0 * rows_0 + factors_1 * rows_1` over whole blocks.
+#[inline]
+fn add_scaled_pair(x: &mut [f64], factors: [f64; 2], rows: [&[f64]; 2]) {
+    let blocks = rows[0].as_chunks::<LANES>().0.iter().zip(rows[1].as_chunks::<LANES>().0);
+    for (a, (b, c)) in x.as_chunks_mut::<LANES>().0.iter_mut().zip(blocks) {
+        for lane in 0..LANES {
+            a[lane] += factors[0] * b[lane] + factors[1] * c[lane];
         }
     }
 }
@@ -128,8 +201,7 @@ pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 {
             lanes[lane] += a[lane] * b[lane];
         }
     }
-    let half: [f64; 4] = std::array::from_fn(|lane| lanes[lane] + lanes[lane + 4]);
-    (half[0] + half[2]) + (half[1] + half[3])
+    sum_lanes(lanes)
 }
 
 /// `x <- x + factor * y` over whole blocks.

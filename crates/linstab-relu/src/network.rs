@@ -249,9 +249,8 @@ impl TwoLayer {
         self.require_fit(data)?;
         let (layout, packed) = (Layout::of(self), Layout::packed(self));
         let mut features = vec![0.0; data.num_samples() * self.width];
-        let of_samples = features.chunks_exact_mut(self.width).enumerate();
-        let predictions =
-            of_samples.map(|(i, features)| layout.forward(&packed, data.extended(i), features)).collect();
+        let mut predictions = vec![0.0; data.num_samples()];
+        layout.forward(&packed, |i| data.extended(i), &mut features, &mut predictions);
         Ok((predictions, features))
     }
 

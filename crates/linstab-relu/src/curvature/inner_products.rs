@@ -2,10 +2,12 @@
 //!
 //! With `X_ij = xt_i . xt_j` (kept with the data), features `a`, masks `m`, residuals `e`, and sums over the units `u`:
 //!
-//!     G_ij            = g_i . g_j = sum a_iu a_ju + X_ij sum W2_u^2 m_iu m_ju,
-//!     g_i^T F_j g_i   = 2 X_ij sum m_ju a_iu W2_u,
-//!     tr(F_i F_j)     = 2 X_ij sum m_iu m_ju,
-//!     tr(H_i H_j)     = 4 s^2 (G_ij^2 + e_j g_i^T F_j g_i + e_i g_j^T F_i g_j + e_i e_j tr(F_i F_j)).
+//! ```text
+//! G_ij            = g_i . g_j = sum a_iu a_ju + X_ij sum W2_u^2 m_iu m_ju,
+//! g_i^T F_j g_i   = 2 X_ij sum m_ju a_iu W2_u,
+//! tr(F_i F_j)     = 2 X_ij sum m_iu m_ju,
+//! tr(H_i H_j)     = 4 s^2 (G_ij^2 + e_j g_i^T F_j g_i + e_i g_j^T F_i g_j + e_i e_j tr(F_i F_j)).
+//! ```
 //!
 //! The last three terms are `2 X_ij` times one sum, `M_ij = sum (W2_u a_iu + e_i m_iu) c_ju + e_i W2_u a_ju` over the units that
 //! are active in `i`, `c_ju = e_j m_ju`. So a pair costs three sums over the active units of one of the two.
@@ -101,16 +103,22 @@ impl Curvature<'_> {
         let blocks = self.blocks();
         let mut matrix = Mat::zeros(n, n);
         for i in 0..n {
+            let column =
+                matrix.col_mut(i).try_as_col_major_mut().expect("columns are contiguous").as_slice_mut();
             for block in i / LANES..stride / LANES {
                 let sums = self.sums::<MIXED>(i, &blocks[block * self.layout.width..][..self.layout.width]);
-                for (lane, j) in (block * LANES..n.min((block + 1) * LANES)).enumerate() {
-                    let inputs = gram[i * stride + j];
-                    let gram = sums.features[lane] + inputs * sums.weights[lane];
-                    let value = entry(i, j, gram, 2.0 * inputs * sums.mixed[lane]);
-                    // Within the block on the diagonal both orders are computed; the later one, from the larger i, stays.
-                    matrix[(i, j)] = value;
-                    matrix[(j, i)] = value;
+                let start = block * LANES;
+                let inputs = &gram[i * stride + start..][..LANES];
+                for (lane, value) in column[start..].iter_mut().take(LANES).enumerate() {
+                    let gram = sums.features[lane] + inputs[lane] * sums.weights[lane];
+                    *value = entry(i, start + lane, gram, 2.0 * inputs[lane] * sums.mixed[lane]);
                 }
+            }
+        }
+        // The entries below the diagonal are right; rounding may differ above it.
+        for j in 0..n {
+            for i in 0..j {
+                matrix[(i, j)] = matrix[(j, i)];
             }
         }
         matrix

@@ -4,7 +4,7 @@ use linstab_linalg::lanczos::{self, LanczosOptions, SymmetricOperator, TopEigenp
 
 use super::Curvature;
 use crate::Result;
-use crate::layout::{add_scaled, dot};
+use crate::layout::{add_combination, dot, dot_pair};
 
 /// `v -> (2s / n) sum_i (g_i (g_i . v) + e_i F_i v)` on vectors in the order (W2, W1, b1).
 ///
@@ -15,8 +15,10 @@ pub struct MeanHessian<'a> {
     curvature: &'a Curvature<'a>,
     input: Vec<f64>,
     output: Vec<f64>,
-    /// `v_u . xt` of the active units of one sample.
+    /// `v_u . xt_i` for the active samples of each unit, unit after unit.
     products: Vec<f64>,
+    /// `g_i . v`.
+    along_gradients: Vec<f64>,
 }
 
 impl Curvature<'_> {
@@ -36,8 +38,13 @@ impl Curvature<'_> {
     /// ```
     pub fn mean_hessian(&self) -> MeanHessian<'_> {
         let packed = vec![0.0; self.layout.len()];
-        let products = vec![0.0; self.layout.width];
-        MeanHessian { curvature: self, input: packed.clone(), output: packed, products }
+        MeanHessian {
+            curvature: self,
+            input: packed.clone(),
+            output: packed,
+            products: vec![0.0; self.active_samples.indices.len()],
+            along_gradients: vec![0.0; self.num_samples()],
+        }
     }
 
     /// The largest eigenvalue of the mean full Hessian, the sharpness, and its eigenvector.
@@ -82,31 +89,57 @@ impl SymmetricOperator for MeanHessian<'_> {
     }
 
     fn apply(&mut self, input: &[f64], output: &mut [f64]) {
-        let Curvature { data, layout, packed, residuals, .. } = self.curvature;
-        let weights = layout.split(packed).1;
+        let layout = self.curvature.layout;
         layout.pack(input, &mut self.input);
-        self.output.fill(0.0);
-        let (input_rows, input_weights) = layout.split(&self.input);
-        let (output_rows, output_weights) = layout.split_mut(&mut self.output);
-        let row = |u: usize| u * layout.stride..(u + 1) * layout.stride;
-        for (i, &residual) in residuals.iter().enumerate() {
-            let (extended, features) = (data.extended(i), self.curvature.features_of(i));
-            let active = self.curvature.active_units(i);
-            let mut along_gradient = 0.0;
-            for (product, &u) in self.products.iter_mut().zip(active) {
-                *product = dot(&input_rows[row(u)], extended);
-                along_gradient += features[u] * input_weights[u] + weights[u] * *product;
-            }
-            for (product, &u) in self.products.iter().zip(active) {
-                output_weights[u] += along_gradient * features[u] + residual * product;
-                let factor = along_gradient * weights[u] + residual * input_weights[u];
-                add_scaled(&mut output_rows[row(u)], factor, extended);
-            }
-        }
+        self.multiply_inputs();
+        self.combine_inputs();
         layout.unpack(&self.output, output);
         let factor = self.curvature.loss.curvature_factor() / self.curvature.num_samples() as f64;
         for x in output {
             *x *= factor;
+        }
+    }
+}
+
+impl MeanHessian<'_> {
+    /// First half: `products` and `along_gradients`.
+    fn multiply_inputs(&mut self) {
+        let Curvature { data, layout, packed, features, active_samples, .. } = self.curvature;
+        let weights = layout.split(packed).1;
+        let (input_rows, input_weights) = layout.split(&self.input);
+        self.along_gradients.fill(0.0);
+        for (u, row) in input_rows.chunks_exact(layout.stride).enumerate() {
+            let active = active_samples.of(u);
+            let products = &mut self.products[active_samples.starts[u]..][..active.len()];
+            for (products, samples) in products.chunks_mut(2).zip(active.chunks(2)) {
+                match *samples {
+                    [i, j] => products.copy_from_slice(&dot_pair([data.extended(i), data.extended(j)], row)),
+                    [i] => products[0] = dot(data.extended(i), row),
+                    _ => {}
+                }
+            }
+            for (product, &i) in products.iter().zip(active) {
+                self.along_gradients[i] +=
+                    features[i * layout.width + u] * input_weights[u] + weights[u] * product;
+            }
+        }
+    }
+
+    /// Second half: the sum over the samples, unit by unit.
+    fn combine_inputs(&mut self) {
+        let Curvature { data, layout, packed, features, residuals, active_samples, .. } = self.curvature;
+        let weights = layout.split(packed).1;
+        let input_weights = layout.split(&self.input).1;
+        self.output.fill(0.0);
+        let (output_rows, output_weights) = layout.split_mut(&mut self.output);
+        for (u, row) in output_rows.chunks_exact_mut(layout.stride).enumerate() {
+            let products = &self.products[active_samples.starts[u]..];
+            let terms = active_samples.of(u).iter().zip(products).map(|(&i, product)| {
+                let (along, residual) = (self.along_gradients[i], residuals[i]);
+                output_weights[u] += along * features[i * layout.width + u] + residual * product;
+                (along * weights[u] + residual * input_weights[u], data.extended(i))
+            });
+            add_combination(row, terms);
         }
     }
 }

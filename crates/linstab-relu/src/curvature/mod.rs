@@ -3,12 +3,16 @@
 //! With `xt = (x, 1)`, pre-activations `z = W1 x + b1`, features `a = relu(z)` and masks `m_u = 1[z_u > 0]`, the gradient of
 //! the prediction is
 //!
-//!     g = (a_u ; m_u W2_u xt)  over the units u,
+//! ```text
+//! g = (a_u ; m_u W2_u xt)  over the units u,
+//! ```
 //!
 //! and its Hessian `F` couples only the output weight of a unit with the unit's own `(W1_u, b_u)`, by the block `m_u xt`. For
 //! the loss `s e^2`, `e = f - y`,
 //!
-//!     H_i = 2s (g_i g_i^T + e_i F_i),
+//! ```text
+//! H_i = 2s (g_i g_i^T + e_i F_i),
+//! ```
 //!
 //! whose Gauss-Newton part `2s g_i g_i^T` is all that is left where the network interpolates. Everything here is exact away
 //! from the kinks `z_u = 0`, where the unit counts as silent.
@@ -25,6 +29,30 @@ use linstab_linalg::Factored;
 use crate::layout::Layout;
 use crate::{Dataset, ReluError, Result, SquaredLoss, TwoLayer};
 pub use mean::MeanHessian;
+
+/// Lists of indices, one after the other.
+#[derive(Clone, Debug)]
+struct Lists {
+    indices: Vec<usize>,
+    /// Where each list starts, and the end.
+    starts: Vec<usize>,
+}
+
+impl Lists {
+    fn new(num_lists: usize, mut members: impl FnMut(usize, &mut Vec<usize>)) -> Self {
+        let (mut indices, mut starts) = (Vec::new(), vec![0]);
+        for list in 0..num_lists {
+            members(list, &mut indices);
+            starts.push(indices.len());
+        }
+        Self { indices, starts }
+    }
+
+    #[inline]
+    fn of(&self, list: usize) -> &[usize] {
+        &self.indices[self.starts[list]..self.starts[list + 1]]
+    }
+}
 
 /// The curvature of every sample at one point in parameter space.
 ///
@@ -43,10 +71,8 @@ pub struct Curvature<'a> {
     features: Vec<f64>,
     /// `|g_i|^2`.
     squared_norms: Vec<f64>,
-    /// Active units, sample after sample.
-    active: Vec<usize>,
-    /// Where each sample's active units start in `active`, and the end.
-    active_starts: Vec<usize>,
+    active_units: Lists,
+    active_samples: Lists,
 }
 
 impl<'a> Curvature<'a> {
@@ -70,31 +96,14 @@ impl<'a> Curvature<'a> {
     pub fn at(network: &TwoLayer, data: &'a Dataset, loss: SquaredLoss) -> Result<Self> {
         let (predictions, features) = network.forward(data)?;
         let (layout, packed) = (Layout::of(network), Layout::packed(network));
-        let output = layout.split(&packed).1;
         let residuals: Vec<f64> = predictions.iter().zip(data.labels()).map(|(f, y)| f - y).collect();
-        let mut squared_norms = Vec::with_capacity(predictions.len());
-        let (mut active, mut active_starts) = (Vec::with_capacity(features.len()), vec![0]);
-        for (i, features) in features.chunks_exact(layout.width).enumerate() {
-            let (mut of_features, mut of_weights) = (0.0, 0.0);
-            for (u, (feature, weight)) in features.iter().zip(output).enumerate() {
-                if *feature > 0.0 {
-                    active.push(u);
-                    of_features += feature * feature;
-                    of_weights += weight * weight;
-                }
-            }
-            active_starts.push(active.len());
-            let extended = data.extended_squared_norm(i);
-            let squared_norm = of_features + extended * of_weights;
-            let bound = 2.0 * (squared_norm + extended * (1.0 + residuals[i] * residuals[i]));
-            // The bound covers |H_i| and every term of the formulas below; NaN fails it, too.
-            let count = predictions.len() as f64 * layout.width as f64;
-            if !(bound * bound * count).is_finite() || !predictions[i].is_finite() {
-                return Err(ReluError::Overflow { sample: i });
-            }
-            squared_norms.push(squared_norm);
-        }
-        Ok(Self {
+        let (n, width) = (predictions.len(), layout.width);
+        let is_active = |i: usize, u: usize| features[i * width + u] > 0.0;
+        let active_units = Lists::new(n, |i, units| units.extend((0..width).filter(|&u| is_active(i, u))));
+        let active_samples =
+            Lists::new(width, |u, samples| samples.extend((0..n).filter(|&i| is_active(i, u))));
+        let squared_norms = vec![0.0; n];
+        let mut curvature = Self {
             data,
             loss,
             layout,
@@ -103,9 +112,34 @@ impl<'a> Curvature<'a> {
             residuals,
             features,
             squared_norms,
-            active,
-            active_starts,
-        })
+            active_units,
+            active_samples,
+        };
+        for i in 0..n {
+            curvature.squared_norms[i] = curvature.checked_squared_norm(i)?;
+        }
+        Ok(curvature)
+    }
+
+    /// `|g_i|^2`, if all that is made of this sample stays finite.
+    fn checked_squared_norm(&self, sample: usize) -> Result<f64> {
+        let (features, weights) = (self.features_of(sample), self.layout.split(&self.packed).1);
+        let (mut of_features, mut of_weights) = (0.0, 0.0);
+        for &u in self.active_units(sample) {
+            of_features += features[u] * features[u];
+            of_weights += weights[u] * weights[u];
+        }
+        let extended = self.data.extended_squared_norm(sample);
+        let squared_norm = of_features + extended * of_weights;
+        // The bound covers |H_i| and every term of the formulas; a NaN fails it, too.
+        let residual = self.residuals[sample];
+        let bound = 2.0 * (squared_norm + extended * (1.0 + residual * residual));
+        let count = self.num_samples() as f64 * self.layout.width as f64;
+        if (bound * bound * count).is_finite() {
+            Ok(squared_norm)
+        } else {
+            Err(ReluError::Overflow { sample })
+        }
     }
 
     /// Number of samples, `n`.
@@ -154,7 +188,7 @@ impl<'a> Curvature<'a> {
     /// # Panics
     /// If `sample >= num_samples()`.
     pub fn active_units(&self, sample: usize) -> &[usize] {
-        &self.active[self.active_starts[sample]..self.active_starts[sample + 1]]
+        self.active_units.of(sample)
     }
 
     /// `sum_i weights_i g_i` in the order (W2, W1, b1).
@@ -178,15 +212,8 @@ impl<'a> Curvature<'a> {
         let n = self.num_samples();
         assert!(weights.len() == n, "{} weights for {n} samples", weights.len());
         let mut sum = vec![0.0; self.layout.len()];
-        for (i, &weight) in weights.iter().enumerate() {
-            self.layout.add_gradient(
-                &self.packed,
-                self.data.extended(i),
-                self.features_of(i),
-                weight,
-                &mut sum,
-            );
-        }
+        let extended = |i| self.data.extended(i);
+        self.layout.add_gradients(&self.packed, extended, &self.features, weights, &mut sum);
         let mut gradient = vec![0.0; self.num_parameters()];
         self.layout.unpack(&sum, &mut gradient);
         gradient
@@ -233,8 +260,8 @@ impl<'a> Curvature<'a> {
         let mut packed_row = vec![0.0; self.layout.len()];
         for (i, row) in rows.chunks_exact_mut(num_parameters).enumerate() {
             packed_row.fill(0.0);
-            let (extended, features) = (self.data.extended(i), self.features_of(i));
-            self.layout.add_gradient(&self.packed, extended, features, root, &mut packed_row);
+            let (extended, features) = (|_| self.data.extended(i), self.features_of(i));
+            self.layout.add_gradients(&self.packed, extended, features, &[root], &mut packed_row);
             self.layout.unpack(&packed_row, row);
         }
         Ok(Factored::new(n, 1, num_parameters, rows)?)

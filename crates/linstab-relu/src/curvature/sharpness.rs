@@ -11,8 +11,10 @@ impl Curvature<'_> {
     /// and `g` has the squared norms `alpha = |g|^2 / 2 + |xt| f` and `beta = |g|^2 / 2 - |xt| f` in them (there is no output
     /// bias, so `sum_u a_u W2_u = f`). What `g g^T` adds acts on the two normalised parts of `g` alone:
     ///
-    ///     H / 2s = [ e |xt| + alpha        sqrt(alpha beta)
-    ///                sqrt(alpha beta)     -e |xt| + beta    ],
+    /// ```text
+    /// H / 2s = [ e |xt| + alpha        sqrt(alpha beta)
+    ///            sqrt(alpha beta)     -e |xt| + beta    ],
+    /// ```
     ///
     /// whose larger eigenvalue is `|g|^2 / 2 + sqrt(|xt|^2 (f + e)^2 + alpha beta)`, equal to
     /// `|g|^2 / 2 + sqrt(|g|^4 / 4 + |xt|^2 e (2 f + e))`. The first form has no cancellation under the root. It is at least

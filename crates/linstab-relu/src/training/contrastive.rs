@@ -4,7 +4,9 @@
 //! `max(0, 1 - t)` (margin 1); each of the two parts is averaged over its pairs of positive cost, and the parts are added. A
 //! part without such pairs is 0. With `p_i = a_i / |a_i|` the gradient is
 //!
-//!     dL/dp_i = sum_j c_ij (p_i - p_j) / t_ij,    dL/da_i = (I - p_i p_i^T) dL/dp_i / |a_i|,
+//! ```text
+//! dL/dp_i = sum_j c_ij (p_i - p_j) / t_ij,    dL/da_i = (I - p_i p_i^T) dL/dp_i / |a_i|,
+//! ```
 //!
 //! `c_ij` the reciprocal of the number of pairs, negative for different labels.
 //!

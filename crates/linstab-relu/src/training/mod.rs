@@ -3,7 +3,9 @@
 //! An epoch visits all samples in a fresh random order, in batches of `batch_size`; a smaller last batch is kept, as data
 //! loaders do. A step with batch gradient `g_B`, the mean over the batch, is
 //!
-//!     w <- w - eta (g_B(point; labels) + lambda grad R_B(w)) + beta (w - w_prev)
+//! ```text
+//! w <- w - eta (g_B(point; labels) + lambda grad R_B(w)) + beta (w - w_prev)
+//! ```
 //!
 //! with the point and the labels of the [`UpdateRule`], the [`contrastive_loss`] `R_B` of the hidden features of the batch
 //! weighted by lambda, and momentum beta (heavy ball; `w_prev = w` at the start). The contrastive gradient is

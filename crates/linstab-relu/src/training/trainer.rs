@@ -8,8 +8,8 @@ use rand_distr::StandardNormal;
 use super::contrastive::Contrastive;
 use super::{Outcome, Progress, Training, UpdateRule};
 use crate::error::{require_positive_size, require_size};
-use crate::layout::Layout;
-use crate::{Dataset, Result, TwoLayer, draws};
+use crate::layout::{Layout, add_combination};
+use crate::{Dataset, Result, SquaredLoss, TwoLayer, draws};
 
 /// Trains networks of one width on one data set; made once, it can make any number of runs.
 ///
@@ -29,15 +29,16 @@ pub struct Trainer<'a> {
     order: Vec<usize>,
     /// Labels of the batch, with their noise.
     labels: Vec<f64>,
+    /// Row-major (batch, width).
     features: Vec<f64>,
+    /// Predictions, then what their gradients are multiplied by.
+    factors: Vec<f64>,
     contrastive: Option<ContrastiveTerm>,
 }
 
 #[derive(Clone, Debug)]
 struct ContrastiveTerm {
     loss: Contrastive,
-    /// Row-major (batch, width).
-    features: Vec<f64>,
     labels: Vec<f64>,
 }
 
@@ -51,9 +52,10 @@ impl<'a> Trainer<'a> {
         require_positive_size("width", width)?;
         let layout = Layout::new(data.num_inputs(), width);
         let (zeros, batch_size) = (vec![0.0; layout.len()], training.batch_size);
+        let full_batches = matches!(training.rule, UpdateRule::FullBatchSam { .. });
+        let largest_pass = if full_batches { data.num_samples() } else { batch_size };
         let contrastive = (training.contrastive_weight > 0.0).then(|| ContrastiveTerm {
             loss: Contrastive::new(batch_size, width),
-            features: vec![0.0; batch_size * width],
             labels: vec![0.0; batch_size],
         });
         Ok(Self {
@@ -65,8 +67,9 @@ impl<'a> Trainer<'a> {
             gradient: zeros.clone(),
             velocity: zeros,
             order: (0..data.num_samples()).collect(),
-            labels: vec![0.0; data.num_samples()],
-            features: vec![0.0; width],
+            labels: vec![0.0; batch_size],
+            features: vec![0.0; largest_pass * width],
+            factors: vec![0.0; largest_pass],
             contrastive,
         })
     }
@@ -165,7 +168,6 @@ impl<'a> Trainer<'a> {
             UpdateRule::FullBatchSam { rho_over_alpha } => {
                 self.full_gradient();
                 self.ascend(rho_over_alpha);
-                self.fetch_labels(batch);
                 self.gradient_at_point(batch)
             }
             UpdateRule::RandomPerturbation { standard_deviation } => {
@@ -194,23 +196,25 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// The gradient of the batch at the weights; returns its loss.
     fn gradient_at_weights(&mut self, batch: &[usize]) -> f64 {
-        let Self { weights, gradient, features, labels, .. } = self;
-        let samples = batch.iter().copied().zip(labels.iter().copied());
-        mean_gradient(self.layout, weights, self.data, self.training.loss, samples, features, gradient)
+        let Self { training, data, layout, weights, gradient, labels, features, factors, .. } = self;
+        let mut pass = Pass { layout: *layout, loss: training.loss, features, factors };
+        pass.mean_gradient(weights, |i| data.extended(batch[i]), &labels[..batch.len()], gradient)
     }
 
+    /// The gradient of the batch at the point; returns its loss.
     fn gradient_at_point(&mut self, batch: &[usize]) -> f64 {
-        let Self { point, gradient, features, labels, .. } = self;
-        let samples = batch.iter().copied().zip(labels.iter().copied());
-        mean_gradient(self.layout, point, self.data, self.training.loss, samples, features, gradient)
+        let Self { training, data, layout, point, gradient, labels, features, factors, .. } = self;
+        let mut pass = Pass { layout: *layout, loss: training.loss, features, factors };
+        pass.mean_gradient(point, |i| data.extended(batch[i]), &labels[..batch.len()], gradient)
     }
 
     /// The gradient of all samples at the weights.
     fn full_gradient(&mut self) {
-        let Self { weights, gradient, features, .. } = self;
-        let samples = self.data.labels().iter().copied().enumerate();
-        mean_gradient(self.layout, weights, self.data, self.training.loss, samples, features, gradient);
+        let Self { training, data, layout, weights, gradient, features, factors, .. } = self;
+        let mut pass = Pass { layout: *layout, loss: training.loss, features, factors };
+        pass.mean_gradient(weights, |i| data.extended(i), data.labels(), gradient);
     }
 
     /// `point = weights + step * gradient`.
@@ -241,22 +245,24 @@ impl<'a> Trainer<'a> {
 
     /// Adds the weighted gradient of the contrastive loss at the weights.
     fn add_contrastive_gradient(&mut self, batch: &[usize]) {
-        let Some(ContrastiveTerm { loss, features, labels }) = &mut self.contrastive else { return };
+        let Some(ContrastiveTerm { loss, labels }) = &mut self.contrastive else { return };
         let Layout { width, stride, .. } = self.layout;
-        for ((row, label), &sample) in features.chunks_exact_mut(width).zip(labels.iter_mut()).zip(batch) {
-            self.layout.forward(&self.weights, self.data.extended(sample), row);
+        let (features, predictions) =
+            (&mut self.features[..batch.len() * width], &mut self.factors[..batch.len()]);
+        self.layout.forward(&self.weights, |i| self.data.extended(batch[i]), features, predictions);
+        for (label, &sample) in labels.iter_mut().zip(batch) {
             *label = self.data.labels()[sample];
         }
-        let features = &features[..batch.len() * width];
         loss.evaluate(features, &labels[..batch.len()]);
         let rows = self.layout.split_mut(&mut self.gradient).0;
-        let per_sample = loss.gradient().chunks_exact(width).zip(features.chunks_exact(width));
-        for ((of_features, features), &sample) in per_sample.zip(batch) {
-            let units = rows.chunks_exact_mut(stride).zip(of_features).zip(features);
-            for ((row, of_feature), _) in units.filter(|(_, feature)| **feature > 0.0) {
-                let factor = self.training.contrastive_weight * of_feature;
-                crate::layout::add_scaled(row, factor, self.data.extended(sample));
-            }
+        for (u, row) in rows.chunks_exact_mut(stride).enumerate() {
+            let of_unit = |values: &'_ [f64], i: usize| values[i * width + u];
+            let active = (0..batch.len()).filter(|&i| of_unit(features, i) > 0.0);
+            let terms = active.map(|i| {
+                let factor = self.training.contrastive_weight * of_unit(loss.gradient(), i);
+                (factor, self.data.extended(batch[i]))
+            });
+            add_combination(row, terms);
         }
     }
 }
@@ -266,24 +272,35 @@ struct Diverged {
     loss: f64,
 }
 
-/// Overwrites `gradient` with the gradient of the mean loss of some samples, given with their labels; returns that loss.
-fn mean_gradient(
+/// Buffers of a pass over some samples, and how their loss is defined.
+struct Pass<'a> {
     layout: Layout,
-    weights: &[f64],
-    data: &Dataset,
-    loss: crate::SquaredLoss,
-    samples: impl ExactSizeIterator<Item = (usize, f64)>,
-    features: &mut [f64],
-    gradient: &mut [f64],
-) -> f64 {
-    gradient.fill(0.0);
-    let count = samples.len() as f64;
-    let (factor, mut sum) = (loss.curvature_factor() / count, 0.0);
-    for (sample, label) in samples {
-        let extended = data.extended(sample);
-        let residual = layout.forward(weights, extended, features) - label;
-        sum += loss.value(residual);
-        layout.add_gradient(weights, extended, features, factor * residual, gradient);
+    loss: SquaredLoss,
+    features: &'a mut [f64],
+    factors: &'a mut [f64],
+}
+
+impl Pass<'_> {
+    /// Overwrites `gradient` with the gradient of the mean loss of the samples with these labels; returns that loss.
+    #[inline]
+    fn mean_gradient<'a>(
+        &mut self,
+        weights: &[f64],
+        extended: impl Fn(usize) -> &'a [f64],
+        labels: &[f64],
+        gradient: &mut [f64],
+    ) -> f64 {
+        let factors = &mut self.factors[..labels.len()];
+        self.layout.forward(weights, &extended, self.features, factors);
+        let count = labels.len() as f64;
+        let (factor, mut sum) = (self.loss.curvature_factor() / count, 0.0);
+        for (prediction, label) in factors.iter_mut().zip(labels) {
+            let residual = *prediction - label;
+            sum += self.loss.value(residual);
+            *prediction = factor * residual;
+        }
+        gradient.fill(0.0);
+        self.layout.add_gradients(weights, &extended, self.features, factors, gradient);
+        sum / count
     }
-    sum / count
 }
