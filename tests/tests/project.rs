@@ -16,6 +16,7 @@ fn layers_are_kept() {
         ("linstab-linalg", &[][..]),
         ("linstab-dynamics", &["linstab-linalg"]),
         ("linstab-coherence", &["linstab-linalg"]),
+        ("linstab-relu", &["linstab-linalg"]),
         ("linstab-experiments", &["linstab-linalg", "linstab-dynamics", "linstab-coherence"]),
         ("linstab-cli", &["linstab-experiments"]),
     ]);
