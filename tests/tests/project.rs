@@ -17,7 +17,7 @@ fn layers_are_kept() {
         ("linstab-dynamics", &["linstab-linalg"]),
         ("linstab-coherence", &["linstab-linalg"]),
         ("linstab-relu", &["linstab-linalg"]),
-        ("linstab-experiments", &["linstab-linalg", "linstab-dynamics", "linstab-coherence"]),
+        ("linstab-experiments", &["linstab-linalg", "linstab-dynamics", "linstab-coherence", "linstab-relu"]),
         ("linstab-cli", &["linstab-experiments"]),
     ]);
     let mut num_crates = 0;

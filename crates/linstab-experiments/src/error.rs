@@ -96,6 +96,17 @@ pub enum ExperimentError {
         /// The renderer's answer.
         message: String,
     },
+    /// A data file is not what the configuration says.
+    #[error("{}: {problem}", path.display())]
+    DataFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// A network could not be built, trained or analysed.
+    #[error(transparent)]
+    Relu(#[from] linstab_relu::ReluError),
     /// The dynamics of a cell could not be set up.
     #[error(transparent)]
     Dynamics(#[from] linstab_dynamics::DynamicsError),
@@ -135,6 +146,7 @@ impl ExperimentError {
                 | Self::ConfigValue { .. }
                 | Self::ForeignFolder { .. }
                 | Self::NoThresholds { .. }
+                | Self::DataFile { .. }
         )
     }
 

@@ -12,6 +12,7 @@
 
 pub mod checkpoint;
 mod config_file;
+mod digits;
 pub mod engine;
 mod error;
 pub mod experiment;
@@ -21,6 +22,7 @@ pub mod manifest;
 mod output;
 pub mod reproduce;
 pub mod stability_map;
+mod statistics;
 pub mod streams;
 mod table;
 

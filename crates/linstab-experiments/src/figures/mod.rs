@@ -3,11 +3,13 @@
 //! Coordinates are points (1/72 inch); [`TWO_COLUMNS`] and [`ONE_COLUMN`] are the usual widths of a paper. Colours are from
 //! the palette of Okabe and Ito, which stays distinct under colour blindness.
 
+mod chart;
 mod contour;
 mod panel;
 mod png;
 mod svg;
 
+pub use chart::{Series, chart, legend};
 pub use contour::zero_contours;
 pub use panel::{Panel, Scale};
 pub use svg::{Anchor, Stroke, Svg, Text};
@@ -32,6 +34,8 @@ pub mod colour {
     pub const BLUE: &str = "#0072b2";
     /// Vermilion of Okabe and Ito.
     pub const VERMILION: &str = "#d55e00";
+    /// Distinct colours for unordered series, of Okabe and Ito (without yellow, which is too pale for a line).
+    pub const SERIES: [&str; 7] = [BLUE, VERMILION, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK];
     /// Light to dark, for an ordered parameter.
     pub const ORDERED: [&str; 6] = ["#9a9a9a", "#e8a33d", "#d9713c", "#b5404f", "#7b2a63", "#35184f"];
 

@@ -1,9 +1,9 @@
-//! A plotting area with linear axes.
+//! A plotting area with linear or logarithmic axes.
 
 use super::colour;
 use super::svg::{Anchor, Stroke, Svg, Text};
 
-/// A linear axis.
+/// An axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scale {
     /// Values at the two ends.
@@ -12,6 +12,67 @@ pub struct Scale {
     pub ticks: Vec<f64>,
     /// What is plotted.
     pub label: &'static str,
+    /// Whether distances are those of logarithms; the range is positive then.
+    pub logarithmic: bool,
+}
+
+impl Scale {
+    /// A linear axis over the finite values, with some five ticks at round numbers.
+    pub fn linear(values: impl IntoIterator<Item = f64>, label: &'static str) -> Self {
+        let (low, high) = extent(values.into_iter().filter(|x| x.is_finite()), (0.0, 1.0));
+        let (low, high) = if high > low { (low, high) } else { (low - 0.5, high + 0.5) };
+        let rough = (high - low) / 5.0;
+        let decade = 10.0_f64.powf(rough.log10().floor());
+        let step =
+            [1.0, 2.0, 5.0, 10.0].map(|m| m * decade).into_iter().find(|&s| s >= rough).unwrap_or(rough);
+        let (first, last) = ((low / step).floor(), (high / step).ceil());
+        let count = (last - first).round();
+        let ticks = (0_u8..100)
+            .map(f64::from)
+            .take_while(|&i| i <= count)
+            .map(|i| round_to(step, first + i))
+            .collect();
+        Self { range: (first * step, last * step), ticks, label, logarithmic: false }
+    }
+
+    /// A logarithmic axis over the positive values, with ticks at powers of ten.
+    pub fn logarithmic(values: impl IntoIterator<Item = f64>, label: &'static str) -> Self {
+        let (low, high) = extent(values.into_iter().filter(|x| x.is_finite() && *x > 0.0), (0.1, 10.0));
+        let (first, last) = (low.log10().floor(), high.log10().ceil());
+        let last = if last > first { last } else { first + 1.0 };
+        let step = ((last - first) / 6.0).ceil();
+        let exponents = (0_u8..100).map(|i| first + step * f64::from(i)).take_while(|&e| e <= last);
+        let ticks = exponents.map(|e| 10.0_f64.powf(e)).collect();
+        Self { range: (10.0_f64.powf(first), 10.0_f64.powf(last)), ticks, label, logarithmic: true }
+    }
+
+    /// Where a value stands, 0 at one end and 1 at the other; values beyond an end stand there.
+    fn along(&self, value: f64) -> f64 {
+        let of = |x: f64| if self.logarithmic { x.max(self.range.0).ln() } else { x };
+        ((of(value) - of(self.range.0)) / (of(self.range.1) - of(self.range.0))).clamp(0.0, 1.0)
+    }
+
+    fn tick_label(&self, tick: f64) -> String {
+        let plain = tick.to_string();
+        if self.logarithmic && !(0.001..10_000.0).contains(&tick) || plain.len() > 6 {
+            format!("{tick:.0e}")
+        } else {
+            plain
+        }
+    }
+}
+
+/// Smallest and largest value; `otherwise` if there is none.
+fn extent(values: impl Iterator<Item = f64>, otherwise: (f64, f64)) -> (f64, f64) {
+    values
+        .fold(None, |range: Option<(f64, f64)>, x| Some(range.map_or((x, x), |(a, b)| (a.min(x), b.max(x)))))
+        .unwrap_or(otherwise)
+}
+
+/// `step * count` without the last digits that a product of decimals leaves.
+fn round_to(step: f64, count: f64) -> f64 {
+    let scale = 10.0_f64.powf(2.0 - step.log10().floor());
+    (step * count * scale).round() / scale
 }
 
 /// A plotting area.
@@ -38,8 +99,7 @@ const LABEL_SIZE: f64 = 8.0;
 impl Panel {
     /// The position of a point.
     pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
-        let along = |scale: &Scale, value: f64| (value - scale.range.0) / (scale.range.1 - scale.range.0);
-        (self.left + self.width * along(&self.x, x), self.top + self.height * (1.0 - along(&self.y, y)))
+        (self.left + self.width * self.x.along(x), self.top + self.height * (1.0 - self.y.along(y)))
     }
 
     /// Fills the cell between two corners.
@@ -67,12 +127,13 @@ impl Panel {
         for &tick in &self.x.ticks {
             let (x, _) = self.at(tick, self.y.range.0);
             figure.polyline(&[(x, bottom), (x, bottom + TICK_LENGTH)], line);
-            figure.text(x, bottom + TICK_LENGTH + TICK_SIZE, tick_label(&tick.to_string(), Anchor::Middle));
+            let label = self.x.tick_label(tick);
+            figure.text(x, bottom + TICK_LENGTH + TICK_SIZE, tick_label(&label, Anchor::Middle));
         }
         for &tick in &self.y.ticks {
             let (_, y) = self.at(self.x.range.0, tick);
             figure.polyline(&[(self.left - TICK_LENGTH, y), (self.left, y)], line);
-            let label = tick.to_string();
+            let label = self.y.tick_label(tick);
             let below = y + 0.35 * TICK_SIZE;
             figure.text(self.left - TICK_LENGTH - 2.0, below, tick_label(&label, Anchor::End));
         }
@@ -80,7 +141,7 @@ impl Panel {
         let middle = self.left + 0.5 * self.width;
         figure.text(middle, bottom + 23.0, Text::new(self.x.label, LABEL_SIZE, Anchor::Middle));
         let upwards = Text { upwards: true, ..Text::new(self.y.label, LABEL_SIZE, Anchor::Middle) };
-        figure.text(self.left - 21.0, self.top + 0.5 * self.height, upwards);
+        figure.text(self.left - 23.0, self.top + 0.5 * self.height, upwards);
         figure.text(middle, self.top - 6.0, Text { bold: true, ..Text::new(title, 9.0, Anchor::Middle) });
     }
 }

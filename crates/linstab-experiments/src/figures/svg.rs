@@ -84,17 +84,21 @@ impl Svg {
 
     /// A line through points.
     pub fn polyline(&mut self, points: &[(f64, f64)], stroke: Stroke) {
-        let mut list = String::new();
-        for (x, y) in points {
-            let _ = write!(list, "{x:.2},{y:.2} ");
-        }
         let Stroke { colour, width, dashes } = stroke;
         let dashes =
             if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dashes}\"") };
         self.push(format_args!(
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" \
              stroke-linejoin=\"round\"{dashes}/>",
-            list.trim_end()
+            list_of(points)
+        ));
+    }
+
+    /// A filled polygon that lets what is below it shine through.
+    pub fn area(&mut self, points: &[(f64, f64)], fill: &str, opacity: f64) {
+        self.push(format_args!(
+            "<polygon points=\"{}\" fill=\"{fill}\" fill-opacity=\"{opacity}\"/>",
+            list_of(points)
         ));
     }
 
@@ -153,6 +157,15 @@ impl Svg {
              <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n{body}</svg>\n"
         )
     }
+}
+
+fn list_of(points: &[(f64, f64)]) -> String {
+    let mut list = String::new();
+    for (x, y) in points {
+        let _ = write!(list, "{x:.2},{y:.2} ");
+    }
+    list.truncate(list.trim_end().len());
+    list
 }
 
 fn escape(text: &str) -> String {

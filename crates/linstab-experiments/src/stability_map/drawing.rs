@@ -85,7 +85,7 @@ impl<'a> Maps<'a> {
             let range = (nodes[0], nodes[nodes.len() - 1]);
             let candidates = std::iter::once(1).chain((1..).map(|tick| 10 * tick)).map(f64::from);
             let ticks = candidates.skip_while(|&tick| tick < range.0).take_while(|&tick| tick <= range.1);
-            Scale { range, ticks: ticks.collect(), label }
+            Scale { range, ticks: ticks.collect(), label, logarithmic: false }
         };
         Panel {
             left: FIRST_PANEL.0 + PANEL_PITCH.0 * column as f64,
@@ -307,8 +307,9 @@ fn agreement(summaries: &[MapSummary]) -> Svg {
             range: (0.0, 102.0),
             ticks: (0..=5).map(|tick| 20.0 * f64::from(tick)).collect(),
             label: "cells predicted as simulated, %",
+            logarithmic: false,
         },
-        y: Scale { range: (summaries.len() as f64, 0.0), ticks: Vec::new(), label: "" },
+        y: Scale { range: (summaries.len() as f64, 0.0), ticks: Vec::new(), label: "", logarithmic: false },
     };
     for (index, summary) in summaries.iter().enumerate() {
         let middle = index as f64 + 0.5;

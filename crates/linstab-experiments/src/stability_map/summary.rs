@@ -108,7 +108,7 @@ impl MapKey {
 }
 
 /// A number for titles and file names, short whatever its magnitude.
-pub(super) fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let plain = !value.is_finite() || value.abs() <= 0.0 || (1e-4..1e6).contains(&value.abs());
     if plain { value.to_string() } else { format!("{value:e}") }
 }

@@ -1,0 +1,101 @@
+//! Curves with bands, and their legend.
+
+use super::colour;
+use super::panel::Panel;
+use super::svg::{Anchor, Stroke, Svg, Text};
+
+/// One curve of a chart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Its name in the legend.
+    pub name: String,
+    /// Colour, width and dashes of the line.
+    pub stroke: Stroke,
+    /// The curve. Values that are not finite leave a gap.
+    pub points: Vec<(f64, f64)>,
+    /// A band around it, as (x, lower, upper); empty for none.
+    pub band: Vec<(f64, f64, f64)>,
+    /// Whether each point is marked by a dot.
+    pub dots: bool,
+}
+
+impl Series {
+    /// A solid curve.
+    pub fn new(name: impl Into<String>, colour: &'static str, points: Vec<(f64, f64)>) -> Self {
+        let stroke = Stroke { colour, width: 1.5, dashes: "" };
+        Self { name: name.into(), stroke, points, band: Vec::new(), dots: false }
+    }
+
+    /// The same with a band of so much to each side.
+    #[must_use]
+    pub fn with_band(mut self, half_widths: &[f64]) -> Self {
+        self.band = self.points.iter().zip(half_widths).map(|(&(x, y), h)| (x, y - h, y + h)).collect();
+        self
+    }
+
+    /// The same with other dashes.
+    #[must_use]
+    pub fn dashed(mut self, dashes: &'static str) -> Self {
+        self.stroke.dashes = dashes;
+        self
+    }
+
+    /// The same with a dot at each point.
+    #[must_use]
+    pub fn dotted(mut self) -> Self {
+        self.dots = true;
+        self
+    }
+}
+
+/// Draws the series into a panel: grid, bands, curves, dots, then the frame.
+pub fn chart(figure: &mut Svg, panel: &Panel, title: &str, series: &[Series]) {
+    let grid = Stroke { colour: colour::FAINT, width: 0.4, dashes: "" };
+    for &tick in &panel.y.ticks {
+        panel.line(figure, &[(panel.x.range.0, tick), (panel.x.range.1, tick)], grid);
+    }
+    for one in series {
+        let finite: Vec<_> =
+            one.band.iter().filter(|(_, low, high)| low.is_finite() && high.is_finite()).collect();
+        let outline = finite.iter().map(|(x, low, _)| panel.at(*x, *low));
+        let back = finite.iter().rev().map(|(x, _, high)| panel.at(*x, *high));
+        let outline: Vec<_> = outline.chain(back).collect();
+        if !outline.is_empty() {
+            figure.area(&outline, one.stroke.colour, 0.18);
+        }
+    }
+    for one in series {
+        for run in one.points.split(|(x, y)| !(x.is_finite() && y.is_finite())) {
+            if run.len() > 1 {
+                panel.line(figure, run, one.stroke);
+            }
+            for &(x, y) in run.iter().filter(|_| one.dots || run.len() == 1) {
+                let (x, y) = panel.at(x, y);
+                figure.dot(x, y, 2.2, one.stroke.colour);
+            }
+        }
+    }
+    panel.decorate(figure, title);
+}
+
+/// Names beside short pieces of the curves, in rows of `num_columns`, from the upper left corner; returns the height used.
+pub fn legend(
+    figure: &mut Svg,
+    (left, top): (f64, f64),
+    series: &[Series],
+    (num_columns, column_width): (usize, f64),
+) -> f64 {
+    const LINE: f64 = 12.0;
+    for (index, one) in series.iter().enumerate() {
+        let x = left + column_width * (index % num_columns) as f64;
+        let y = top + LINE * (index / num_columns) as f64;
+        if one.dots {
+            figure.dot(x + 9.0, y, 2.2, one.stroke.colour);
+        }
+        if one.points.len() > 1 || !one.dots {
+            figure.polyline(&[(x, y), (x + 18.0, y)], one.stroke);
+        }
+        figure.text(x + 23.0, y + 2.6, Text::new(&one.name, 7.5, Anchor::Start));
+    }
+    LINE * series.len().div_ceil(num_columns) as f64
+}
