@@ -2,8 +2,12 @@
 //!
 //! With residuals `e` and the gradients of the predictions as rows of `J`, a step is `w <- w - J^T (K + mu I)^{-1} e`,
 //! `K = J J^T`: n x n algebra, whatever the number of parameters. Without damping it is the smallest step that makes the
-//! linearised residuals vanish, so the end lies near the start. The damping `mu` falls after a step that lowers the loss and
-//! rises after one that does not (Levenberg 1944, Marquardt 1963), which also guards against the kinks.
+//! linearised residuals vanish, so the end lies near the start. The damping `mu` falls after a step that is accepted and rises
+//! after one that is not (Levenberg 1944, Marquardt 1963).
+//!
+//! A step is accepted if it does not make the loss four times as large. To insist on a fall would be a trap: with
+//! some thousand pre-activations, kinks are near, and the loss has valleys along them in which no small step helps. As a
+//! semismooth Newton method the iteration crosses them, and converges quadratically once it crosses no more.
 
 use linstab_linalg::symmetric;
 
@@ -43,6 +47,9 @@ const SMALLEST_DAMPING: f64 = 1e-13;
 const LARGEST_DAMPING: f64 = 1e6;
 const DAMPING_FACTOR: f64 = 10.0;
 
+/// A loss this many times as large, residuals twice as large, is accepted after a step.
+const ACCEPTED_RISE: f64 = 4.0;
+
 /// Moves `network` to an interpolating minimum of the squared loss near it.
 ///
 /// # Cost
@@ -50,8 +57,8 @@ const DAMPING_FACTOR: f64 = 10.0;
 /// # Accuracy
 /// The mean loss ends at most at the target; rounding keeps it above about 1e-31 for labels of size 1.
 /// # Errors
-/// [`ReluError::NotInterpolated`] with the loss that was reached, if the steps do not suffice or no damping lowers the loss
-/// any more (as when a sample that no unit fires for has another label than 0); [`ReluError::OutOfRange`] for a target that
+/// [`ReluError::NotInterpolated`] with the smallest loss that was reached, if the steps do not suffice (as when there are too
+/// few parameters, or a sample that no unit fires for has another label than 0); [`ReluError::OutOfRange`] for a target that
 /// is not positive; those of [`Curvature::at`] for the start.
 /// # Examples
 /// ```
@@ -74,27 +81,28 @@ pub fn run(
     require_nonnegative("target_loss", options.target_loss, true)?;
     let mut network = network.clone();
     let mut curvature = Curvature::at(&network, data, loss)?;
-    let (mut damping, mut num_steps) = (FIRST_DAMPING, 0);
+    let (mut damping, mut num_steps, mut smallest) = (FIRST_DAMPING, 0, curvature.mean_loss());
     while curvature.mean_loss() > options.target_loss {
-        let improved = if num_steps < options.max_steps {
-            improve(&network, &curvature, data, &mut damping)?
+        let moved = if num_steps < options.max_steps {
+            step(&network, &curvature, data, &mut damping)?
         } else {
             None
         };
-        let Some(improved) = improved else {
-            let (loss, target) = (curvature.mean_loss(), options.target_loss);
+        let Some(moved) = moved else {
+            let (loss, target) = (smallest, options.target_loss);
             return Err(ReluError::NotInterpolated { loss, target, num_steps });
         };
-        network = improved;
+        network = moved;
         curvature = Curvature::at(&network, data, loss)?;
         num_steps += 1;
+        smallest = smallest.min(curvature.mean_loss());
     }
     let loss = curvature.mean_loss();
     Ok(Polished { network, loss, num_steps })
 }
 
-/// The network after the first step, of rising damping, that lowers the loss; `None` if none does.
-fn improve(
+/// The network after the first step, of rising damping, that is accepted; `None` if none is.
+fn step(
     network: &TwoLayer,
     curvature: &Curvature<'_>,
     data: &Dataset,
@@ -117,10 +125,10 @@ fn improve(
         let weights: Vec<f64> = (0..n).map(|i| (0..n).map(|a| vectors[(i, a)] * scaled[a]).sum()).collect();
         let step = curvature.combined_gradients(&weights);
         let parameters = network.parameters().iter().zip(&step).map(|(w, change)| w + change).collect();
-        // A step that overflows is one that does not lower the loss.
+        // A step that overflows is not accepted.
         if let Ok(candidate) = TwoLayer::new(network.num_inputs(), network.width(), parameters)
             && let Ok(predictions) = candidate.predictions(data)
-            && curvature.loss().mean(&predictions, data.labels()) < curvature.mean_loss()
+            && curvature.loss().mean(&predictions, data.labels()) < ACCEPTED_RISE * curvature.mean_loss()
             && Curvature::at(&candidate, data, curvature.loss()).is_ok()
         {
             *damping = (*damping / DAMPING_FACTOR).max(SMALLEST_DAMPING);

@@ -23,8 +23,9 @@ fn rules() -> impl Strategy<Value = UpdateRule> {
     prop_oneof![
         Just(UpdateRule::Sgd),
         size.clone().prop_map(|rho| UpdateRule::Sam { rho }),
-        size.clone().prop_map(|rho| UpdateRule::UnnormalisedSam { rho }),
-        size.clone().prop_map(|rho_over_alpha| UpdateRule::FullBatchSam { rho_over_alpha }),
+        // An ascent by a multiple of the gradient explodes when the multiple is large.
+        (0.0_f64..0.03).prop_map(|rho| UpdateRule::UnnormalisedSam { rho }),
+        (0.0_f64..0.03).prop_map(|rho_over_alpha| UpdateRule::FullBatchSam { rho_over_alpha }),
         size.clone().prop_map(|standard_deviation| UpdateRule::RandomPerturbation { standard_deviation }),
         size.prop_map(|standard_deviation| UpdateRule::LabelNoise { standard_deviation }),
     ]
@@ -51,7 +52,7 @@ proptest! {
         let loss = if full { SquaredLoss::Full } else { SquaredLoss::Half };
         let data = random_dataset(seed, n, d);
         let network = TwoLayer::uniform(d, width, &mut rng(seed)).unwrap();
-        let training = Training { momentum, ..Training::new(rule, loss, 0.01, batch_size.min(n), 3) };
+        let training = Training { momentum, ..Training::new(rule, loss, 0.003, batch_size.min(n), 3) };
         let (fast, outcome) = trained(training, &data, &network, seed ^ 1);
         prop_assert_eq!(outcome, Outcome::Completed);
         let slow = testing::train(&training, &data, &network, &mut rng(seed ^ 1));
@@ -63,7 +64,11 @@ proptest! {
     #[test]
     fn the_contrastive_term_agrees_with_its_twin(seed: u64, n in 2_usize..9, d in 1_usize..5, width in 1_usize..6) {
         let data = random_dataset(seed, n, d);
-        let network = TwoLayer::uniform(d, width, &mut rng(seed)).unwrap();
+        // Biases that make most units fire, since a sample without features has nothing to compare.
+        let drawn = TwoLayer::uniform(d, width, &mut rng(seed)).unwrap();
+        let biases: Vec<f64> = drawn.hidden_biases().iter().map(|b| b + 1.0).collect();
+        let network =
+            TwoLayer::from_parts(d, drawn.output_weights(), drawn.hidden_weights(), &biases).unwrap();
         // Norms are divided by, and pairs can sit at the margin: stay where differences are valid.
         let features = network.features(&data).unwrap();
         prop_assume!(distance_to_kink(&network, &data) > 1e-3);
