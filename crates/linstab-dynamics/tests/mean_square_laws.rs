@@ -83,6 +83,23 @@ proptest! {
     }
 }
 
+/// Negative control of the rotations: once one direction is stretched by 1 %, the thresholds are other ones.
+#[test]
+fn a_stretched_rotation_is_caught() {
+    let ensemble = random_factored(5, 6, 1, 4);
+    let mut stretched: Mat<f64> = ensemble.rows() * random_rotation(9, 4);
+    for row in 0..stretched.nrows() {
+        stretched[(row, 0)] *= 1.01;
+    }
+    let stretched = with_rows(6, 1, stretched.as_ref());
+    for scheme in SCHEMES {
+        let threshold =
+            |ensemble: &Factored| analysis(ensemble, scheme, 2, 0.4, 0.5).max_learning_rate().unwrap().value;
+        let (plain, wrong) = (threshold(&ensemble), threshold(&stretched));
+        assert!((wrong - plain).abs() > 1e-6 * plain, "{scheme:?} {wrong} against {plain}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     /// Any orthogonal matrix, not only a change of order: the Gram matrix is the same up to rounding.
@@ -97,8 +114,7 @@ proptest! {
         prop_assert!(orthogonality.norm_max() < 1e-13, "a rotation");
         let turned: Mat<f64> = ensemble.rows() * &rotation;
         let moved = (&turned - ensemble.rows()).norm_l2() / turned.norm_l2();
-        // Else the factors are the same ones, and nothing is tested.
-        prop_assume!(moved > 1e-3);
+        prop_assume!(moved > 1e-3, "next to the identity there is nothing to see");
         let turned = with_rows(n, k, turned.as_ref());
         for scheme in SCHEMES {
             let threshold = |ensemble: &Factored| analysis(ensemble, scheme, b, 0.4, beta).max_learning_rate().unwrap().value;

@@ -38,6 +38,33 @@ pub trait SymmetricOperator {
     fn apply(&mut self, input: &[f64], output: &mut [f64]);
 }
 
+/// A symmetric matrix as an operator.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::{Mat, lanczos::{Explicit, SymmetricOperator}};
+/// let mut image = [0.0; 2];
+/// Explicit(Mat::from_fn(2, 2, |i, j| (i + j) as f64)).apply(&[1.0, 10.0], &mut image);
+/// assert_eq!(image, [10.0, 21.0]);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explicit(pub Mat<f64>);
+
+impl SymmetricOperator for Explicit {
+    fn dim(&self) -> usize {
+        self.0.nrows()
+    }
+
+    fn apply(&mut self, input: &[f64], output: &mut [f64]) {
+        output.fill(0.0);
+        for (at, x) in input.iter().enumerate() {
+            for (output, entry) in output.iter_mut().zip(column(&self.0, at)) {
+                *output += x * entry;
+            }
+        }
+    }
+}
+
 /// How hard to try.
 ///
 /// # Examples
@@ -175,10 +202,20 @@ pub fn top_eigenpair(
         if !coupling.is_finite() {
             return Err(not_converged(num_applications, coupling));
         }
+        let full = size == basis_size;
+        // An invariant subspace has no next vector; a residual at the level of rounding cannot be improved on.
+        let exhausted = size == operator.dim() || coupling <= f64::EPSILON * projected.norm_max();
+        if !(full
+            || exhausted
+            || num_applications == options.max_applications
+            || is_due(size, operator.dim()))
+        {
+            set_column(&mut basis, size, &next, coupling);
+            size += 1;
+            continue;
+        }
         let ritz = RitzPairs::of(&projected, size)?;
         let (value, residual) = (ritz.values[0], coupling * ritz.vectors[(size - 1, 0)].abs());
-        // An invariant subspace has no next vector; a residual at the level of rounding cannot be improved on.
-        let exhausted = size == operator.dim() || coupling <= f64::EPSILON * ritz.largest_magnitude();
         if ritz.accepted(residual, options) || exhausted {
             let resolvent =
                 resolvent.unwrap_or_else(|| resolvent_of_start(&projected, &basis, size, value, norm));
@@ -188,7 +225,7 @@ pub fn top_eigenpair(
         if num_applications == options.max_applications {
             return Err(not_converged(num_applications, residual));
         }
-        if size == basis_size {
+        if full {
             // The powers of the operator on the start lie in the first basis, not in later ones.
             resolvent.get_or_insert_with(|| resolvent_of_start(&projected, &basis, size, value, norm));
             size = ritz.restart(&mut basis, &mut projected, basis_size.div_ceil(2));
@@ -197,6 +234,13 @@ pub fn top_eigenpair(
         size += 1;
     }
     Err(not_converged(0, f64::INFINITY))
+}
+
+/// Whether to look for convergence at this size of the basis: the Ritz pairs cost its cube, which should not outweigh the
+/// applications of a small operator.
+fn is_due(size: usize, dim: usize) -> bool {
+    let cheap = size * size * size <= 2 * dim;
+    cheap || size.is_multiple_of(size.div_ceil(5))
 }
 
 fn not_converged(num_applications: usize, residual: f64) -> LinalgError {
@@ -246,10 +290,6 @@ impl RitzPairs {
         let (of_value, of_residual) = (options.value_rtol * value.abs(), options.residual_rtol * value.abs());
         let gap = self.values.get(1).map_or(0.0, |second| value - second);
         residual <= of_value || (residual <= of_residual && residual * residual <= of_value * gap)
-    }
-
-    fn largest_magnitude(&self) -> f64 {
-        self.values.iter().fold(0.0, |largest, value| value.abs().max(largest))
     }
 
     /// Replaces the basis by the `kept` best Ritz vectors, a block of rows at a time, so that no second basis is needed.

@@ -29,7 +29,7 @@
 //! definite blocks `s`, then `mu(lambda) <= 1` (Collatz and Wielandt) and `eta* >= 1 / lambda`. This is verified with the exact
 //! kernel, not its low-rank form. The other side is the Rayleigh quotient of `P`.
 
-use linstab_linalg::lanczos::{self, LanczosOptions, SymmetricOperator, TopEigenpair};
+use linstab_linalg::lanczos::{self, Explicit, LanczosOptions, SymmetricOperator, TopEigenpair};
 use linstab_linalg::{LinalgError, Mat, Reduced, inner_products, low_rank, packed, spread, symmetric};
 
 use super::operator::{CriticalWeights, Parts, entrywise};
@@ -139,7 +139,7 @@ impl<'a> SampleSpace<'a> {
     /// The explicit form of the operator where forming it pays.
     fn cheapest(&self, lambda: f64, rtol: f64) -> Box<dyn SymmetricOperator + '_> {
         match self.explicit(lambda, rtol) {
-            Some(matrix) => Box::new(ExplicitOperator(matrix)),
+            Some(matrix) => Box::new(Explicit(matrix)),
             None => Box::new(self.operator(lambda)),
         }
     }
@@ -234,24 +234,6 @@ fn top_eigenpair(
     let options =
         LanczosOptions { residual_rtol, value_rtol, basis_size: BASIS_SIZE, ..LanczosOptions::default() };
     Ok(lanczos::top_eigenpair(operator, start, options)?)
-}
-
-struct ExplicitOperator(Mat<f64>);
-
-impl SymmetricOperator for ExplicitOperator {
-    fn dim(&self) -> usize {
-        self.0.nrows()
-    }
-
-    fn apply(&mut self, input: &[f64], output: &mut [f64]) {
-        output.fill(0.0);
-        for (column, x) in input.iter().enumerate() {
-            let entries = self.0.col(column).try_as_col_major().expect("columns are contiguous").as_slice();
-            for (output, entry) in output.iter_mut().zip(entries) {
-                *output += x * entry;
-            }
-        }
-    }
 }
 
 struct SampleOperator<'a> {
