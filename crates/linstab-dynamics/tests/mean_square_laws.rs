@@ -198,3 +198,23 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    /// The tracked threshold is the certified one to what it promises, however far the guess.
+    #[test]
+    fn a_guess_nearby_is_enough(
+        seed: u64, n in 1_usize..12, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..8, log_guess in -2.0_f64..2.0, beta in -0.9_f64..0.95,
+    ) {
+        let b = 1 + at * n / 1000;
+        let ensemble = random_factored(seed, n, k, dim);
+        for scheme in SCHEMES {
+            let analysis = analysis(&ensemble, scheme, b, 0.3, beta);
+            let exact = analysis.max_learning_rate().unwrap().value;
+            let near = analysis.max_learning_rate_near(exact * 10.0_f64.powf(log_guess)).unwrap();
+            prop_assert!((near - exact).abs() <= 1e-6 * exact, "{scheme:?} {near} against {exact}");
+        }
+        let analysis = analysis(&ensemble, SCHEMES[0], b, 0.3, beta);
+        prop_assert!(analysis.max_learning_rate_near(0.0).is_err() && analysis.max_learning_rate_near(f64::NAN).is_err());
+    }
+}

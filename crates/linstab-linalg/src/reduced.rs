@@ -11,6 +11,7 @@ use std::sync::Arc;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Par};
 
+use crate::ensemble::{require_len, require_samples};
 use crate::{Factored, Mat, MatRef, Result, symmetric};
 
 /// Eigenvalues of the mean curvature at most this times the largest are taken for zero: rounding in a Gram matrix of a few
@@ -60,13 +61,36 @@ impl Reduced {
     pub fn of(ensemble: &Factored) -> Result<Self> {
         let rows = ensemble.rows();
         if rows.nrows() <= rows.ncols() {
-            Self::from_gram(gram(rows).as_ref(), ensemble_sizes(ensemble))
+            let (num_samples, num_factors) = ensemble_sizes(ensemble);
+            Self::from_gram(gram(rows).as_ref(), num_samples, num_factors)
         } else {
             Self::from_covariance(rows, ensemble_sizes(ensemble))
         }
     }
 
-    fn from_gram(gram: MatRef<'_, f64>, (num_samples, num_factors): (usize, usize)) -> Result<Self> {
+    /// Reduces the ensemble whose factors have these inner products: all that the analysis needs of them.
+    ///
+    /// # Shapes
+    /// `gram`: (num_samples * num_factors, num_samples * num_factors), the lower triangle of `G G^T`.
+    /// # Cost
+    /// One eigenproblem.
+    /// # Accuracy
+    /// As [`Reduced::of`]. Negative eigenvalues, which inner products have by rounding only, count as zero.
+    /// # Errors
+    /// [`crate::LinalgError::EmptyEnsemble`], [`crate::LinalgError::ShapeMismatch`] for a matrix of another order,
+    /// [`crate::LinalgError::NoConvergence`] on NaN or infinity.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Mat, Reduced};
+    /// // Two orthogonal factors of squared length 4 and 1.
+    /// let gram = Mat::from_fn(2, 2, |i, j| if i == j { [4.0, 1.0][i] } else { 0.0 });
+    /// let reduced = Reduced::from_gram(gram.as_ref(), 2, 1)?;
+    /// assert_eq!(reduced.mean_eigenvalues(), &[2.0, 0.5]);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
+    pub fn from_gram(gram: MatRef<'_, f64>, num_samples: usize, num_factors: usize) -> Result<Self> {
+        require_samples(num_samples)?;
+        require_len("order of the Gram matrix", num_samples.saturating_mul(num_factors), gram.nrows())?;
         let (values, vectors) = symmetric::eigenpairs(gram)?;
         let kept = kept(&values);
         let n = num_samples as f64;

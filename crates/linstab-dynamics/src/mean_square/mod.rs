@@ -50,6 +50,7 @@
 //! `eta* = 2 / ( l / (1 + beta) + s^2 / (l (1 - beta)) )` with mean `l` and batch variance `s^2`.
 
 mod batch_ascent;
+mod batch_size;
 mod bounds;
 mod culprits;
 mod gradient_noise;

@@ -49,6 +49,8 @@ struct Accuracy {
 
 /// The first step only has to bring lambda near.
 const FIRST: Accuracy = Accuracy { kernel: 1e-8, residual: 1e-4 };
+/// For a root that is wanted to 1e-6.
+const NEAR: Accuracy = Accuracy { kernel: 1e-7, residual: 1e-4 };
 const FINAL: Accuracy = Accuracy { kernel: 1e-13, residual: 1e-10 };
 /// Where the certificate turned out wide: eigenvalues can be so close that the iteration took two for one.
 const REFINED: Accuracy = Accuracy { kernel: 1e-14, residual: 1e-11 };
@@ -71,6 +73,17 @@ pub(super) struct SampleSpace<'a> {
     weight: f64,
     /// The noise-free limit: `D` is positive for larger `lambda`.
     pub(super) pole: f64,
+}
+
+/// A step of Newton's method on `1 / mu(lambda)`.
+struct NewtonStep<'a> {
+    /// The largest eigenvalue, and its vector, at the old lambda.
+    top: TopEigenpair,
+    /// The exact operator there; it holds the moment of that vector.
+    exact: SampleOperator<'a>,
+    /// The operator that was iterated.
+    operator: Box<dyn SymmetricOperator + 'a>,
+    next: f64,
 }
 
 /// The critical point.
@@ -101,14 +114,8 @@ impl<'a> SampleSpace<'a> {
         let mut num_applications = 0;
         let mut accuracy = FIRST;
         for _ in 0..MAX_STEPS {
-            let mut exact = self.operator(lambda);
-            let mut operator = self.cheapest(lambda, accuracy.kernel);
-            let top = top_eigenpair(operator.as_mut(), &start, accuracy.residual)?;
+            let NewtonStep { top, exact, mut operator, next } = self.newton_step(lambda, accuracy, &start)?;
             num_applications += top.num_applications;
-            exact.spread_kernel(&top.vector);
-            let slope = self.weight * self.weighted_norm(&exact.moment, |part| part.linear);
-            let next = lambda + top.value * (top.value - 1.0) / slope;
-            let next = if next > self.pole { next } else { 0.5 * (lambda + self.pole) };
             let settled = (next - lambda).abs() <= 1e-7 * lambda || next - self.pole <= 1e-12 * self.pole;
             if settled && accuracy.residual <= FINAL.residual {
                 let moment = exact.moment;
@@ -128,6 +135,35 @@ impl<'a> SampleSpace<'a> {
             start = top.vector.iter().zip(&identity).map(|(x, one)| sign * x + 1e-4 * one).collect();
         }
         Err(LinalgError::NotConverged { method: "Newton", num_applications, residual: f64::NAN }.into())
+    }
+
+    /// The root to about 1e-6, from a guess nearby.
+    pub(super) fn solve_near(&self, guess: f64) -> Result<f64> {
+        let mut lambda = if guess > self.pole { guess } else { self.pole * (1.0 + 1e-3) };
+        let mut start = pack_blocks(self.ensemble, &identity_blocks(self.ensemble));
+        for _ in 0..MAX_STEPS {
+            let NewtonStep { top, next, .. } = self.newton_step(lambda, NEAR, &start)?;
+            // The error of a step is of second order: a few times the square of its length.
+            let halved = next - self.pole <= 0.51 * (lambda - self.pole);
+            let settled = !halved && (next - lambda).abs() <= 3e-4 * lambda;
+            if settled || next - self.pole <= 1e-8 * self.pole {
+                return Ok(next);
+            }
+            (lambda, start) = (next, top.vector);
+        }
+        Err(LinalgError::NotConverged { method: "Newton", num_applications: MAX_STEPS, residual: f64::NAN }
+            .into())
+    }
+
+    fn newton_step(&self, lambda: f64, accuracy: Accuracy, start: &[f64]) -> Result<NewtonStep<'_>> {
+        let mut exact = self.operator(lambda);
+        let mut operator = self.cheapest(lambda, accuracy.kernel);
+        let top = top_eigenpair(operator.as_mut(), start, accuracy.residual)?;
+        exact.spread_kernel(&top.vector);
+        let slope = self.weight * self.weighted_norm(&exact.moment, |part| part.linear);
+        let next = lambda + top.value * (top.value - 1.0) / slope;
+        let next = if next > self.pole { next } else { 0.5 * (lambda + self.pole) };
+        Ok(NewtonStep { top, exact, operator, next })
     }
 
     fn operator(&self, lambda: f64) -> SampleOperator<'_> {

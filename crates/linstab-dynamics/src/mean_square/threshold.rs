@@ -293,6 +293,31 @@ impl MeanSquare {
         })
     }
 
+    /// The mean-square threshold to a relative 1e-6 from a guess nearby (that of the last epoch, say), without certificate: for
+    /// thresholds tracked along a training, at a fraction of the cost. A poor guess costs time, not accuracy.
+    ///
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] for a guess that is not positive; [`DynamicsError::Linalg`] if an iteration does not converge.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Orthogonal samples of curvature 4 and 1, batches of one: the first alone limits the learning rate, to 2/4.
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// assert!((sgd.max_learning_rate_near(0.4)? - 0.5).abs() < 1e-6);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn max_learning_rate_near(&self, guess: f64) -> Result<f64> {
+        require_nonnegative("guess", guess, true)?;
+        if self.effective.rank() == 0 || self.sample_weight() <= 0.0 {
+            return Ok(self.gradient_descent_limit());
+        }
+        let space = SampleSpace::new(&self.effective, self.critical_weights(), self.sample_weight());
+        Ok((space.solve_near((guess * space.unit).recip())? * space.unit).recip())
+    }
+
     /// The threshold of a method without sampling noise: the sharpest direction decides.
     fn without_noise(&self, limit: f64) -> Threshold {
         let rank = self.effective.rank();
@@ -317,49 +342,6 @@ impl MeanSquare {
             .collect();
         let (mean, variance) = self.scalar_moments(&scalars);
         0.5 * (mean / (1.0 + self.momentum) + variance / (mean * (1.0 - self.momentum)))
-    }
-
-    /// The smallest batch size at which a learning rate is below the mean-square threshold; `None` if it is for none up to the
-    /// number of samples.
-    ///
-    /// The threshold does not decrease with the batch size, so bisection finds it.
-    /// # Cost
-    /// `log2 n` thresholds.
-    /// # Errors
-    /// [`DynamicsError::OutOfRange`] for a bad learning rate; otherwise as [`MeanSquare::max_learning_rate`].
-    /// # Examples
-    /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
-    /// use linstab_linalg::{Factored, Reduced};
-    /// // Curvatures 1, 1, 1, 3: l = 3/2 and s^2 = 3/4 (4 - B) / (3 B), so the thresholds 2 l / (l^2 + s^2) of batches of
-    /// // 1, 2, 3, 4 are 1, 6/5, 9/7, 4/3.
-    /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
-    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1)?;
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
-    /// assert_eq!(sgd.min_batch_size(1.1)?, Some(2));
-    /// assert_eq!(sgd.min_batch_size(1.3)?, Some(4));
-    /// assert_eq!(sgd.min_batch_size(1.4)?, None);
-    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
-    /// ```
-    pub fn min_batch_size(&self, learning_rate: f64) -> Result<Option<usize>> {
-        require_nonnegative("learning_rate", learning_rate, true)?;
-        let num_samples = self.sampling.num_samples();
-        let stable = |batch_size: usize| -> Result<bool> {
-            let sampling = BatchSampling::new(self.sampling.scheme(), num_samples, batch_size)?;
-            Ok(learning_rate < Self { sampling, ..self.clone() }.max_learning_rate()?.value)
-        };
-        if self.effective.rank() == 0 {
-            return Ok(Some(1));
-        }
-        if !stable(num_samples)? {
-            return Ok(None);
-        }
-        let (mut unstable, mut enough) = (0, num_samples);
-        while enough - unstable > 1 {
-            let middle = unstable + (enough - unstable) / 2;
-            if stable(middle)? { enough = middle } else { unstable = middle }
-        }
-        Ok(Some(enough))
     }
 
     /// `a - 1`, computed without cancellation: `-b` for batches of fixed size, 0 for Bernoulli sampling.

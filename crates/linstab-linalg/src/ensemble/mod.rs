@@ -184,10 +184,10 @@ pub trait Ensemble: std::fmt::Debug + Sync {
     }
 }
 
-fn require_samples(num_samples: usize) -> Result<()> {
+pub(crate) fn require_samples(num_samples: usize) -> Result<()> {
     if num_samples == 0 { Err(LinalgError::EmptyEnsemble) } else { Ok(()) }
 }
 
-fn require_len(what: &'static str, expected: usize, found: usize) -> Result<()> {
+pub(crate) fn require_len(what: &'static str, expected: usize, found: usize) -> Result<()> {
     if expected == found { Ok(()) } else { Err(LinalgError::ShapeMismatch { what, expected, found }) }
 }
