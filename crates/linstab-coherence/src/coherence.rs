@@ -1,5 +1,6 @@
 //! The coherence matrix and the coherence measure.
 
+use linstab_linalg::lanczos::{self, Explicit, LanczosOptions};
 use linstab_linalg::{Ensemble, Mat, symmetric};
 
 use crate::{CoherenceError, Result};
@@ -33,6 +34,57 @@ pub fn coherence_matrix(ensemble: &dyn Ensemble) -> Mat<f64> {
         }
     }
     matrix
+}
+
+/// The coherence matrix from the traces `tr(H_i H_j)`, and how many of them are negative.
+///
+/// Curvatures that are not positive semidefinite (full Hessians away from a minimum) can have negative traces, for which `S` is
+/// not defined; they count as 0 here, and the caller is told.
+///
+/// # Shapes
+/// `traces`: (num_samples, num_samples), symmetric; overwritten.
+/// # Examples
+/// ```
+/// use linstab_coherence::coherence_from_traces;
+/// use linstab_linalg::Mat;
+/// let traces = Mat::from_fn(2, 2, |i, j| if i == j { 9.0 } else { -4.0 });
+/// let (matrix, num_negative) = coherence_from_traces(traces);
+/// assert_eq!((matrix[(0, 0)], matrix[(0, 1)], num_negative), (3.0, 0.0, 2));
+/// ```
+pub fn coherence_from_traces(mut traces: Mat<f64>) -> (Mat<f64>, usize) {
+    let mut num_negative = 0;
+    for j in 0..traces.ncols() {
+        for entry in traces.col_mut(j).iter_mut() {
+            num_negative += usize::from(*entry < 0.0);
+            *entry = entry.max(0.0).sqrt();
+        }
+    }
+    (traces, num_negative)
+}
+
+/// The largest eigenvalue of a coherence matrix by Lanczos, from a guess of its eigenvector, which is overwritten by what was found:
+/// for matrices that change little from call to call.
+///
+/// # Shapes
+/// `matrix`: (num_samples, num_samples), symmetric, entrywise nonnegative; `guess`: (num_samples), best positive.
+/// # Errors
+/// [`CoherenceError::Linalg`] for a guess that is zero or not finite, or if the iteration does not converge.
+/// # Panics
+/// If the guess has another length.
+/// # Examples
+/// ```
+/// use linstab_coherence::top_coherence;
+/// use linstab_linalg::{Mat, lanczos::LanczosOptions};
+/// let mut guess = [1.0, 1.0];
+/// let top = top_coherence(Mat::from_fn(2, 2, |_, _| 3.0), &mut guess, LanczosOptions::default())?;
+/// assert!((top - 6.0).abs() < 1e-12);
+/// # Ok::<(), linstab_coherence::CoherenceError>(())
+/// ```
+#[track_caller]
+pub fn top_coherence(matrix: Mat<f64>, guess: &mut [f64], options: LanczosOptions) -> Result<f64> {
+    let top = lanczos::top_eigenpair(&mut Explicit(matrix), guess, options)?;
+    guess.copy_from_slice(&top.vector);
+    Ok(top.value)
 }
 
 /// The coherence of an ensemble.

@@ -10,5 +10,5 @@ mod coherence;
 pub mod criteria;
 mod error;
 
-pub use coherence::{Coherence, coherence_matrix};
+pub use coherence::{Coherence, coherence_from_traces, coherence_matrix, top_coherence};
 pub use error::{CoherenceError, Result};

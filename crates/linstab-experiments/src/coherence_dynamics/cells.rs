@@ -1,0 +1,107 @@
+//! The trainings: each combination of optimizer, learning rate, contrastive weight and seed.
+
+use linstab_relu::parity::{self, Redundancy};
+use linstab_relu::{Trainer, Training, TwoLayer, UpdateRule};
+
+use super::ID;
+use super::config::Config;
+use super::tracking::{self, Setting, Track};
+use crate::Result;
+use crate::checkpoint::Identity;
+use crate::engine::Cells;
+use crate::streams::StreamKey;
+
+/// One training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cell {
+    /// Radius of SAM; 0 is SGD.
+    pub rho: f64,
+    /// Weight of the contrastive term.
+    pub contrastive_weight: f64,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Which data and initialisation, from 0.
+    pub seed: usize,
+}
+
+impl Cell {
+    /// Whether two cells differ in nothing but their seed.
+    pub fn is_like(&self, other: &Self) -> bool {
+        Self { seed: 0, ..*self } == Self { seed: 0, ..*other }
+    }
+
+    /// `sgd` or `sam`.
+    pub fn optimizer(&self) -> &'static str {
+        if self.rho > 0.0 { "sam" } else { "sgd" }
+    }
+}
+
+/// All trainings of a configuration.
+#[derive(Clone, Debug)]
+pub struct TrainingCells<'a> {
+    config: &'a Config,
+    identity: Identity,
+    cells: Vec<Cell>,
+}
+
+impl<'a> TrainingCells<'a> {
+    /// The cells of `config`, the seeds of a combination side by side; `program` is the digest of the program.
+    pub fn new(config: &'a Config, program: &str) -> Self {
+        let mut cells = Vec::new();
+        for &learning_rate in &config.learning_rate {
+            for &contrastive_weight in &config.contrastive_weight {
+                for rho in config.radii() {
+                    cells.extend((0..config.num_seeds).map(|seed| Cell {
+                        rho,
+                        contrastive_weight,
+                        learning_rate,
+                        seed,
+                    }));
+                }
+            }
+        }
+        Self { config, identity: Identity::new(program, &[ID, &format!("{config:?}")]), cells }
+    }
+
+    /// The cells in order.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+}
+
+impl Cells for TrainingCells<'_> {
+    type Output = Track;
+
+    fn experiment(&self) -> &'static str {
+        ID
+    }
+
+    fn num_cells(&self) -> usize {
+        self.cells.len()
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Data, initialisation and the order of the batches depend on the seed alone: optimizers start alike.
+    fn compute(&self, index: usize) -> Result<Track> {
+        let (config, cell) = (self.config, &self.cells[index]);
+        let key = StreamKey::new(config.seed, ID).number(cell.seed as u64);
+        let draw = |name: &str, count: usize| {
+            parity::draw(count, config.num_inputs, Redundancy::Independent, &mut key.text(name).generator())
+        };
+        let data = draw("data", config.num_samples)?;
+        let validation = draw("validation", config.num_validation_samples)?;
+        let network =
+            TwoLayer::uniform(config.num_inputs, config.width, &mut key.text("initialisation").generator())?;
+        let rule = if cell.rho > 0.0 { UpdateRule::Sam { rho: cell.rho } } else { UpdateRule::Sgd };
+        let training = Training {
+            contrastive_weight: cell.contrastive_weight,
+            ..Training::new(rule, config.loss, cell.learning_rate, config.batch_size, config.num_epochs)
+        };
+        let mut trainer = Trainer::new(training, &data, config.width)?;
+        let setting = Setting { config, data: &data, validation: &validation };
+        tracking::track(setting, &mut trainer, network, &mut key.text("order").generator())
+    }
+}

@@ -1,0 +1,189 @@
+//! Figures 2 to 4, and the edge of stability.
+
+use super::config::Config;
+use super::tables::{self, Group, Regression};
+use super::tracking::Metric;
+use crate::Result;
+use crate::figures::{
+    self, Anchor, Panel, Scale, Series, Stroke, Svg, TWO_COLUMNS, Text, chart, colour, legend,
+};
+use crate::output::ResultsFolder;
+
+const PANEL: (f64, f64) = (122.0, 104.0);
+const FIRST: (f64, f64) = (42.0, 22.0);
+const PITCH: (f64, f64) = (PANEL.0 + 46.0, PANEL.1 + 52.0);
+const LEGEND_LINE: f64 = 12.0;
+
+/// Writes all figures.
+pub(super) fn draw(
+    config: &Config,
+    groups: &[Group<'_>],
+    regressions: &[Regression],
+    results: &ResultsFolder,
+) -> Result<()> {
+    let plain: Vec<&Group<'_>> = groups.iter().filter(|group| is_plain(config, group)).collect();
+    let training = [
+        ("training loss", Metric::TrainLoss, true),
+        ("validation accuracy", Metric::ValidationAccuracy, false),
+        ("sharpness λmax(H)", Metric::Sharpness, false),
+        ("trace of H", Metric::Trace, false),
+        ("feature rank", Metric::FeatureRank, false),
+        ("gradient coherence", Metric::GradientCoherence, false),
+    ];
+    let title = "Training of a two-layer ReLU network with SGD and SAM";
+    figures::write(results, "figure-2", &dynamics(title, &plain, &training))?;
+    let coherence = [
+        ("max_i λmax(H_i)", Metric::MaxSampleSharpness, false),
+        ("λmax(S)", Metric::LambdaMaxS, false),
+        ("coherence measure σ", Metric::Sigma, false),
+    ];
+    figures::write(results, "figure-3", &dynamics("Coherence along the training", &plain, &coherence))?;
+    figures::write(results, "figure-4", &regression_figure(config, groups, regressions))?;
+    figures::write(results, "coherence-dynamics-edge", &edge(config, groups))
+}
+
+/// The trainings of Figures 2 and 3: the first learning rate, no contrastive term.
+fn is_plain(config: &Config, group: &Group<'_>) -> bool {
+    let first = config.learning_rate[0].to_bits();
+    group.cell.learning_rate.to_bits() == first && group.cell.contrastive_weight <= 0.0
+}
+
+fn name(group: &Group<'_>) -> String {
+    if group.cell.rho > 0.0 { format!("SAM ρ = {}", group.cell.rho) } else { "SGD".to_owned() }
+}
+
+/// The colour of the optimizer with this index, light to dark.
+fn ordered(index: usize) -> &'static str {
+    if index == 0 { colour::BLUE } else { colour::ORDERED[index.min(colour::ORDERED.len() - 1)] }
+}
+
+fn panel_at(index: usize, x: Scale, y: Scale) -> Panel {
+    let (column, row) = ((index % 3) as f64, (index / 3) as f64);
+    let (left, top) = (FIRST.0 + PITCH.0 * column, FIRST.1 + PITCH.1 * row);
+    Panel { left, top, width: PANEL.0, height: PANEL.1, x, y }
+}
+
+fn figure(title: &str, num_panels: usize, legend_lines: usize) -> (Svg, f64) {
+    let legend_top = FIRST.1 + PITCH.1 * num_panels.div_ceil(3) as f64 - 6.0;
+    (Svg::new(TWO_COLUMNS, legend_top + LEGEND_LINE * legend_lines as f64, title), legend_top)
+}
+
+/// One panel a metric: mean over seeds along the epochs, with a band of one standard deviation.
+fn dynamics(title: &str, groups: &[&Group<'_>], metrics: &[(&'static str, Metric, bool)]) -> Svg {
+    let (mut svg, legend_top) = figure(title, metrics.len(), 1);
+    let mut named = Vec::new();
+    for (index, &(label, metric, logarithmic)) in metrics.iter().enumerate() {
+        let series: Vec<Series> = groups
+            .iter()
+            .enumerate()
+            .map(|(at, group)| {
+                let series = Series::new(name(group), ordered(at), group.curve(metric));
+                // Below zero a logarithmic axis has no place for a band.
+                if logarithmic { series } else { series.with_band(&group.spread(metric)) }
+            })
+            .collect();
+        let heights = series.iter().flat_map(|one| one.points.iter().map(|point| point.1));
+        let bands = series.iter().flat_map(|one| one.band.iter().flat_map(|(_, low, high)| [*low, *high]));
+        let values: Vec<f64> = heights.chain(bands).collect();
+        let y = if logarithmic { Scale::logarithmic(values, "") } else { Scale::linear(values, "") };
+        let panel = panel_at(index, epochs_axis(&series), y);
+        chart(&mut svg, &panel, label, &series);
+        named = series;
+    }
+    legend(&mut svg, (FIRST.0, legend_top), &named, (5, 92.0));
+    svg
+}
+
+fn epochs_axis(series: &[Series]) -> Scale {
+    Scale::linear(series.iter().flat_map(|one| one.points.iter().map(|point| point.0)), "epoch")
+}
+
+/// Figure 4: the end of each training, and the line through them.
+fn regression_figure(config: &Config, groups: &[Group<'_>], regressions: &[Regression]) -> Svg {
+    let title = "Largest eigenvalue of the coherence matrix against the sharpest sample";
+    let panels = tables::panels(config, groups);
+    let (mut svg, legend_top) = figure(title, panels.len(), 4);
+    let ends: Vec<(f64, f64)> = groups.iter().flat_map(|group| tables::ends(config, group)).collect();
+    let (mut by_radius, mut by_weight) = (Vec::new(), Vec::new());
+    for (index, (name_of_panel, groups)) in panels.iter().enumerate() {
+        let x = Scale::logarithmic(ends.iter().map(|end| end.0), "max_i λmax(H_i)");
+        let y = Scale::logarithmic(ends.iter().map(|end| end.1), if index == 0 { "λmax(S)" } else { "" });
+        let panel = panel_at(index, x, y);
+        let contrastive = groups.iter().any(|group| group.cell.contrastive_weight > 0.0);
+        let mut series: Vec<Series> = groups
+            .iter()
+            .enumerate()
+            .map(|(at, group)| {
+                let weight = group.cell.contrastive_weight;
+                let label = if contrastive { format!("SGD, weight {weight}") } else { name(group) };
+                let shade =
+                    if contrastive { colour::SERIES[(at * 2) % colour::SERIES.len()] } else { ordered(at) };
+                Series {
+                    stroke: Stroke { colour: shade, width: 0.0, dashes: "" },
+                    ..Series::new(label, shade, Vec::new())
+                }
+                .dotted()
+            })
+            .collect();
+        let line = regressions.iter().find(|row| row.panel == *name_of_panel);
+        chart(&mut svg, &panel, "", &[]);
+        for (group, one) in groups.iter().zip(&series) {
+            for (x, y) in tables::ends(config, group) {
+                let (x, y) = panel.at(x, y);
+                svg.dot(x, y, 1.8, one.stroke.colour);
+            }
+        }
+        let middle = panel.left + 0.5 * panel.width;
+        svg.text(
+            middle,
+            panel.top - 6.0,
+            Text { bold: true, ..Text::new(name_of_panel, 7.5, Anchor::Middle) },
+        );
+        if let Some(line) = line {
+            draw_line(&mut svg, &panel, line);
+        }
+        if contrastive { by_weight.append(&mut series) } else { by_radius = series }
+    }
+    let used = legend(&mut svg, (FIRST.0, legend_top), &by_radius, (5, 92.0));
+    legend(&mut svg, (FIRST.0, legend_top + used), &by_weight, (5, 92.0));
+    svg
+}
+
+/// The regression line across a panel, with its slope.
+fn draw_line(svg: &mut Svg, panel: &Panel, line: &Regression) {
+    let at = |x: f64| (x, (line.intercept + line.slope * x.ln()).exp());
+    let (left, right) = panel.x.range;
+    // Only where the line is inside: beyond, points would stick to the frame.
+    let steps = (0..=60).map(|i| at(left * (right / left).powf(f64::from(i) / 60.0)));
+    let inside: Vec<_> = steps.filter(|(_, y)| (panel.y.range.0..=panel.y.range.1).contains(y)).collect();
+    panel.line(svg, &inside, Stroke { colour: colour::INK, width: 1.0, dashes: "3 2" });
+    let text = format!("slope {:.2}, R² {:.2}", line.slope, line.r_squared);
+    let (x, y) = (panel.left + 4.0, panel.top + 10.0);
+    svg.text(x, y, Text::new(&text, 7.0, Anchor::Start));
+}
+
+/// The exact threshold of the current point beside the learning rate, one panel a learning rate.
+fn edge(config: &Config, groups: &[Group<'_>]) -> Svg {
+    let title = "Exact mean-square threshold of the current point along the training";
+    let (mut svg, legend_top) = figure(title, config.learning_rate.len(), 1);
+    let mut named = Vec::new();
+    let plain = |group: &&Group<'_>| group.cell.contrastive_weight <= 0.0;
+    let all = groups.iter().filter(plain).flat_map(|group| group.curve(Metric::MaxLearningRate));
+    let y = Scale::logarithmic(all.map(|point| point.1).chain(config.learning_rate.iter().copied()), "η*(B)");
+    for (index, &rate) in config.learning_rate.iter().enumerate() {
+        let here =
+            groups.iter().filter(plain).filter(|group| group.cell.learning_rate.to_bits() == rate.to_bits());
+        let mut series: Vec<Series> = here
+            .enumerate()
+            .map(|(at, group)| Series::new(name(group), ordered(at), group.curve(Metric::MaxLearningRate)))
+            .collect();
+        let x = epochs_axis(&series);
+        let level = vec![(x.range.0, rate), (x.range.1, rate)];
+        series.push(Series::new("learning rate", colour::INK, level).dashed("4 2"));
+        let panel = panel_at(index, x, Scale { label: if index == 0 { y.label } else { "" }, ..y.clone() });
+        chart(&mut svg, &panel, &format!("η = {rate}"), &series);
+        named = series;
+    }
+    legend(&mut svg, (FIRST.0, legend_top), &named, (6, 78.0));
+    svg
+}

@@ -1,0 +1,55 @@
+//! The experiment `coherence-dynamics`: coherence, sharpness and the exact threshold along the training of a small network.
+//!
+//! After arXiv 2511.17378, Appendix C.2 and C.5: Figures 2 to 4 and Table 1. Beside what the paper tracks, each epoch has the exact
+//! mean-square threshold of the current point: does training ride the edge of stability?
+
+mod cells;
+mod config;
+mod drawing;
+mod tables;
+mod tracking;
+
+pub use cells::{Cell, TrainingCells};
+pub use config::{Config, Quick, Reference, ReferenceValue};
+pub use tables::{Comparison, EpochRow, Regression, SummaryRow};
+pub use tracking::{METRICS, Metric, Record, Track};
+
+use crate::experiment::{Context, Experiment, Finding};
+use crate::output::ResultsFolder;
+use crate::{ExperimentError, Result, engine, table};
+
+/// The experiment `coherence-dynamics`.
+#[derive(Clone, Copy, Debug)]
+pub struct CoherenceDynamics;
+
+const ID: &str = "coherence-dynamics";
+
+impl Experiment for CoherenceDynamics {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn check(&self, context: &Context<'_>) -> Result<()> {
+        Config::load(context).map(drop)
+    }
+
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+        let config = Config::load(context)?;
+        let cells = TrainingCells::new(&config, context.program);
+        let tracks = engine::run(&cells, context, &results.checkpoint(ID))?;
+        let groups = tables::group(cells.cells(), &tracks);
+        let summary = tables::summarise(&config, &groups);
+        let comparisons = tables::compare(&config, &summary);
+        let regressions = tables::regressions(&config, &groups);
+        table::write(results, ID, &tables::epochs(&groups))?;
+        table::write(results, "coherence-dynamics-summary", &summary)?;
+        table::write(results, "table-1", &comparisons)?;
+        table::write(results, "figure-4-regressions", &regressions)?;
+        drawing::draw(&config, &groups, &regressions, results)?;
+        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
+            what: "the configuration",
+            message: error.to_string(),
+        })?;
+        Ok(Finding { config: echo, seed: config.seed, summary: tables::as_text(&comparisons, &regressions) })
+    }
+}
