@@ -18,7 +18,7 @@ fn certificates_are_proofs() {
         num_proven += usize::from(threshold.certificate == CertificateKind::Proven);
         widest = widest.max(threshold.interval.1 / threshold.interval.0 - 1.0);
     }
-    assert!(num_proven == 200 && widest < 1e-4, "{num_proven} proven, widest interval {widest:.2e}");
+    assert!(num_proven == 200 && widest < 1e-7, "{num_proven} proven, widest interval {widest:.2e}");
 }
 
 #[test]

@@ -212,7 +212,7 @@ proptest! {
             let analysis = analysis(&ensemble, scheme, b, 0.3, beta);
             let exact = analysis.max_learning_rate().unwrap().value;
             let near = analysis.max_learning_rate_near(exact * 10.0_f64.powf(log_guess)).unwrap();
-            prop_assert!((near - exact).abs() <= 1e-6 * exact, "{scheme:?} {near} against {exact}");
+            prop_assert!((near - exact).abs() <= 1e-4 * exact, "{scheme:?} {near} against {exact}");
         }
         let analysis = analysis(&ensemble, SCHEMES[0], b, 0.3, beta);
         prop_assert!(analysis.max_learning_rate_near(0.0).is_err() && analysis.max_learning_rate_near(f64::NAN).is_err());

@@ -84,11 +84,20 @@ pub struct LanczosOptions {
     pub max_applications: usize,
     /// Largest number of basis vectors, at least 3.
     pub basis_size: usize,
+    /// Convergence is looked for at basis sizes that are multiples of this, and when the basis is full: finding the Ritz pairs costs
+    /// the cube of the size, which for a cheap operator is more than a few applications.
+    pub check_every: usize,
 }
 
 impl Default for LanczosOptions {
     fn default() -> Self {
-        Self { value_rtol: 1e-13, residual_rtol: 1e-8, max_applications: 2000, basis_size: 10 }
+        Self {
+            value_rtol: 1e-13,
+            residual_rtol: 1e-8,
+            max_applications: 2000,
+            basis_size: 10,
+            check_every: 1,
+        }
     }
 }
 
@@ -208,7 +217,7 @@ pub fn top_eigenpair(
         if !(full
             || exhausted
             || num_applications == options.max_applications
-            || is_due(size, operator.dim()))
+            || size.is_multiple_of(options.check_every.max(1)))
         {
             set_column(&mut basis, size, &next, coupling);
             size += 1;
@@ -234,13 +243,6 @@ pub fn top_eigenpair(
         size += 1;
     }
     Err(not_converged(0, f64::INFINITY))
-}
-
-/// Whether to look for convergence at this size of the basis: the Ritz pairs cost its cube, which should not outweigh the
-/// applications of a small operator.
-fn is_due(size: usize, dim: usize) -> bool {
-    let cheap = size * size * size <= 2 * dim;
-    cheap || size.is_multiple_of(size.div_ceil(5))
 }
 
 fn not_converged(num_applications: usize, residual: f64) -> LinalgError {

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its results")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark needs a clock")]
 
+mod coherence_dynamics;
 mod exact_threshold;
 mod harness;
 mod stability_map;
@@ -24,5 +25,6 @@ fn main() -> ExitCode {
     let mut suite = harness::Suite::new(only);
     stability_map::register(&mut suite);
     exact_threshold::register(&mut suite);
+    coherence_dynamics::register(&mut suite);
     suite.finish()
 }

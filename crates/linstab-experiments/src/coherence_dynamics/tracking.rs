@@ -30,7 +30,7 @@ pub enum Metric {
     Trace,
     /// Principal components that explain a share of the variance of the hidden features.
     FeatureRank,
-    /// Exact mean-square threshold of SGD at this point (Gauss-Newton curvature, batches without replacement).
+    /// Mean-square threshold of SGD at this point (Gauss-Newton curvature, batches without replacement), to 1e-4.
     MaxLearningRate,
     /// Mean loss.
     TrainLoss,
@@ -86,8 +86,13 @@ pub struct Track {
 }
 
 /// The value to which iterations are carried: far more than a figure shows.
-const LANCZOS: LanczosOptions =
-    LanczosOptions { value_rtol: 1e-9, residual_rtol: 1e-5, max_applications: 2000, basis_size: 30 };
+const LANCZOS: LanczosOptions = LanczosOptions {
+    value_rtol: 1e-8,
+    residual_rtol: 1e-4,
+    max_applications: 2000,
+    basis_size: 24,
+    check_every: 4,
+};
 
 /// What a tracker needs to know of the training.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +132,8 @@ struct Tracker<'a> {
     coherent: Vec<f64>,
     coherent_gauss_newton: Vec<f64>,
     sharpest: Option<Vec<f64>>,
-    max_learning_rate: Option<f64>,
+    /// The thresholds of the last two epochs, in units of `g g^T`.
+    thresholds: Option<(f64, f64)>,
 }
 
 impl<'a> Tracker<'a> {
@@ -141,7 +147,7 @@ impl<'a> Tracker<'a> {
             coherent: ones.clone(),
             coherent_gauss_newton: ones,
             sharpest: None,
-            max_learning_rate: None,
+            thresholds: None,
         })
     }
 
@@ -185,11 +191,14 @@ impl<'a> Tracker<'a> {
         let reduced = Reduced::from_gram(gram.as_ref(), gram.nrows(), 1)?;
         // In units of the loss convention: H_i = 2s g_i g_i^T.
         let analysis = MeanSquare::new(&reduced, linstab_dynamics::UpdateRule::Sgd, self.sampling)?;
-        let threshold = match self.max_learning_rate {
-            Some(guess) if guess.is_finite() => analysis.max_learning_rate_near(guess)?,
+        let threshold = match self.thresholds {
+            // It changes by nearly the same factor from epoch to epoch.
+            Some((before, last)) if last.is_finite() => {
+                analysis.max_learning_rate_near(last * (last / before).clamp(0.8, 1.25))?
+            }
             _ => analysis.max_learning_rate()?.value,
         };
-        self.max_learning_rate = Some(threshold);
+        self.thresholds = Some((self.thresholds.map_or(threshold, |(_, last)| last), threshold));
         Ok(threshold / factor)
     }
 }
