@@ -39,6 +39,8 @@ pub struct Config {
     pub contrastive_weight: Vec<f64>,
     /// Share of the variance that the feature rank has to explain.
     pub explained_variance: f64,
+    /// Whether each epoch gets its exact threshold.
+    pub thresholds: bool,
     /// Sizes of a quick run.
     pub quick: Quick,
     /// Numbers of others, for the side-by-side table.

@@ -174,7 +174,7 @@ impl<'a> Tracker<'a> {
             top.value,
             curvature.trace(),
             feature_rank(curvature.features(), config.width, config.explained_variance)?,
-            self.threshold(&gram)?,
+            if config.thresholds { self.threshold(&gram)? } else { f64::NAN },
             curvature.mean_loss(),
             sign_accuracy(curvature.predictions(), data.labels()),
             config.loss.mean(&predictions, validation.labels()),
