@@ -9,9 +9,11 @@ use crate::figures::{
 };
 use crate::output::ResultsFolder;
 
-const PANEL: (f64, f64) = (122.0, 104.0);
+const HEIGHT: f64 = 104.0;
 const FIRST: (f64, f64) = (42.0, 22.0);
-const PITCH: (f64, f64) = (PANEL.0 + 46.0, PANEL.1 + 52.0);
+/// Between panels.
+const GAP: (f64, f64) = (46.0, 52.0);
+const RIGHT_MARGIN: f64 = 14.0;
 const LEGEND_LINE: f64 = 12.0;
 
 /// Writes all figures.
@@ -57,20 +59,24 @@ fn ordered(index: usize) -> &'static str {
     if index == 0 { colour::BLUE } else { colour::ORDERED[index.min(colour::ORDERED.len() - 1)] }
 }
 
-fn panel_at(index: usize, x: Scale, y: Scale) -> Panel {
-    let (column, row) = ((index % 3) as f64, (index / 3) as f64);
-    let (left, top) = (FIRST.0 + PITCH.0 * column, FIRST.1 + PITCH.1 * row);
-    Panel { left, top, width: PANEL.0, height: PANEL.1, x, y }
+/// The place of a panel among so many columns.
+fn panel_at(index: usize, num_columns: usize, x: Scale, y: Scale) -> Panel {
+    let gaps = GAP.0 * (num_columns - 1) as f64;
+    let width = (TWO_COLUMNS - FIRST.0 - RIGHT_MARGIN - gaps) / num_columns as f64;
+    let (column, row) = ((index % num_columns) as f64, (index / num_columns) as f64);
+    let (left, top) = (FIRST.0 + (width + GAP.0) * column, FIRST.1 + (HEIGHT + GAP.1) * row);
+    Panel { left, top, width, height: HEIGHT, x, y }
 }
 
-fn figure(title: &str, num_panels: usize, legend_lines: usize) -> (Svg, f64) {
-    let legend_top = FIRST.1 + PITCH.1 * num_panels.div_ceil(3) as f64 - 6.0;
+/// An empty figure with so many rows of panels, and where its legend begins.
+fn figure(title: &str, num_rows: usize, legend_lines: usize) -> (Svg, f64) {
+    let legend_top = FIRST.1 + (HEIGHT + GAP.1) * num_rows as f64 - 6.0;
     (Svg::new(TWO_COLUMNS, legend_top + LEGEND_LINE * legend_lines as f64, title), legend_top)
 }
 
 /// One panel a metric: mean over seeds along the epochs, with a band of one standard deviation.
 fn dynamics(title: &str, groups: &[&Group<'_>], metrics: &[(&'static str, Metric, bool)]) -> Svg {
-    let (mut svg, legend_top) = figure(title, metrics.len(), 1);
+    let (mut svg, legend_top) = figure(title, metrics.len().div_ceil(3), 1);
     let mut named = Vec::new();
     for (index, &(label, metric, logarithmic)) in metrics.iter().enumerate() {
         let series: Vec<Series> = groups
@@ -86,7 +92,7 @@ fn dynamics(title: &str, groups: &[&Group<'_>], metrics: &[(&'static str, Metric
         let bands = series.iter().flat_map(|one| one.band.iter().flat_map(|(_, low, high)| [*low, *high]));
         let values: Vec<f64> = heights.chain(bands).collect();
         let y = if logarithmic { Scale::logarithmic(values, "") } else { Scale::linear(values, "") };
-        let panel = panel_at(index, epochs_axis(&series), y);
+        let panel = panel_at(index, 3, epochs_axis(&series), y);
         chart(&mut svg, &panel, label, &series);
         named = series;
     }
@@ -102,13 +108,13 @@ fn epochs_axis(series: &[Series]) -> Scale {
 fn regression_figure(config: &Config, groups: &[Group<'_>], regressions: &[Regression]) -> Svg {
     let title = "Largest eigenvalue of the coherence matrix against the sharpest sample";
     let panels = tables::panels(config, groups);
-    let (mut svg, legend_top) = figure(title, panels.len(), 4);
+    let (mut svg, legend_top) = figure(title, 1, 2);
     let ends: Vec<(f64, f64)> = groups.iter().flat_map(|group| tables::ends(config, group)).collect();
     let (mut by_radius, mut by_weight) = (Vec::new(), Vec::new());
     for (index, (name_of_panel, groups)) in panels.iter().enumerate() {
         let x = Scale::logarithmic(ends.iter().map(|end| end.0), "max_i λmax(H_i)");
         let y = Scale::logarithmic(ends.iter().map(|end| end.1), if index == 0 { "λmax(S)" } else { "" });
-        let panel = panel_at(index, x, y);
+        let panel = panel_at(index, panels.len(), x, y);
         let contrastive = groups.iter().any(|group| group.cell.contrastive_weight > 0.0);
         let mut series: Vec<Series> = groups
             .iter()
@@ -165,7 +171,7 @@ fn draw_line(svg: &mut Svg, panel: &Panel, line: &Regression) {
 /// The exact threshold of the current point beside the learning rate, one panel a learning rate.
 fn edge(config: &Config, groups: &[Group<'_>]) -> Svg {
     let title = "Exact mean-square threshold of the current point along the training";
-    let (mut svg, legend_top) = figure(title, config.learning_rate.len(), 1);
+    let (mut svg, legend_top) = figure(title, 1, 1);
     let mut named = Vec::new();
     let plain = |group: &&Group<'_>| group.cell.contrastive_weight <= 0.0;
     let all = groups.iter().filter(plain).flat_map(|group| group.curve(Metric::MaxLearningRate));
@@ -180,7 +186,12 @@ fn edge(config: &Config, groups: &[Group<'_>]) -> Svg {
         let x = epochs_axis(&series);
         let level = vec![(x.range.0, rate), (x.range.1, rate)];
         series.push(Series::new("learning rate", colour::INK, level).dashed("4 2"));
-        let panel = panel_at(index, x, Scale { label: if index == 0 { y.label } else { "" }, ..y.clone() });
+        let panel = panel_at(
+            index,
+            config.learning_rate.len(),
+            x,
+            Scale { label: if index == 0 { y.label } else { "" }, ..y.clone() },
+        );
         chart(&mut svg, &panel, &format!("η = {rate}"), &series);
         named = series;
     }

@@ -242,7 +242,7 @@ pub(super) fn panels<'a, 'b>(config: &Config, groups: &'b [Group<'a>]) -> Vec<(S
     let rate = config.learning_rate[0];
     let is_in =
         |group: &&Group<'_>| group.cell.learning_rate.to_bits() == rate.to_bits() && group.cell.rho <= 0.0;
-    panels.push((format!("SGD with contrastive term, η = {rate}"), groups.iter().filter(is_in).collect()));
+    panels.push((format!("SGD, contrastive term, η = {rate}"), groups.iter().filter(is_in).collect()));
     panels
 }
 

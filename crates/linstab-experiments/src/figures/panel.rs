@@ -35,15 +35,28 @@ impl Scale {
         Self { range: (first * step, last * step), ticks, label, logarithmic: false }
     }
 
-    /// A logarithmic axis over the positive values, with ticks at powers of ten.
+    /// A logarithmic axis over the positive values: powers of ten, or 1, 2, 5 times these where there are few.
     pub fn logarithmic(values: impl IntoIterator<Item = f64>, label: &'static str) -> Self {
         let (low, high) = extent(values.into_iter().filter(|x| x.is_finite() && *x > 0.0), (0.1, 10.0));
         let (first, last) = (low.log10().floor(), high.log10().ceil());
-        let last = if last > first { last } else { first + 1.0 };
-        let step = ((last - first) / 6.0).ceil();
-        let exponents = (0_u8..100).map(|i| first + step * f64::from(i)).take_while(|&e| e <= last);
-        let ticks = exponents.map(|e| 10.0_f64.powf(e)).collect();
-        Self { range: (10.0_f64.powf(first), 10.0_f64.powf(last)), ticks, label, logarithmic: true }
+        let exponents = (0_u8..100).map(|i| first + f64::from(i)).take_while(|&e| e <= last);
+        let few = high / low < 300.0;
+        let multiples: &[f64] = if few { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let all: Vec<f64> = exponents
+            .flat_map(|e| multiples.iter().map(move |m| round_to(m * 10.0_f64.powf(e), 1.0)))
+            .collect();
+        // From the last tick that is not above the values to the first that is not below.
+        let from = all.iter().rposition(|&tick| tick <= low).unwrap_or(0);
+        let to = all
+            .iter()
+            .position(|&tick| tick >= high)
+            .unwrap_or(all.len() - 1)
+            .max(from + 1)
+            .min(all.len() - 1);
+        let kept = &all[from.min(to.saturating_sub(1))..=to];
+        let step = if few { 1 } else { kept.len().div_ceil(7) };
+        let range = (kept[0], kept[kept.len() - 1]);
+        Self { range, ticks: kept.iter().copied().step_by(step).collect(), label, logarithmic: true }
     }
 
     /// Where a value stands, 0 at one end and 1 at the other; values beyond an end stand there.
