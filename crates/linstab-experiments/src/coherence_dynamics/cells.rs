@@ -98,6 +98,7 @@ impl Cells for TrainingCells<'_> {
         let rule = if cell.rho > 0.0 { UpdateRule::Sam { rho: cell.rho } } else { UpdateRule::Sgd };
         let training = Training {
             contrastive_weight: cell.contrastive_weight,
+            divergence_loss: config.divergence_loss,
             ..Training::new(rule, config.loss, cell.learning_rate, config.batch_size, config.num_epochs)
         };
         let mut trainer = Trainer::new(training, &data, config.width)?;

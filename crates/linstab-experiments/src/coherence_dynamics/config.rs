@@ -37,6 +37,8 @@ pub struct Config {
     pub learning_rate: Vec<f64>,
     /// Weights of the contrastive term.
     pub contrastive_weight: Vec<f64>,
+    /// A batch loss above this is a divergence.
+    pub divergence_loss: f64,
     /// Share of the variance that the feature rank has to explain.
     pub explained_variance: f64,
     /// Whether each epoch gets its exact threshold.
@@ -140,6 +142,8 @@ impl Config {
         for &value in &self.contrastive_weight {
             checker.require((0.0..1e6).contains(&value), "contrastive_weight", value, "0 to 1e6")?;
         }
+        let cut = self.divergence_loss;
+        checker.require(cut > 0.0 && cut <= 1e100, "divergence_loss", cut, "above 0, at most 1e100")?;
         let share = self.explained_variance;
         checker.require(share > 0.0 && share <= 1.0, "explained_variance", share, "above 0, at most 1")
     }
