@@ -6,6 +6,7 @@
 //! - [`reproduce()`]: runs experiments into a results folder that is replaced only when complete.
 //! - [`engine`]: cells in parallel, checkpoints, determinism; [`streams`]: how random streams are derived.
 //! - [`stability_map`]: divergence over batch size and coherence, simulated and predicted.
+//! - [`local_convergence`]: the loss next to generalising solutions.
 //! - [`figures`]: the drawing module; [`golden`]: golden thresholds.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the driver owns clocks and files")]
@@ -18,7 +19,9 @@ mod error;
 pub mod experiment;
 pub mod figures;
 pub mod golden;
+pub mod local_convergence;
 pub mod manifest;
+pub mod minimum;
 mod output;
 pub mod reproduce;
 pub mod stability_map;
