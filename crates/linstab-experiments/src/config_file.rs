@@ -73,16 +73,17 @@ impl Checker {
     /// Accepts numbers of inputs that generalising solutions can look at: `C` from 2 to `num_inputs` with `2^C` at most `width`.
     pub(crate) fn require_num_features(
         &self,
+        key: &str,
         values: &[usize],
         num_inputs: usize,
         width: usize,
     ) -> Result<()> {
-        self.require_distinct("num_features", values)?;
+        self.require_distinct(key, values)?;
         let allowed = format!("2 to num_inputs = {num_inputs}, and 2^C units fit into width = {width}");
         values.iter().try_for_each(|&value| {
             let num_units = u32::try_from(value).ok().and_then(|c| 1_usize.checked_shl(c));
             let fits = num_units.is_some_and(|units| units <= width);
-            self.require(fits && (2..=num_inputs).contains(&value), "num_features", value, &allowed)
+            self.require(fits && (2..=num_inputs).contains(&value), key, value, &allowed)
         })
     }
 

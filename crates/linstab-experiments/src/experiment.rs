@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use crate::output::ResultsFolder;
-use crate::{Result, local_convergence, stability_map};
+use crate::{Result, local_convergence, solutions, stability_map};
 
 /// Everything [`crate::reproduce()`] can run, in the order in which it does.
-pub const ALL: &[&dyn Experiment] = &[&stability_map::StabilityMap, &local_convergence::LocalConvergence];
+pub const ALL: &[&dyn Experiment] =
+    &[&stability_map::StabilityMap, &local_convergence::LocalConvergence, &solutions::Solutions];
 
 /// Receives the progress of a run; the driver itself neither prints nor draws.
 pub trait Progress: Sync {

@@ -88,7 +88,7 @@ impl Config {
         checker.require_count("num_inputs", self.num_inputs, MAX_SIZE)?;
         checker.require_count("num_samples", self.num_samples, MAX_SIZE)?;
         checker.require_count("width", self.width, MAX_SIZE)?;
-        checker.require_num_features(&self.num_features, self.num_inputs, self.width)?;
+        checker.require_num_features("num_features", &self.num_features, self.num_inputs, self.width)?;
         self.scale.check(checker, "scale")?;
         checker.require_positive("perturbation_standard_deviation", self.perturbation_standard_deviation)?;
         checker.require_count("batch_size", self.batch_size, self.num_samples)?;

@@ -119,14 +119,17 @@ fn across_solutions(config: &Config, rows: &[LossRow], method: Method, epoch: us
     config.num_features.iter().map(of).collect()
 }
 
-/// The last epoch up to which, from the first on, fewer features mean a smaller mean loss; 0 if not even in the first.
-fn last_ordered_epoch(config: &Config, rows: &[LossRow], method: Method) -> usize {
+/// The last epoch up to which, from the first on, fewer features mean a smaller mean loss (relative to that of the start, if
+/// `relative`); 0 if not even in the first.
+fn last_ordered_epoch(config: &Config, rows: &[LossRow], method: Method, relative: bool) -> usize {
     // The solutions in the order of their features, however they are listed.
     let mut order: Vec<usize> = (0..config.num_features.len()).collect();
     order.sort_by_key(|&place| config.num_features[place]);
+    let start = across_solutions(config, rows, method, 0);
     let ordered = |epoch: &usize| {
         let losses = across_solutions(config, rows, method, *epoch);
-        order.windows(2).all(|pair| losses[pair[0]] < losses[pair[1]])
+        let of = |place: usize| if relative { losses[place] / start[place] } else { losses[place] };
+        order.windows(2).all(|pair| of(pair[0]) < of(pair[1]))
     };
     (1..=config.num_epochs).take_while(ordered).last().unwrap_or(0)
 }
@@ -156,13 +159,13 @@ pub(super) fn as_text(config: &Config, losses: &[LossRow], solutions: &[Solution
     }
     text.push('\n');
     for method in Method::all(config) {
-        let ordered = last_ordered_epoch(config, losses, method);
-        let _ = match ordered {
-            0 => writeln!(text, "{}: after the first epoch the losses do not ascend with C", title(method)),
-            _ => {
-                writeln!(text, "{}: the losses ascend with C up to epoch {ordered} of {last}", title(method))
-            }
-        };
+        let [absolute, relative] =
+            [false, true].map(|relative| last_ordered_epoch(config, losses, method, relative));
+        let name = title(method);
+        let _ = writeln!(
+            text,
+            "{name}: the loss rises with C through epoch {absolute} of {last}, the loss relative to its start through {relative}"
+        );
     }
     compare_with_sgd(&mut text, config, losses, num_first);
     describe_solutions(&mut text, config, solutions);
