@@ -195,7 +195,7 @@ mod tests {
         let cells = LocalConvergenceCells::new(&config, "test");
         let result = cells.compute(0).unwrap();
         let [sgd, tiny, large] = &result.losses[..] else { panic!("three methods") };
-        assert!(sgd[0] == tiny[0] && sgd[0] == large[0]);
+        assert_eq!([tiny[0].to_bits(), large[0].to_bits()], [sgd[0].to_bits(); 2]);
         assert!((sgd[1] - tiny[1]).abs() < 1e-6 * sgd[1], "SAM without a radius is SGD on the same batches");
         // Negative control.
         assert!((sgd[1] - large[1]).abs() > 1e-3 * sgd[1], "{sgd:?} {large:?}");

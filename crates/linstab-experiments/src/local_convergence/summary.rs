@@ -198,6 +198,20 @@ fn describe_solutions(text: &mut String, config: &Config, rows: &[SolutionRow]) 
         let name = format!("exact threshold, B={batch_size},");
         line(&name, Metric::MaxLearningRate, Some(batch_size));
     }
+    let of = |num_features: usize, batch_size: usize| {
+        let wanted =
+            |row: &&SolutionRow| row.num_features == num_features && row.metric == Metric::MaxLearningRate;
+        let mut found = rows.iter().filter(wanted).filter(|row| row.batch_size == Some(batch_size));
+        found.next().map_or(f64::NAN, |row| row.mean)
+    };
+    let extremes = (config.num_features.iter().min(), config.num_features.iter().max());
+    if let (Some(&fewest), Some(&most)) = extremes {
+        let ratios = config.threshold_batch_size.iter();
+        let ratios: Vec<String> =
+            ratios.map(|&b| format!("{:.2} (B={b})", of(fewest, b) / of(most, b))).collect();
+        let ratios = ratios.join(", ");
+        let _ = writeln!(text, "exact threshold of C={fewest} over that of C={most}: {ratios}");
+    }
 }
 
 /// A method in figures and texts.

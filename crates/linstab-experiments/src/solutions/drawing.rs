@@ -73,14 +73,6 @@ impl Figures<'_> {
         Optimizer::Sam { rho_over_alpha: self.config.rho_over_alpha }
     }
 
-    fn name(&self, optimizer: Optimizer) -> String {
-        match optimizer {
-            Optimizer::Sgd => "SGD".to_owned(),
-            Optimizer::Sam { rho_over_alpha } => format!("SAM, ρ/α={rho_over_alpha}"),
-            Optimizer::Momentum { momentum } => format!("momentum {momentum}"),
-        }
-    }
-
     /// Exact numbers, the paper's formulas and the corrected ones over C.
     fn coherence(&self) -> Svg {
         let mut figure =
@@ -119,12 +111,12 @@ impl Figures<'_> {
             };
             let (exact, spread) = (over(&|row| Some(row.mean)), over(&|row| Some(row.sd)));
             let spread: Vec<f64> = spread.iter().map(|point| point.1).collect();
-            let name = self.name(optimizer);
-            series.push(Series::new(format!("{name}: exact"), colour, exact).with_band(&spread).dotted());
+            let title = name(optimizer);
+            series.push(Series::new(format!("{title}: exact"), colour, exact).with_band(&spread).dotted());
             let paper = over(&|row| row.paper);
-            series.push(Series::new(format!("{name}: paper"), colour, paper).dashed(PAPER));
+            series.push(Series::new(format!("{title}: paper"), colour, paper).dashed(PAPER));
             let corrected = over(&|row| row.corrected);
-            series.push(Series::new(format!("{name}: corrected"), colour, corrected).dashed(CORRECTED));
+            series.push(Series::new(format!("{title}: corrected"), colour, corrected).dashed(CORRECTED));
         }
         series
     }
@@ -132,18 +124,18 @@ impl Figures<'_> {
     /// Exact thresholds over the batch size, a panel an optimizer, a curve a solution.
     fn thresholds(&self) -> Svg {
         let mut figure =
-            Svg::new(TWO_COLUMNS, 228.0, "Exact mean-square thresholds of constructed solutions");
+            Svg::new(TWO_COLUMNS, 218.0, "Exact mean-square thresholds of constructed solutions");
         let optimizers = self.config.optimizers();
         for (column, &optimizer) in optimizers.iter().enumerate() {
             let series = self
                 .over_batch_sizes(|row| row.measures(optimizer, Metric::MaxLearningRate).then_some(row.mean));
             let axes = ((true, "batch size B"), (true, "exact threshold η*"));
-            let heading = self.name(optimizer);
+            let heading = name(optimizer);
             chart(&mut figure, &panel((column, optimizers.len(), 0), &series, axes), &heading, &series);
         }
         self.solutions_legend(&mut figure, 190.0);
         let means = format!("means over {} data sets", self.config.num_draws);
-        remark(&mut figure, 218.0, &means);
+        remark(&mut figure, 208.0, &means);
         figure
     }
 
@@ -151,13 +143,13 @@ impl Figures<'_> {
     fn criteria(&self) -> Svg {
         let mut figure = Svg::new(
             TWO_COLUMNS,
-            228.0 + ROW_PITCH,
+            218.0 + ROW_PITCH,
             "The paper's criteria as multiples of the exact threshold",
         );
         for (row, &optimizer) in [Optimizer::Sgd, self.sam()].iter().enumerate() {
-            for (column, (metric, heading)) in [
-                (Metric::CriterionDivergence, "divergence criterion / η*"),
-                (Metric::CriterionTheorem33, "Theorem 3.3 / η*"),
+            for (column, (metric, heading, logarithmic)) in [
+                (Metric::CriterionDivergence, "divergence criterion / η*", true),
+                (Metric::CriterionTheorem33, "Theorem 3.3 / η*", false),
             ]
             .into_iter()
             .enumerate()
@@ -165,14 +157,14 @@ impl Figures<'_> {
                 let series = self.over_batch_sizes(|row| {
                     row.measures(optimizer, metric).then(|| ratio(self.independent, row))
                 });
-                let axes = ((true, "batch size B"), (true, "multiple of η*"));
-                let heading = format!("{}: {heading}", self.name(optimizer));
+                let axes = ((true, "batch size B"), (logarithmic, "multiple of η*"));
+                let heading = format!("{}: {heading}", name(optimizer));
                 chart(&mut figure, &panel((column, 2, row), &series, axes), &heading, &series);
             }
         }
         self.solutions_legend(&mut figure, 190.0 + ROW_PITCH);
         let note = "above 1 the criterion allows more than the exact threshold, below 1 less; infinite for B = n: not drawn";
-        remark(&mut figure, 218.0 + ROW_PITCH, note);
+        remark(&mut figure, 208.0 + ROW_PITCH, note);
         figure
     }
 
@@ -196,31 +188,32 @@ impl Figures<'_> {
 
     /// Coherence, thresholds and criteria over the degree of redundancy.
     fn redundancy(&self) -> Svg {
-        let mut figure = Svg::new(TWO_COLUMNS, 228.0 + ROW_PITCH, "What redundant inputs change");
+        let mut figure = Svg::new(TWO_COLUMNS, 218.0 + ROW_PITCH, "What redundant inputs change");
         let batch_size = self.config.redundancy.batch_size;
         let kinds = [
-            ("correlated", (false, "correlation with an input of the label")),
+            ("correlated", (false, "correlation of the inputs")),
             ("repeated", (true, "number of distinct inputs")),
         ];
         for (row, (kind, x)) in kinds.into_iter().enumerate() {
             let rows: Vec<&Row> = self.sweep.iter().filter(|row| row.redundancy == kind).collect();
-            let quantities: [(&str, &str, bool, &dyn Fn(&Row) -> Option<f64>); 3] = [
-                ("coherence measure, SGD", "σ", true, &|row| {
-                    row.measures(Optimizer::Sgd, Metric::Sigma).then_some(row.mean)
-                }),
-                ("exact threshold, SGD", "η*", true, &|row| {
-                    row.measures(Optimizer::Sgd, Metric::MaxLearningRate).then_some(row.mean)
-                }),
-                ("divergence criterion / η*", "multiple of η*", true, &|row| {
-                    row.measures(Optimizer::Sgd, Metric::CriterionDivergence).then(|| ratio(self.sweep, row))
-                }),
-            ];
-            for (column, (heading, label, logarithmic, value)) in quantities.into_iter().enumerate() {
+            for (column, (metric, heading, label)) in [
+                (Metric::Sigma, "coherence measure, SGD", "σ"),
+                (Metric::MaxLearningRate, "exact threshold, SGD", "η*"),
+                (Metric::CriterionDivergence, "divergence criterion / η*", "multiple of η*"),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let value = |row: &Row| match metric {
+                    Metric::CriterionDivergence => ratio(self.sweep, row),
+                    _ => row.mean,
+                };
                 let series = self.by_solution(|solution| {
                     let here = rows.iter().filter(|row| row.is_of(solution));
-                    here.filter_map(|row| Some((row.degree?, value(row)?))).collect()
+                    let here = here.filter(|row| row.measures(Optimizer::Sgd, metric));
+                    here.filter_map(|row| Some((row.degree?, value(row)))).collect()
                 });
-                let axes = (x, (logarithmic, label));
+                let axes = (x, (true, label));
                 chart(&mut figure, &panel((column, 3, row), &series, axes), heading, &series);
             }
         }
@@ -229,13 +222,21 @@ impl Figures<'_> {
             "B = {batch_size}, means over {} data sets; where inputs coincide the memorising solution does not exist",
             self.config.num_draws
         );
-        remark(&mut figure, 218.0 + ROW_PITCH, &note);
+        remark(&mut figure, 208.0 + ROW_PITCH, &note);
         figure
     }
 
     fn solutions_legend(&self, figure: &mut Svg, top: f64) {
         let series = self.by_solution(|_| vec![(0.0, 0.0), (1.0, 0.0)]);
         let _ = legend(figure, (LEFT, top), &series, (series.len(), 74.0));
+    }
+}
+
+fn name(optimizer: Optimizer) -> String {
+    match optimizer {
+        Optimizer::Sgd => "SGD".to_owned(),
+        Optimizer::Sam { rho_over_alpha } => format!("SAM, ρ/α={rho_over_alpha}"),
+        Optimizer::Momentum { momentum } => format!("momentum {momentum}"),
     }
 }
 

@@ -2,6 +2,10 @@
 //!
 //! After arXiv 2511.17378, Theorems 3.4 to 3.6. Solutions that look at `C` inputs and the solution that memorises are analysed on
 //! fresh data, then on data whose inputs repeat each other: the case to which the paper says coherence is blind.
+//!
+//! For rank-one curvatures with no negative inner product of gradients, as those of these solutions, `S` is the Gram matrix and
+//! `lambda_max(S) = n lambda_max(H)`. Then `sigma / lambda_max(H) = n / max_i lambda_max(H_i)`: at equal flatness the paper's
+//! divergence criterion for SGD is the same number for every solution, however coherent.
 
 mod cells;
 mod config;

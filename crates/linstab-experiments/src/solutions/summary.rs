@@ -152,6 +152,7 @@ pub(super) fn as_text(config: &Config, independent: &[Row], sweep: &[Row]) -> St
     }
     text.push('\n');
     describe_thresholds(&mut text, config, independent);
+    describe_spread(&mut text, config, independent);
     describe_sweep(&mut text, config, sweep);
     text
 }
@@ -181,6 +182,27 @@ fn describe_thresholds(text: &mut String, config: &Config, rows: &[Row]) {
                 }
             }
             text.push('\n');
+        }
+    }
+}
+
+/// How much the generalising solutions differ, by the criterion and exactly.
+fn describe_spread(text: &mut String, config: &Config, rows: &[Row]) {
+    for &batch_size in &config.batch_size {
+        let spread = |metric: Metric| {
+            let here = |row: &&Row| row.measures(Optimizer::Sgd, metric) && row.num_features.is_some();
+            let values = rows.iter().filter(here).filter(|row| row.batch_size == Some(batch_size));
+            let (low, high) = values
+                .fold((f64::INFINITY, 0.0_f64), |(low, high), row| (low.min(row.mean), high.max(row.mean)));
+            high / low
+        };
+        let (criterion, exact) = (spread(Metric::CriterionDivergence), spread(Metric::MaxLearningRate));
+        // The criterion is infinite for the full batch.
+        if criterion.is_finite() {
+            let _ = writeln!(
+                text,
+                "over C, SGD, B={batch_size}: the divergence criterion varies by a factor {criterion:.3}, the exact threshold by {exact:.3}"
+            );
         }
     }
 }
