@@ -77,3 +77,26 @@ fn thresholds_do_not_favour_fewer_features() {
     let thresholds = by_features("max_learning_rate", "10");
     assert!(thresholds.windows(2).all(|pair| pair[0] < pair[1]), "and less stable: {thresholds:?}");
 }
+
+#[test]
+fn bad_values_name_the_file_the_key_and_what_is_allowed() {
+    for (from, to, expected) in [
+        ("[2, 3, 4, 5]", "[1, 3]", "num_features is 1, allowed: 2 to num_inputs = 100"),
+        (
+            "width = 50",
+            "width = 31",
+            "num_features is 5, allowed: 2 to num_inputs = 100, and 2^C units fit into width = 31",
+        ),
+        ("scale = \"optimal\"", "scale = \"best\"", "expected \"optimal\" or a number"),
+        ("scale = \"optimal\"", "scale = 0.0", "scale is 0, allowed: positive"),
+        ("loss = \"full\"", "loss = \"twice\"", "expected `half` or `full`"),
+        ("batch_size = 10", "batch_size = 101", "batch_size is 101, allowed: 1 to 100"),
+        ("learning_rate = 0.01", "learning_rate = nan", "learning_rate is NaN, allowed: positive"),
+        ("sam_rho = [0.01, 0.05]", "sam_rho = [0.01, 0.01]", "distinct values"),
+        ("num_first_epochs = 5", "num_first_epochs = 51", "num_first_epochs is 51, allowed: 1 to 50"),
+        ("num_epochs = 50", "num_epoch = 50", "unknown field `num_epoch`"),
+    ] {
+        let message = common::refusal("local-convergence", from, to);
+        assert!(message.contains("local-convergence.toml") && message.contains(expected), "{message}");
+    }
+}

@@ -153,3 +153,28 @@ fn full_redundancy_makes_the_solutions_one() {
     let of_memorising = full.iter().filter(|row| row["solution"] == "memorising");
     assert_eq!(of_memorising.count(), 1, "nothing is made up where there is no solution");
 }
+
+#[test]
+fn bad_values_name_the_file_the_key_and_what_is_allowed() {
+    for (from, to, expected) in [
+        ("width = 100", "width = 99", "width is 99, allowed: num_samples = 100 to 10000"),
+        ("[2, 3, 4, 5, 6]", "[2, 7]", "num_features is 7, allowed: 2 to num_inputs = 100"),
+        ("momentum = 0.9", "momentum = 1.0", "momentum is 1, allowed: above 0 and below 1"),
+        (
+            "correlation = [0.0, 0.25",
+            "correlation = [0.0, 1.25",
+            "redundancy.correlation is 1.25, allowed: 0 to 1",
+        ),
+        (
+            "num_distinct = [50",
+            "num_distinct = [1",
+            "redundancy.num_distinct is 1, allowed: 2 to num_inputs = 100",
+        ),
+        ("num_distinct = [10]", "num_distinct = [101]", "quick.num_distinct is 101"),
+        ("[1, 5, 10, 50, 100]", "[0, 5]", "batch_size is 0, allowed: 1 to 100"),
+        ("num_eigenvalues = 10", "num_eigenvalues = 101", "num_eigenvalues is 101, allowed: 1 to 100"),
+    ] {
+        let message = common::refusal("solutions", from, to);
+        assert!(message.contains("solutions.toml") && message.contains(expected), "{message}");
+    }
+}

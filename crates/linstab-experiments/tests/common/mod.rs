@@ -16,21 +16,42 @@ pub(crate) struct Run {
     tables: PathBuf,
 }
 
-/// Runs an experiment; the results are in `results` below the folder.
-pub(crate) fn run(experiment: &str, num_threads: usize) -> (Run, TempDir) {
+/// The refusal of a shipped configuration in which one text is replaced by another.
+pub(crate) fn refusal(experiment: &str, from: &str, to: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
+    let file = format!("{experiment}.toml");
+    let text = std::fs::read_to_string(configs().join(&file)).unwrap();
+    assert!(text.contains(from), "the configuration no longer holds `{from}`");
+    std::fs::write(folder.path().join(file), text.replacen(from, to, 1)).unwrap();
     let out = folder.path().join("results");
-    let options = Options {
+    let options = Options { configs: folder.path().to_owned(), ..options(experiment, 1, out.clone()) };
+    let error = reproduce(&options, &Silent).unwrap_err();
+    assert!(error.is_usage() && !out.exists(), "{error}");
+    error.to_string()
+}
+
+fn configs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/configs")
+}
+
+fn options(experiment: &str, num_threads: usize, out: PathBuf) -> Options {
+    Options {
         only: vec![experiment.to_owned()],
-        configs: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/configs"),
-        out: out.clone(),
+        configs: configs(),
+        out,
         quick: true,
         seed: None,
         num_threads,
         restart: false,
         provenance: nowhere(),
-    };
-    reproduce(&options, &Silent).unwrap();
+    }
+}
+
+/// Runs an experiment; the results are in `results` below the folder.
+pub(crate) fn run(experiment: &str, num_threads: usize) -> (Run, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("results");
+    reproduce(&options(experiment, num_threads, out.clone()), &Silent).unwrap();
     (Run { tables: out.join("tables") }, folder)
 }
 
