@@ -41,9 +41,14 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A folder of configurations in which one text of `stability-map.toml` is replaced by another.
+/// A folder with the shipped configurations, in which texts of `stability-map.toml` are replaced by others.
 pub fn configs_with(replacements: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    for entry in std::fs::read_dir(root().join("data/configs")).expect("the shipped configurations") {
+        let path = entry.expect("a readable folder").path();
+        let name = path.file_name().expect("a file below the folder");
+        std::fs::copy(&path, folder.path().join(name)).expect("a writable temporary folder");
+    }
     let mut text = std::fs::read_to_string(root().join("data/configs/stability-map.toml"))
         .expect("the shipped configuration");
     for (from, to) in replacements {

@@ -119,7 +119,7 @@ fn the_sgd_map_is_the_known_one_for_any_seed() {
     let folder = tempfile::tempdir().unwrap();
     for seed in ["1", "77", "2026"] {
         let out = folder.path().join(seed);
-        reproduce(configs.path(), &out, &["--seed", seed]);
+        reproduce(configs.path(), &out, &["--only", "stability-map", "--seed", seed]);
         let rows = read_csv(&out.join("tables/stability-map.csv"));
         let num_stable = rows.iter().filter(|row| row["diverged"] == "false").count();
         assert_eq!(rows.len(), 2450);
@@ -147,12 +147,14 @@ fn a_killed_run_resumes_and_no_thread_count_changes_a_bit() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
     let begun = Instant::now();
-    reproduce(configs.path(), &whole, &["--threads", "2"]);
+    reproduce(configs.path(), &whole, &["--only", "stability-map", "--threads", "2"]);
     let uninterrupted = begun.elapsed();
 
     let resumed = folder.path().join("resumed");
     let arguments = [
         "reproduce",
+        "--only",
+        "stability-map",
         "--configs",
         configs.path().to_str().unwrap(),
         "--out",
@@ -207,10 +209,12 @@ fn a_second_run_replaces_the_first_and_a_concurrent_one_is_refused() {
     let configs = configs_with(&ONLY_SGD);
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("results");
-    reproduce(configs.path(), &out, &["--quick"]);
+    reproduce(configs.path(), &out, &["--only", "stability-map", "--quick"]);
     let quick = contents(&out);
     let arguments = [
         "reproduce",
+        "--only",
+        "stability-map",
         "--configs",
         configs.path().to_str().unwrap(),
         "--out",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use crate::stability_map::short;
 use crate::{ExperimentError, Result};
 
 /// Reads a TOML file into `T`; unknown keys are errors if `T` says so.
@@ -18,6 +19,10 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
         ExperimentError::ConfigSyntax { path: path.to_path_buf(), line, message }
     })
 }
+
+/// Products of a few scientific parameters between these bounds, and their squares, neither overflow nor underflow.
+pub(crate) const SMALLEST: f64 = 1e-30;
+pub(crate) const LARGEST: f64 = 1e30;
 
 /// Checks values of one file.
 pub(crate) struct Checker {
@@ -45,6 +50,40 @@ impl Checker {
             key: key.to_owned(),
             value: value.to_string(),
             allowed: allowed.to_string(),
+        })
+    }
+
+    /// Accepts a positive number whose square is far from the ends of the range of numbers.
+    pub(crate) fn require_positive(&self, key: &str, value: f64) -> Result<()> {
+        let allowed = format!("positive and finite, {SMALLEST:e} to {LARGEST:e}");
+        self.require((SMALLEST..=LARGEST).contains(&value), key, short(value), allowed)
+    }
+
+    /// Accepts 1 to `limit`.
+    pub(crate) fn require_count(&self, key: &str, value: usize, limit: usize) -> Result<()> {
+        self.require((1..=limit).contains(&value), key, value, format!("1 to {limit}"))
+    }
+
+    /// Accepts distinct values, each from 1 to `limit`.
+    pub(crate) fn require_counts(&self, key: &str, values: &[usize], limit: usize) -> Result<()> {
+        self.require_distinct(key, values)?;
+        values.iter().try_for_each(|&value| self.require_count(key, value, limit))
+    }
+
+    /// Accepts numbers of inputs that generalising solutions can look at: `C` from 2 to `num_inputs` with `2^C` at most `width`.
+    pub(crate) fn require_num_features(
+        &self,
+        key: &str,
+        values: &[usize],
+        num_inputs: usize,
+        width: usize,
+    ) -> Result<()> {
+        self.require_distinct(key, values)?;
+        let allowed = format!("2 to num_inputs = {num_inputs}, and 2^C units fit into width = {width}");
+        values.iter().try_for_each(|&value| {
+            let num_units = u32::try_from(value).ok().and_then(|c| 1_usize.checked_shl(c));
+            let fits = num_units.is_some_and(|units| units <= width);
+            self.require(fits && (2..=num_inputs).contains(&value), key, value, &allowed)
         })
     }
 

@@ -7,6 +7,8 @@
 //! - [`engine`]: cells in parallel, checkpoints, determinism; [`streams`]: how random streams are derived.
 //! - [`coherence_dynamics`]: coherence and the exact threshold along the training of a small network.
 //! - [`stability_map`]: divergence over batch size and coherence, simulated and predicted.
+//! - [`local_convergence`]: the loss next to generalising solutions.
+//! - [`solutions`]: constructed solutions, exactly and by the paper's formulas; [`minimum`]: what both measure.
 //! - [`figures`]: the drawing module; [`golden`]: golden thresholds.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the driver owns clocks and files")]
@@ -20,9 +22,12 @@ mod error;
 pub mod experiment;
 pub mod figures;
 pub mod golden;
+pub mod local_convergence;
 pub mod manifest;
+pub mod minimum;
 mod output;
 pub mod reproduce;
+pub mod solutions;
 pub mod stability_map;
 mod statistics;
 pub mod streams;

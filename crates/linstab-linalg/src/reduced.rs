@@ -14,8 +14,9 @@ use faer::{Accum, Par};
 use crate::ensemble::{require_len, require_samples};
 use crate::{Factored, Mat, MatRef, Result, symmetric};
 
-/// Eigenvalues of the mean curvature at most this times the largest are taken for zero: rounding in a Gram matrix of a few
-/// thousand rows stays below it, and a direction this flat moves no threshold by more than this fraction.
+/// Eigenvalues of the mean curvature at most this times the largest are taken for zero: they are below the rounding of a Gram matrix
+/// of a few thousand rows. [`Reduced::num_dropped`] says how many there are; a threshold moves by no more than about this fraction
+/// for each (times `((1 + beta) / (1 - beta))^2` with momentum beta), and intervals allow for it.
 pub const RANK_TOLERANCE: f64 = 1e-13;
 
 /// An ensemble in the eigenbasis of its mean curvature.
@@ -36,6 +37,7 @@ pub struct Reduced {
     num_samples: usize,
     num_factors: usize,
     mean_eigenvalues: Vec<f64>,
+    num_dropped: usize,
     /// Shared: a congruence by the identity, and any copy, costs nothing.
     factors: Arc<Mat<f64>>,
 }
@@ -97,7 +99,8 @@ impl Reduced {
         let factors =
             Mat::from_fn(gram.nrows(), kept.len(), |row, a| vectors[(row, kept[a])] * values[kept[a]].sqrt());
         let mean_eigenvalues = kept.iter().map(|&a| values[a] / n).collect();
-        Ok(Self { num_samples, num_factors, mean_eigenvalues, factors: Arc::new(factors) })
+        let num_dropped = gram.nrows() - kept.len();
+        Ok(Self { num_samples, num_factors, mean_eigenvalues, num_dropped, factors: Arc::new(factors) })
     }
 
     fn from_covariance(rows: MatRef<'_, f64>, (num_samples, num_factors): (usize, usize)) -> Result<Self> {
@@ -106,7 +109,9 @@ impl Reduced {
         let basis = Mat::from_fn(rows.ncols(), kept.len(), |row, a| vectors[(row, kept[a])]);
         let n = num_samples as f64;
         let mean_eigenvalues = kept.iter().map(|&a| values[a] / n).collect();
-        Ok(Self { num_samples, num_factors, mean_eigenvalues, factors: Arc::new(rows * basis) })
+        let num_dropped = rows.ncols() - kept.len();
+        let factors = Arc::new(rows * basis);
+        Ok(Self { num_samples, num_factors, mean_eigenvalues, num_dropped, factors })
     }
 
     /// Number of samples `n`.
@@ -147,6 +152,20 @@ impl Reduced {
     /// ```
     pub fn rank(&self) -> usize {
         self.mean_eigenvalues.len()
+    }
+
+    /// Directions that were left out: those without curvature, and those below [`RANK_TOLERANCE`].
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Two samples along one of three directions.
+    /// let reduced = Reduced::of(&Factored::new(2, 1, 3, vec![1.0, 0.0, 0.0, 2.0, 0.0, 0.0])?)?;
+    /// assert_eq!((reduced.rank(), reduced.num_dropped()), (1, 1));
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
+    pub fn num_dropped(&self) -> usize {
+        self.num_dropped
     }
 
     /// Nonzero eigenvalues of the mean curvature, descending.

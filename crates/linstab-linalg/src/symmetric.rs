@@ -6,7 +6,7 @@ use faer::linalg::cholesky::llt::factor::{
     LltParams, LltRegularization, cholesky_in_place, cholesky_in_place_scratch,
 };
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::{Mat, MatMut, MatRef, Par, Spec};
 
 use crate::{LinalgError, Result};
@@ -90,17 +90,61 @@ pub fn top_eigenvalue(matrix: MatRef<'_, f64>) -> Result<f64> {
 #[track_caller]
 pub fn whiten(a: Mat<f64>, b: Mat<f64>) -> Option<Mat<f64>> {
     assert!(a.shape() == b.shape(), "matrices of different shapes {:?} and {:?}", a.shape(), b.shape());
-    let (mut factor, mut whitened) = (b, a);
-    let dim = factor.nrows();
-    let scratch = cholesky_in_place_scratch::<f64>(dim, Par::Seq, Spec::<LltParams, f64>::default());
-    let mut buffer = MemBuffer::new(scratch);
-    let stack = MemStack::new(&mut buffer);
-    cholesky_in_place(factor.as_mut(), LltRegularization::default(), Par::Seq, stack, Spec::default())
-        .ok()?;
+    let factor = Cholesky::of(b)?.factor;
+    let mut whitened = a;
     solve_lower_triangular_in_place(factor.as_ref(), whitened.as_mut(), Par::Seq);
     let mut whitened = whitened.transpose().to_owned();
     solve_lower_triangular_in_place(factor.as_ref(), whitened.as_mut(), Par::Seq);
     Some(whitened)
+}
+
+/// A Cholesky factorisation `A = L L^T`, for any number of solutions.
+#[derive(Clone, Debug)]
+pub struct Cholesky {
+    factor: Mat<f64>,
+}
+
+impl Cholesky {
+    /// Factorises a symmetric matrix, which is overwritten; `None` if it is not positive definite to working precision.
+    ///
+    /// # Shapes
+    /// `matrix`: (dim, dim); only the lower triangle is read.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Mat, symmetric::Cholesky};
+    /// let matrix = Mat::from_fn(2, 2, |i, j| if i == j { 2.0 } else { 1.0 });
+    /// let solution = Cholesky::of(matrix).expect("eigenvalues 1 and 3").solve(&[3.0, 3.0]);
+    /// assert!((solution[0] - 1.0).abs() < 1e-15 && (solution[1] - 1.0).abs() < 1e-15);
+    /// assert!(Cholesky::of(Mat::from_fn(2, 2, |_, _| -1.0)).is_none());
+    /// ```
+    pub fn of(matrix: Mat<f64>) -> Option<Self> {
+        let mut factor = matrix;
+        let dim = factor.nrows();
+        let scratch = cholesky_in_place_scratch::<f64>(dim, Par::Seq, Spec::<LltParams, f64>::default());
+        let mut buffer = MemBuffer::new(scratch);
+        let stack = MemStack::new(&mut buffer);
+        cholesky_in_place(factor.as_mut(), LltRegularization::default(), Par::Seq, stack, Spec::default())
+            .ok()?;
+        Some(Self { factor })
+    }
+
+    /// The solution of `A x = b`.
+    ///
+    /// # Panics
+    /// If `right` has another length than the matrix has rows.
+    #[track_caller]
+    pub fn solve(&self, right: &[f64]) -> Vec<f64> {
+        assert!(
+            right.len() == self.factor.nrows(),
+            "{} entries for order {}",
+            right.len(),
+            self.factor.nrows()
+        );
+        let mut x = Mat::from_fn(right.len(), 1, |i, _| right[i]);
+        solve_lower_triangular_in_place(self.factor.as_ref(), x.as_mut(), Par::Seq);
+        solve_upper_triangular_in_place(self.factor.transpose(), x.as_mut(), Par::Seq);
+        (0..right.len()).map(|i| x[(i, 0)]).collect()
+    }
 }
 
 fn decompose(matrix: MatRef<'_, f64>, vectors: Option<MatMut<'_, f64>>) -> Result<Vec<f64>> {

@@ -8,14 +8,15 @@
 use linstab_linalg::{Factored, Mat, Reduced, symmetric};
 use rand::Rng;
 
-use super::MeanSquare;
+use super::{MeanSquare, Threshold};
 use crate::error::require_nonnegative;
 use crate::sampling::BatchSampler;
 use crate::second_moment::require_same_number;
 use crate::{BatchSampling, DynamicsError, Result, SamplingScheme, UpdateRule};
 
-/// The largest number of batches that is enumerated.
+/// The largest number of batches that is enumerated, and of unknowns: each batch has a symmetric block of the order of its size.
 const MAX_ENUMERATED: usize = 20_000;
+const MAX_UNKNOWNS: usize = 500_000;
 
 /// SAM with ascent on the mini-batch and a fixed ratio of perturbation radius to gradient norm.
 ///
@@ -40,13 +41,37 @@ pub struct BatchAscentSam {
 /// A threshold estimated from sampled batches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ThresholdEstimate {
-    /// Mean over independent groups of batches; infinite if a group drew no curvature at all.
+    /// Mean over independent groups of batches; infinite, with an infinite error, if a group drew no curvature at all.
     pub mean: f64,
     /// Standard error over the groups.
     pub standard_error: f64,
-    /// Estimated bias of the mean: a finite group knows only its own batches, which biases its threshold by a term of the order of
-    /// one over their number. It is the difference between the groups and their halves; `mean - bias` is the better estimate.
+    /// Roughly the bias of the mean: the difference between the groups and their halves. A finite group knows only its own batches,
+    /// which biases its threshold upwards by a term of the order of one over their number; unless this is small beside the mean,
+    /// the groups are too small, and neither the mean nor the standard error says much. Infinite if half a group drew no curvature.
     pub bias: f64,
+}
+
+/// The exact analysis over all batches: one-sample SGD on the curvatures `G_b`. What refers to samples or to the curvature of the loss
+/// (smallest batch, culprits, noise floor) has no meaning for these, so only thresholds and growth can be asked for.
+#[derive(Clone, Debug)]
+pub struct EnumeratedBatches(MeanSquare);
+
+impl EnumeratedBatches {
+    /// As [`MeanSquare::max_learning_rate`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn max_learning_rate(&self) -> Result<Threshold> {
+        self.0.max_learning_rate()
+    }
+
+    /// As [`MeanSquare::growth_per_step`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn growth_per_step(&self, learning_rate: f64) -> Result<f64> {
+        self.0.growth_per_step(learning_rate)
+    }
 }
 
 impl BatchAscentSam {
@@ -94,7 +119,7 @@ impl BatchAscentSam {
     }
 
     /// The exact analysis, over all batches of a fixed size and, for m-SAM, all ways to cut them into micro-batches; `None` if there
-    /// are more than 20 000, or if the batches of the scheme are not equally likely (Bernoulli; with replacement above one sample).
+    /// are more than 20 000 (fewer for large batches), or if the batches of the scheme are not equally likely (Bernoulli; with replacement above one sample).
     ///
     /// # Errors
     /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::Linalg`] if an eigenvalue iteration
@@ -113,7 +138,11 @@ impl BatchAscentSam {
     /// assert!(sam.enumerated(&ensemble, bernoulli)?.is_none(), "not equally likely");
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
-    pub fn enumerated(&self, ensemble: &Reduced, sampling: BatchSampling) -> Result<Option<MeanSquare>> {
+    pub fn enumerated(
+        &self,
+        ensemble: &Reduced,
+        sampling: BatchSampling,
+    ) -> Result<Option<EnumeratedBatches>> {
         require_same_number(ensemble.num_samples(), sampling)?;
         let (n, b) = (sampling.num_samples(), sampling.batch_size());
         let fixed_size = match sampling.scheme() {
@@ -123,13 +152,15 @@ impl BatchAscentSam {
         };
         let micro = self.micro_batch_size.unwrap_or(b).min(b);
         let count = num_subsets(n, b).saturating_mul(num_partitions(b, micro));
-        if !fixed_size || count > MAX_ENUMERATED {
+        let rows = b * ensemble.num_factors();
+        let num_unknowns = count.saturating_mul(rows * (rows + 1) / 2);
+        if !fixed_size || count > MAX_ENUMERATED || num_unknowns > MAX_UNKNOWNS {
             return Ok(None);
         }
         let all: Vec<usize> = (0..n).collect();
         let batches: Vec<Vec<usize>> =
             subsets(&all, b).iter().flat_map(|(batch, _)| partitions(batch, micro)).collect();
-        self.of_batches(ensemble, sampling, &batches).map(Some)
+        Ok(Some(EnumeratedBatches(self.of_batches(ensemble, sampling, &batches)?)))
     }
 
     /// The threshold from `num_groups` independent groups of `num_batches` sampled batches each.
@@ -179,7 +210,8 @@ impl BatchAscentSam {
             biases.push(0.5 * (threshold(first)? + threshold(second)?) - whole);
         }
         if thresholds.iter().any(|threshold| threshold.is_infinite()) {
-            return Ok(ThresholdEstimate { mean: f64::INFINITY, standard_error: 0.0, bias: 0.0 });
+            let infinite = f64::INFINITY;
+            return Ok(ThresholdEstimate { mean: infinite, standard_error: infinite, bias: infinite });
         }
         let n = num_groups as f64;
         let mean = thresholds.iter().sum::<f64>() / n;

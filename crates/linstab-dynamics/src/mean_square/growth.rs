@@ -21,7 +21,7 @@ impl MeanSquare {
     /// # Cost
     /// Without momentum, one top eigenvalue; with it, one for each of some 50 steps of a bisection.
     /// # Accuracy
-    /// A relative 1e-9; with momentum, where eigenvalues of the map meet (no noise, critical damping), half of the digits.
+    /// A relative 1e-9; with momentum, where eigenvalues of the map meet (no noise, critical damping), four digits.
     /// # Errors
     /// [`DynamicsError::OutOfRange`] for a bad learning rate, [`DynamicsError::Linalg`] if the iteration does not converge.
     /// # Examples
@@ -41,6 +41,7 @@ impl MeanSquare {
         if self.effective.rank() == 0 {
             return Ok(1.0);
         }
+        self.require_in_range(learning_rate)?;
         if self.momentum.abs() > 0.0 {
             return self.growth_by_bisection(learning_rate);
         }

@@ -57,10 +57,11 @@ mod gradient_noise;
 mod growth;
 mod noise_floor;
 mod operator;
+mod perron;
 mod sample_space;
 mod threshold;
 
-pub use batch_ascent::{BatchAscentSam, ThresholdEstimate};
+pub use batch_ascent::{BatchAscentSam, EnumeratedBatches, ThresholdEstimate};
 pub use bounds::NecessaryConditions;
 pub use culprits::Culprits;
 pub use gradient_noise::GradientNoise;

@@ -12,7 +12,7 @@
 //! is SGD in the coordinates `A^{1/2} w`; there the source is `A^{1/2} Q A^{1/2}`.
 
 use linstab_linalg::lanczos::SymmetricOperator;
-use linstab_linalg::{LinalgError, Mat, MatRef, packed};
+use linstab_linalg::{LinalgError, Mat, MatRef, packed, symmetric};
 
 use super::MeanSquare;
 use super::operator::{WeightedSandwich, entrywise};
@@ -117,12 +117,9 @@ impl MeanSquare {
     fn stationary(&self, eta: f64, source: MatRef<'_, f64>) -> Result<Option<NoiseFloor>> {
         require_nonnegative("learning_rate", eta, true)?;
         let rank = self.effective.rank();
-        let entries = (0..rank).flat_map(|column| (0..rank).map(move |row| source[(row, column)]));
-        for value in entries {
-            if !value.is_finite() {
-                let (name, allowed) = ("an entry of the source", "finite");
-                return Err(DynamicsError::OutOfRange { name, value, allowed });
-            }
+        require_covariance(source)?;
+        if rank > 0 {
+            self.require_in_range(eta)?;
         }
         if eta >= self.max_learning_rate()?.value {
             return Ok(None);
@@ -148,6 +145,38 @@ impl MeanSquare {
     }
 }
 
+/// Accepts a symmetric positive semidefinite matrix, up to rounding.
+fn require_covariance(source: MatRef<'_, f64>) -> Result<()> {
+    let refuse = |name, value, allowed| Err(DynamicsError::OutOfRange { name, value, allowed });
+    let mut largest = 0.0_f64;
+    for column in 0..source.ncols() {
+        for row in 0..source.nrows() {
+            let value = source[(row, column)];
+            if !value.is_finite() {
+                return refuse("an entry of the source", value, "finite");
+            }
+            largest = largest.max(value.abs());
+        }
+    }
+    for column in 0..source.ncols() {
+        for row in 0..column {
+            let difference = source[(row, column)] - source[(column, row)];
+            if difference.abs() > 1e-12 * largest {
+                return refuse("the asymmetry of the source", difference, "0: a covariance is symmetric");
+            }
+        }
+    }
+    let smallest = symmetric::eigenvalues(source)?.first().copied().unwrap_or(0.0);
+    if smallest < -1e-10 * largest {
+        return refuse(
+            "an eigenvalue of the source",
+            smallest,
+            "nonnegative: a covariance is positive semidefinite",
+        );
+    }
+    Ok(())
+}
+
 /// Solves `A x = b` for a positive definite operator, preconditioned by a positive diagonal `M`; residuals `r` are measured by
 /// `r^T M^{-1} r`, so that flat directions count.
 fn conjugate_gradients(
@@ -164,11 +193,13 @@ fn conjugate_gradients(
     let mut image = vec![0.0; right.len()];
     let mut energy = dot(&residual, &preconditioned);
     let target = RTOL * RTOL * energy;
+    let mut num_applications = 0;
     for _ in 0..MAX_ITERATIONS {
         if energy <= target {
             return Ok(solution);
         }
         operator.apply(&direction, &mut image);
+        num_applications += 1;
         let curvature = dot(&direction, &image);
         // Within rounding of the threshold the operator need not be positive definite any more.
         if curvature <= 0.0 || !curvature.is_finite() {
@@ -188,10 +219,5 @@ fn conjugate_gradients(
         }
     }
     let residual = dot(&residual, &residual).sqrt();
-    Err(LinalgError::NotConverged {
-        method: "conjugate gradient",
-        num_applications: MAX_ITERATIONS,
-        residual,
-    }
-    .into())
+    Err(LinalgError::NotConverged { method: "conjugate gradient", num_applications, residual }.into())
 }

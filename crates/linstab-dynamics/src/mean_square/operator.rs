@@ -80,7 +80,8 @@ impl CriticalWeights {
     /// The parts at the entry of two mean eigenvalues.
     pub(super) fn parts(self, x: f64, y: f64) -> Parts {
         let beta = self.momentum;
-        let own = x * y - beta * (x * x + y * y - 2.0 * beta * x * y) / (1.0 - beta * beta);
+        // w2 without cancellation near beta = +-1.
+        let own = ((1.0 - beta) * x * y - beta * (x - y) * (x - y) / (1.0 - beta)) / (1.0 + beta);
         Parts { linear: (1.0 - beta) * (x + y), constant: own + self.excess * x * y }
     }
 }

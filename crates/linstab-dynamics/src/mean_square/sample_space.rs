@@ -33,6 +33,7 @@ use linstab_linalg::lanczos::{self, Explicit, LanczosOptions, SymmetricOperator,
 use linstab_linalg::{LinalgError, Mat, Reduced, inner_products, low_rank, packed, spread, symmetric};
 
 use super::operator::{CriticalWeights, Parts, entrywise};
+use super::perron;
 use crate::Result;
 
 /// Newton steps; two or three are needed, many only where the root touches the noise-free limit.
@@ -61,6 +62,9 @@ const BASIS_SIZE: usize = 40;
 /// An eigenvector takes about so many applications without the low-rank form; forming it has to cost less.
 const USUAL_APPLICATIONS: usize = 8;
 
+/// So few unknowns that the operator is formed column by column.
+const FEW_UNKNOWNS: usize = 128;
+
 /// The problem at hand.
 pub(super) struct SampleSpace<'a> {
     ensemble: &'a Reduced,
@@ -82,8 +86,47 @@ struct NewtonStep<'a> {
     /// The exact operator there; it holds the moment of that vector.
     exact: SampleOperator<'a>,
     /// The operator that was iterated.
-    operator: Box<dyn SymmetricOperator + 'a>,
+    form: Form<'a>,
     next: f64,
+}
+
+/// The operator, as it is cheapest.
+enum Form<'a> {
+    /// As a matrix.
+    Explicit(Explicit),
+    /// By its action.
+    Implicit(SampleOperator<'a>),
+}
+
+impl Form<'_> {
+    fn operator(&mut self) -> &mut dyn SymmetricOperator {
+        match self {
+            Self::Explicit(matrix) => matrix,
+            Self::Implicit(operator) => operator,
+        }
+    }
+
+    /// The top eigenpair. A final one of a matrix is found by inverse iteration, which no near-degeneracy misleads.
+    fn top_eigenpair(&mut self, start: &[f64], identity: &[f64], residual_rtol: f64) -> Result<TopEigenpair> {
+        if let Self::Explicit(Explicit(matrix)) = self
+            && residual_rtol <= FINAL.residual
+        {
+            return Ok(perron::top_eigenpair(matrix, identity)?);
+        }
+        let value_rtol = residual_rtol * residual_rtol;
+        let check_every = if matches!(self, Self::Explicit(_)) { 4 } else { 1 };
+        let operator = self.operator();
+        // Long vectors are kept few: so many numbers are a tenth of a gigabyte.
+        let basis_size = (16_000_000 / operator.dim().max(1)).clamp(8, BASIS_SIZE);
+        let options = LanczosOptions {
+            residual_rtol,
+            value_rtol,
+            basis_size,
+            check_every,
+            ..LanczosOptions::default()
+        };
+        Ok(lanczos::top_eigenpair(operator, start, options)?)
+    }
 }
 
 /// The critical point.
@@ -110,17 +153,18 @@ impl<'a> SampleSpace<'a> {
     pub(super) fn solve(&self, lower: f64) -> Result<Critical> {
         let mut lambda = lower.max(self.pole * (1.0 + 1e-3));
         let identity = pack_blocks(self.ensemble, &identity_blocks(self.ensemble));
+        let share = 0.1 / (identity.len() as f64).sqrt();
         let mut start = identity.clone();
         let mut num_applications = 0;
         let mut accuracy = FIRST;
         for _ in 0..MAX_STEPS {
-            let NewtonStep { top, exact, mut operator, next } = self.newton_step(lambda, accuracy, &start)?;
+            let NewtonStep { top, exact, mut form, next } = self.newton_step(lambda, accuracy, &start)?;
             num_applications += top.num_applications;
             let settled = (next - lambda).abs() <= 1e-7 * lambda || next - self.pole <= 1e-12 * self.pole;
             if settled && accuracy.residual <= FINAL.residual {
                 let moment = exact.moment;
                 let quotient = self.rayleigh_quotient(&moment);
-                let lambda_above = self.certify(quotient, &top, operator.as_mut());
+                let lambda_above = self.certify(quotient, &top, form.operator());
                 let narrow = lambda_above.is_some_and(|above| above <= quotient * WIDEST);
                 if narrow || accuracy.residual <= REFINED.residual {
                     return Ok(Critical { lambda: quotient, lambda_above, moment, num_applications });
@@ -130,9 +174,9 @@ impl<'a> SampleSpace<'a> {
                 accuracy = if accuracy.residual < FINAL.residual { accuracy } else { FINAL };
             }
             lambda = next;
-            // A little of the identity, so that the resolvent of the start is positive definite.
+            // Some of the identity: the resolvent of the start is positive definite then, and no direction is without a part.
             let sign = top.vector.iter().sum::<f64>().signum();
-            start = top.vector.iter().zip(&identity).map(|(x, one)| sign * x + 1e-4 * one).collect();
+            start = top.vector.iter().zip(&identity).map(|(x, one)| sign * x + share * one).collect();
         }
         Err(LinalgError::NotConverged { method: "Newton", num_applications, residual: f64::NAN }.into())
     }
@@ -143,8 +187,7 @@ impl<'a> SampleSpace<'a> {
         let mut lambda = if guess > self.pole { guess } else { self.pole * (1.0 + 1e-3) };
         let mut start = pack_blocks(self.ensemble, &identity_blocks(self.ensemble));
         for _ in 0..MAX_STEPS {
-            let (mut operator, check_every) = self.cheapest(lambda, NEAR.kernel);
-            let top = top_eigenpair(operator.as_mut(), &start, NEAR.residual, check_every)?;
+            let top = self.cheapest(lambda, NEAR).top_eigenpair(&start, &start, NEAR.residual)?;
             let mut exact = self.operator(lambda);
             exact.spread_kernel(&top.vector);
             let quotient = self.rayleigh_quotient(&exact.moment);
@@ -164,13 +207,14 @@ impl<'a> SampleSpace<'a> {
 
     fn newton_step(&self, lambda: f64, accuracy: Accuracy, start: &[f64]) -> Result<NewtonStep<'_>> {
         let mut exact = self.operator(lambda);
-        let (mut operator, check_every) = self.cheapest(lambda, accuracy.kernel);
-        let top = top_eigenpair(operator.as_mut(), start, accuracy.residual, check_every)?;
+        let mut form = self.cheapest(lambda, accuracy);
+        let identity = pack_blocks(self.ensemble, &identity_blocks(self.ensemble));
+        let top = form.top_eigenpair(start, &identity, accuracy.residual)?;
         exact.spread_kernel(&top.vector);
         let slope = self.weight * self.weighted_norm(&exact.moment, |part| part.linear);
         let next = lambda + top.value * (top.value - 1.0) / slope;
         let next = if next > self.pole { next } else { 0.5 * (lambda + self.pole) };
-        Ok(NewtonStep { top, exact, operator, next })
+        Ok(NewtonStep { top, exact, form, next })
     }
 
     fn operator(&self, lambda: f64) -> SampleOperator<'_> {
@@ -179,22 +223,29 @@ impl<'a> SampleSpace<'a> {
         SampleOperator { space: self, kernel, moment }
     }
 
-    /// The explicit form of the operator where forming it pays, and how often then to look for convergence.
-    fn cheapest(&self, lambda: f64, rtol: f64) -> (Box<dyn SymmetricOperator + '_>, usize) {
-        match self.explicit(lambda, rtol) {
-            Some(matrix) => (Box::new(Explicit(matrix)), 4),
-            None => (Box::new(self.operator(lambda)), 1),
+    /// The explicit form of the operator where forming it pays.
+    fn cheapest(&self, lambda: f64, accuracy: Accuracy) -> Form<'_> {
+        // A final matrix is worth more: its eigenvector is certain.
+        let is_final = accuracy.residual <= FINAL.residual;
+        let usual = if is_final { 3 * USUAL_APPLICATIONS } else { USUAL_APPLICATIONS };
+        let mut operator = self.operator(lambda);
+        if let Some(matrix) = self.explicit(lambda, accuracy.kernel, usual) {
+            Form::Explicit(Explicit(matrix))
+        } else if is_final && operator.dim() <= FEW_UNKNOWNS {
+            Form::Explicit(Explicit(column_by_column(&mut operator)))
+        } else {
+            Form::Implicit(operator)
         }
     }
 
-    fn explicit(&self, lambda: f64, rtol: f64) -> Option<Mat<f64>> {
+    fn explicit(&self, lambda: f64, rtol: f64, usual_applications: usize) -> Option<Mat<f64>> {
         let (n, rank, h) = (self.ensemble.num_samples(), self.ensemble.rank(), &self.h);
         if self.ensemble.num_factors() > 1 {
             return None;
         }
         // Factors are of the order of sqrt(h): scaled by h, all entries of the kernel weigh alike.
         let scaled = |a: usize, b: usize| h[a] * h[b] / self.weights.parts(h[a], h[b]).at(lambda);
-        let max_rank = 2 * USUAL_APPLICATIONS * rank / n;
+        let max_rank = 2 * usual_applications * rank / n;
         let kernel = low_rank::pivoted_cholesky(rank, scaled, rtol, max_rank.min(rank))?;
         let root = self.weight.sqrt() / self.unit;
         let weights = Mat::from_fn(rank, kernel.ncols(), |a, q| root * kernel[(a, q)] / h[a]);
@@ -243,7 +294,7 @@ impl<'a> SampleSpace<'a> {
             x.iter().zip(y).map(|(x, y)| sign * x + admixture / norm * y).collect()
         };
         let mut best: Option<(f64, Vec<f64>)> = None;
-        for admixture in [1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2] {
+        for admixture in [1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1.0, 1e3] {
             let blocks = mixture(&top.vector, &top.resolvent, admixture);
             let image = mixture(&images[0], &images[1], admixture);
             if let Some(ratio) = block_ratio(self.ensemble, &image, &blocks)
@@ -268,21 +319,19 @@ impl<'a> SampleSpace<'a> {
     }
 }
 
-fn top_eigenpair(
-    operator: &mut dyn SymmetricOperator,
-    start: &[f64],
-    residual_rtol: f64,
-    check_every: usize,
-) -> Result<TopEigenpair> {
-    let value_rtol = residual_rtol * residual_rtol;
-    let options = LanczosOptions {
-        residual_rtol,
-        value_rtol,
-        basis_size: BASIS_SIZE,
-        check_every,
-        ..LanczosOptions::default()
-    };
-    Ok(lanczos::top_eigenpair(operator, start, options)?)
+/// The matrix of an operator, from its images of the unit vectors.
+fn column_by_column(operator: &mut dyn SymmetricOperator) -> Mat<f64> {
+    let dim = operator.dim();
+    let (mut matrix, mut unit, mut image) = (Mat::zeros(dim, dim), vec![0.0; dim], vec![0.0; dim]);
+    for column in 0..dim {
+        unit[column] = 1.0;
+        operator.apply(&unit, &mut image);
+        unit[column] = 0.0;
+        for (row, entry) in image.iter().enumerate() {
+            matrix[(row, column)] = *entry;
+        }
+    }
+    matrix
 }
 
 struct SampleOperator<'a> {
@@ -397,7 +446,7 @@ mod tests {
                 let lambda = 1.5 * space.pole;
                 let n = space.ensemble.num_samples();
                 // Few directions among many samples leave the formation too dear; then there is nothing to compare.
-                let Some(explicit) = space.explicit(lambda, 1e-14) else { return };
+                let Some(explicit) = space.explicit(lambda, 1e-14, USUAL_APPLICATIONS) else { return };
                 let mut exact = space.operator(lambda);
                 let mut column = vec![0.0; n];
                 for j in 0..n {

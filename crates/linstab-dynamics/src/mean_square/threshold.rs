@@ -1,7 +1,7 @@
 //! Thresholds.
 
 use linstab_linalg::lanczos::SymmetricOperator as _;
-use linstab_linalg::{Mat, Reduced, packed};
+use linstab_linalg::{Mat, RANK_TOLERANCE, Reduced, packed};
 
 use super::operator::{CriticalWeights, WeightedSandwich};
 use super::sample_space::SampleSpace;
@@ -60,7 +60,7 @@ pub struct MeanSquare {
 pub enum CertificateKind {
     /// By theorem: positive definite blocks that the map does not enlarge (Collatz and Wielandt; see `sample_space`).
     Proven,
-    /// By a margin only: no such blocks were found.
+    /// By a margin of 1e-6 only: no such blocks were found.
     Residual,
     /// There is nothing to be certified: no curvature, so no threshold.
     Trivial,
@@ -85,11 +85,11 @@ pub enum CertificateKind {
 pub struct Threshold {
     /// The learning rate below which the mean square decays and above which it grows; infinite without curvature.
     pub value: f64,
-    /// Two-sided bounds on the exact threshold, up to rounding.
+    /// Two-sided bounds on the exact threshold, with an allowance for rounding and for directions left out by the reduction.
     pub interval: (f64, f64),
-    /// How the lower bound is known; the upper one is a Rayleigh quotient and always certain.
+    /// How the lower bound is known; the upper one is a Rayleigh quotient and needs no certificate.
     pub certificate: CertificateKind,
-    /// Applications of the second-moment operator.
+    /// Applications of the operator in sample space, or of the matrix that was made of it: a measure of the work.
     pub num_applications: usize,
     /// The critical second moment: the `E w w^T` that one step at the threshold reproduces (with momentum, its block of the
     /// present iterate). (rank, rank), positive semidefinite to the residual of the iteration, of unit Frobenius norm, in the
@@ -242,7 +242,7 @@ impl MeanSquare {
     /// Some tens of applications of an operator on one number a sample (a block of k x k with k factors), each of about
     /// `2 n k r^2` multiplications; memory for some five matrices of order r.
     /// # Accuracy
-    /// A relative 1e-10; the interval says how much is proven.
+    /// A relative 1e-10 without momentum (with it, times `((1 + beta) / (1 - beta))^2` at worst); the interval says what is proven.
     /// # Errors
     /// [`DynamicsError::Linalg`] if the Lanczos iteration does not converge.
     /// # Examples
@@ -278,11 +278,11 @@ impl MeanSquare {
         let space = SampleSpace::new(&self.effective, self.critical_weights(), weight);
         let (sharpness, pole) = (space.unit, space.pole);
         let critical = space.solve(self.scalar_inverse().max(space.trace_bound()))?;
-        let rounding = 1.0 + 1e-13 * (self.effective.rank() as f64).sqrt();
+        let rounding = self.rounding();
         let value = (critical.lambda.max(pole) * sharpness).recip();
         let (below, certificate) = match critical.lambda_above {
             Some(above) => ((above.max(pole) * sharpness).recip(), CertificateKind::Proven),
-            None => (value / (1.0 + 1e-9), CertificateKind::Residual),
+            None => (value / (1.0 + 1e-6), CertificateKind::Residual),
         };
         Ok(Threshold {
             value,
@@ -318,11 +318,19 @@ impl MeanSquare {
         Ok((space.solve_near((guess * space.unit).recip())? * space.unit).recip())
     }
 
+    /// By what factor rounding, and the directions that the reduction left out, can move a threshold. Momentum amplifies both: a
+    /// direction of curvature h loses stability at the noise `h (1 - beta) / (1 + beta)`, and `1 - beta` is rounded, too.
+    fn rounding(&self) -> f64 {
+        let amplification = ((1.0 + self.momentum.abs()) / (1.0 - self.momentum.abs())).powi(2);
+        let dropped = RANK_TOLERANCE * self.effective.num_dropped() as f64;
+        1.0 + amplification * (1e-13 * (self.effective.rank() as f64).sqrt() + dropped)
+    }
+
     /// The threshold of a method without sampling noise: the sharpest direction decides.
     fn without_noise(&self, limit: f64) -> Threshold {
         let rank = self.effective.rank();
         let critical = Mat::from_fn(rank, rank, |i, j| f64::from(u8::from(i == 0 && j == 0)));
-        let interval = (limit * (1.0 - 1e-15), limit * (1.0 + 1e-15));
+        let interval = (limit / self.rounding(), limit * self.rounding());
         Threshold {
             value: limit,
             interval,
@@ -342,6 +350,16 @@ impl MeanSquare {
             .collect();
         let (mean, variance) = self.scalar_moments(&scalars);
         0.5 * (mean / (1.0 + self.momentum) + variance / (mean * (1.0 - self.momentum)))
+    }
+
+    /// Accepts a learning rate whose square, in units of the sharpness, is a normal number.
+    pub(super) fn require_in_range(&self, learning_rate: f64) -> Result<()> {
+        let value = learning_rate * self.effective.mean_eigenvalues()[0];
+        if SHARPNESS.contains(&value) {
+            return Ok(());
+        }
+        let (name, allowed) = ("learning_rate times sharpness", "1e-100 to 1e100");
+        Err(DynamicsError::OutOfRange { name, value, allowed })
     }
 
     /// `a - 1`, computed without cancellation: `-b` for batches of fixed size, 0 for Bernoulli sampling.

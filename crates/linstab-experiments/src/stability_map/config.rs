@@ -6,7 +6,7 @@ use linstab_dynamics::simulation::MeasuredNorm;
 use linstab_dynamics::{Divergence, SamplingScheme};
 use serde::{Deserialize, Serialize};
 
-use crate::config_file::{self, Checker};
+use crate::config_file::{self, Checker, LARGEST};
 use crate::{Context, Result};
 
 /// Everything the map depends on. No field has a default: a scientific parameter is written down.
@@ -187,8 +187,8 @@ impl Config {
     }
 
     fn check(&self, checker: &Checker) -> Result<()> {
-        require_count(checker, "num_samples", self.num_samples, MAX_SAMPLES)?;
-        require_positive(checker, "sharpness", self.sharpness)?;
+        checker.require_count("num_samples", self.num_samples, MAX_SAMPLES)?;
+        checker.require_positive("sharpness", self.sharpness)?;
         for (key, grid) in [("coherence", self.coherence), ("quick.coherence", self.quick.coherence)] {
             grid.check(checker, key, self.num_samples)?;
         }
@@ -199,20 +199,20 @@ impl Config {
         checker.require_distinct("sampling", &self.sampling)?;
         checker.require_distinct("learning_rate", &self.learning_rate)?;
         for &value in &self.learning_rate {
-            require_positive(checker, "learning_rate", value)?;
+            checker.require_positive("learning_rate", value)?;
         }
         checker.require_distinct("rho_over_alpha", &self.rho_over_alpha)?;
         for &value in &self.rho_over_alpha {
-            require_positive(checker, "rho_over_alpha", value)?;
+            checker.require_positive("rho_over_alpha", value)?;
         }
         let noise = self.perturbation_standard_deviation;
-        require_positive(checker, "perturbation_standard_deviation", noise)?;
-        require_count(checker, "num_steps", self.num_steps, MAX_STEPS)?;
-        require_count(checker, "num_repetitions", self.num_repetitions, MAX_REPETITIONS)?;
+        checker.require_positive("perturbation_standard_deviation", noise)?;
+        checker.require_count("num_steps", self.num_steps, MAX_STEPS)?;
+        checker.require_count("num_repetitions", self.num_repetitions, MAX_REPETITIONS)?;
         let factor = self.divergence_factor;
         let growth = factor > 1.0 && factor <= LARGEST;
         checker.require(growth, "divergence_factor", factor, format!("above 1, at most {LARGEST:e}"))?;
-        require_count(checker, "the number of cells", self.num_cells(), MAX_CELLS)?;
+        checker.require_count("the number of cells", self.num_cells(), MAX_CELLS)?;
         let reference = self.reference_rho_over_alpha;
         let among = self.rho_over_alpha.contains(&reference);
         let allowed = format!("one of rho_over_alpha = {:?}", self.rho_over_alpha);
@@ -239,21 +239,8 @@ impl Config {
     }
 }
 
-/// Products of a few scientific parameters between these bounds, and their squares, neither overflow nor underflow.
-const SMALLEST: f64 = 1e-30;
-const LARGEST: f64 = 1e30;
 /// Above these a map would not fit into the memory of a large machine, or not end within a year.
 const MAX_SAMPLES: usize = 100_000;
 const MAX_STEPS: usize = 1_000_000_000;
 const MAX_REPETITIONS: usize = 1_000_000;
 const MAX_CELLS: usize = 10_000_000;
-
-fn require_positive(checker: &Checker, key: &str, value: f64) -> Result<()> {
-    let admissible = (SMALLEST..=LARGEST).contains(&value);
-    let shown = super::summary::short(value);
-    checker.require(admissible, key, shown, format!("positive and finite, {SMALLEST:e} to {LARGEST:e}"))
-}
-
-fn require_count(checker: &Checker, key: &str, value: usize, limit: usize) -> Result<()> {
-    checker.require((1..=limit).contains(&value), key, value, format!("1 to {limit}"))
-}

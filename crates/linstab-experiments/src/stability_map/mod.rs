@@ -10,6 +10,7 @@ mod summary;
 
 pub use cells::{Cell, CellResult, MapCells, Row};
 pub use config::{Config, Loss, Optimizer, Tie};
+pub(crate) use summary::short;
 pub use summary::{Boundary, MapKey, MapSummary};
 
 use crate::experiment::{Context, Experiment, Finding};

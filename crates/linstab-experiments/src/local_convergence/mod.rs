@@ -1,0 +1,52 @@
+//! The experiment `local-convergence`: from next to a solution that looks at `C` inputs, how fast does the loss fall?
+//!
+//! After arXiv 2511.17378, Appendix C.4 and Figure 1 (d). Every parameter of a generalising solution is perturbed, then trained
+//! with SGD and with SAM as practised. All optimizers and all solutions of a run share data, perturbation and order of samples. Beside
+//! the losses stand coherence, sharpness and exact thresholds of the unperturbed solutions, which at equal flatness say the
+//! opposite of the losses.
+
+mod cells;
+mod config;
+mod drawing;
+mod summary;
+
+pub use cells::{Cell, CellResult, LocalConvergenceCells, Method};
+pub use config::{Config, Quick};
+pub use summary::{LossRow, SolutionRow};
+
+use crate::experiment::{Context, Experiment, Finding};
+use crate::output::ResultsFolder;
+use crate::{ExperimentError, Result, engine, table};
+
+/// The experiment `local-convergence`.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalConvergence;
+
+const ID: &str = "local-convergence";
+
+impl Experiment for LocalConvergence {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn check(&self, context: &Context<'_>) -> Result<()> {
+        Config::load(context).map(drop)
+    }
+
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+        let config = Config::load(context)?;
+        let cells = LocalConvergenceCells::new(&config, context.program);
+        let outputs = engine::run(&cells, context, &results.checkpoint(ID))?;
+        let losses = summary::losses(&config, cells.cells(), &outputs);
+        let solutions = summary::solutions(&config, cells.cells(), &outputs);
+        table::write(results, ID, &losses)?;
+        table::write(results, "local-convergence-solutions", &solutions)?;
+        drawing::draw(&config, &losses, &solutions, results)?;
+        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
+            what: "the configuration",
+            message: error.to_string(),
+        })?;
+        let summary = summary::as_text(&config, &losses, &solutions);
+        Ok(Finding { config: echo, seed: config.seed, summary })
+    }
+}

@@ -1,0 +1,251 @@
+//! The figures: formulas against exact numbers, thresholds, and the sweep over redundant inputs.
+
+use super::cells::Solution;
+use super::config::Config;
+use super::summary::{Row, solutions, title};
+use crate::Result;
+use crate::figures::{self, Anchor, Panel, Scale, Series, Svg, TWO_COLUMNS, Text, chart, colour, legend};
+use crate::minimum::{Metric, Optimizer};
+use crate::output::ResultsFolder;
+
+const LEFT: f64 = 42.0;
+const TOP: f64 = 22.0;
+const HEIGHT: f64 = 130.0;
+const ROW_PITCH: f64 = HEIGHT + 58.0;
+/// Dashes of the paper's formulas, and of the corrected ones.
+const PAPER: &str = "5 2.5";
+const CORRECTED: &str = "1.2 2";
+
+pub(super) fn draw(
+    config: &Config,
+    independent: &[Row],
+    sweep: &[Row],
+    results: &ResultsFolder,
+) -> Result<()> {
+    let figures = Figures { config, independent, sweep };
+    figures::write(results, "solutions-coherence", &figures.coherence())?;
+    figures::write(results, "solutions-thresholds", &figures.thresholds())?;
+    figures::write(results, "solutions-criteria", &figures.criteria())?;
+    figures::write(results, "solutions-redundancy", &figures.redundancy())
+}
+
+struct Figures<'a> {
+    config: &'a Config,
+    independent: &'a [Row],
+    sweep: &'a [Row],
+}
+
+/// A panel's place: column of so many, row.
+type Place = (usize, usize, usize);
+
+/// A panel around all points of the series.
+fn panel(
+    (column, num_columns, row): Place,
+    series: &[Series],
+    axes: ((bool, &'static str), (bool, &'static str)),
+) -> Panel {
+    let pitch = (TWO_COLUMNS - 6.0) / num_columns as f64;
+    let points = || series.iter().flat_map(|one| one.points.iter().copied());
+    let scale = |values: Vec<f64>, (logarithmic, label): (bool, &'static str)| {
+        if logarithmic { Scale::logarithmic(values, label) } else { Scale::linear(values, label) }
+    };
+    Panel {
+        left: LEFT + pitch * column as f64,
+        top: TOP + ROW_PITCH * row as f64,
+        width: pitch - LEFT - 4.0,
+        height: HEIGHT,
+        x: scale(points().map(|point| point.0).collect(), axes.0),
+        y: scale(points().map(|point| point.1).collect(), axes.1),
+    }
+}
+
+/// Colour and dashes of a solution.
+fn style(config: &Config, solution: Solution) -> (&'static str, &'static str) {
+    let place = solutions(config).position(|one| one == solution).unwrap_or(0);
+    match solution {
+        Solution::Generalising { .. } => (colour::ORDERED[(place + 1).min(colour::ORDERED.len() - 1)], ""),
+        Solution::Memorising => (colour::BLUE, "5 2"),
+    }
+}
+
+impl Figures<'_> {
+    fn sam(&self) -> Optimizer {
+        Optimizer::Sam { rho_over_alpha: self.config.rho_over_alpha }
+    }
+
+    /// Exact numbers, the paper's formulas and the corrected ones over C.
+    fn coherence(&self) -> Svg {
+        let mut figure =
+            Svg::new(TWO_COLUMNS, 240.0, "Coherence of generalising solutions, exact and by formula");
+        let panels = [
+            (Metric::LambdaMaxS, "λmax(S)", "top eigenvalue of S", true),
+            (Metric::Sigma, "σ", "coherence measure", true),
+            (Metric::MaxSampleSharpness, "maxᵢ λmax(Hᵢ)", "largest sample sharpness", false),
+        ];
+        let mut series = Vec::new();
+        for (column, (metric, label, heading, logarithmic)) in panels.into_iter().enumerate() {
+            series = self.over_features(metric);
+            let axes = ((false, "features C"), (logarithmic, label));
+            chart(&mut figure, &panel((column, panels.len(), 0), &series, axes), heading, &series);
+        }
+        let used = legend(&mut figure, (LEFT, 190.0), &series, (3, 150.0));
+        let note = format!(
+            "means over {} data sets, bands: standard deviation; corrected for the largest cluster drawn",
+            self.config.num_draws
+        );
+        remark(&mut figure, 196.0 + used, &note);
+        figure
+    }
+
+    /// For SGD and SAM: exact with band, the paper's, corrected.
+    fn over_features(&self, metric: Metric) -> Vec<Series> {
+        let mut series = Vec::new();
+        for (optimizer, colour) in [(Optimizer::Sgd, colour::BLUE), (self.sam(), colour::VERMILION)] {
+            let rows: Vec<&Row> =
+                self.independent.iter().filter(|row| row.measures(optimizer, metric)).collect();
+            let over = |value: &dyn Fn(&Row) -> Option<f64>| -> Vec<(f64, f64)> {
+                let point = |row: &&Row| Some((row.num_features? as f64, value(row)?));
+                let mut points: Vec<_> = rows.iter().filter_map(point).collect();
+                points.sort_by(|a, b| a.0.total_cmp(&b.0));
+                points
+            };
+            let (exact, spread) = (over(&|row| Some(row.mean)), over(&|row| Some(row.sd)));
+            let spread: Vec<f64> = spread.iter().map(|point| point.1).collect();
+            let title = name(optimizer);
+            series.push(Series::new(format!("{title}: exact"), colour, exact).with_band(&spread).dotted());
+            let paper = over(&|row| row.paper);
+            series.push(Series::new(format!("{title}: paper"), colour, paper).dashed(PAPER));
+            let corrected = over(&|row| row.corrected);
+            series.push(Series::new(format!("{title}: corrected"), colour, corrected).dashed(CORRECTED));
+        }
+        series
+    }
+
+    /// Exact thresholds over the batch size, a panel an optimizer, a curve a solution.
+    fn thresholds(&self) -> Svg {
+        let mut figure =
+            Svg::new(TWO_COLUMNS, 218.0, "Exact mean-square thresholds of constructed solutions");
+        let optimizers = self.config.optimizers();
+        for (column, &optimizer) in optimizers.iter().enumerate() {
+            let series = self
+                .over_batch_sizes(|row| row.measures(optimizer, Metric::MaxLearningRate).then_some(row.mean));
+            let axes = ((true, "batch size B"), (true, "exact threshold η*"));
+            let heading = name(optimizer);
+            chart(&mut figure, &panel((column, optimizers.len(), 0), &series, axes), &heading, &series);
+        }
+        self.solutions_legend(&mut figure, 190.0);
+        let means = format!("means over {} data sets", self.config.num_draws);
+        remark(&mut figure, 208.0, &means);
+        figure
+    }
+
+    /// The paper's criteria as multiples of the exact threshold.
+    fn criteria(&self) -> Svg {
+        let mut figure = Svg::new(
+            TWO_COLUMNS,
+            218.0 + ROW_PITCH,
+            "The paper's criteria as multiples of the exact threshold",
+        );
+        for (row, &optimizer) in [Optimizer::Sgd, self.sam()].iter().enumerate() {
+            for (column, (metric, heading, logarithmic)) in [
+                (Metric::CriterionDivergence, "divergence criterion / η*", true),
+                (Metric::CriterionTheorem33, "Theorem 3.3 / η*", false),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let series = self.over_batch_sizes(|row| {
+                    row.measures(optimizer, metric).then(|| ratio(self.independent, row))
+                });
+                let axes = ((true, "batch size B"), (logarithmic, "multiple of η*"));
+                let heading = format!("{}: {heading}", name(optimizer));
+                chart(&mut figure, &panel((column, 2, row), &series, axes), &heading, &series);
+            }
+        }
+        self.solutions_legend(&mut figure, 190.0 + ROW_PITCH);
+        let note = "above 1 the criterion allows more than the exact threshold, below 1 less; infinite for B = n: not drawn";
+        remark(&mut figure, 208.0 + ROW_PITCH, note);
+        figure
+    }
+
+    /// A curve a solution of the rows on independent inputs that have a value.
+    fn over_batch_sizes(&self, value: impl Fn(&Row) -> Option<f64>) -> Vec<Series> {
+        self.by_solution(|solution| {
+            let rows = self.independent.iter().filter(|row| row.is_of(solution));
+            rows.filter_map(|row| Some((row.batch_size? as f64, value(row)?))).collect()
+        })
+    }
+
+    fn by_solution(&self, points: impl Fn(Solution) -> Vec<(f64, f64)>) -> Vec<Series> {
+        let of = |solution: Solution| {
+            let (colour, dashes) = style(self.config, solution);
+            let mut points = points(solution);
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            Series::new(title(solution), colour, points).dashed(dashes).dotted()
+        };
+        solutions(self.config).map(of).collect()
+    }
+
+    /// Coherence, thresholds and criteria over the degree of redundancy.
+    fn redundancy(&self) -> Svg {
+        let mut figure = Svg::new(TWO_COLUMNS, 218.0 + ROW_PITCH, "What redundant inputs change");
+        let batch_size = self.config.redundancy.batch_size;
+        let kinds = [
+            ("correlated", (false, "correlation of the inputs")),
+            ("repeated", (true, "number of distinct inputs")),
+        ];
+        for (row, (kind, x)) in kinds.into_iter().enumerate() {
+            let rows: Vec<&Row> = self.sweep.iter().filter(|row| row.redundancy == kind).collect();
+            for (column, (metric, heading, label)) in [
+                (Metric::Sigma, "coherence measure, SGD", "σ"),
+                (Metric::MaxLearningRate, "exact threshold, SGD", "η*"),
+                (Metric::CriterionDivergence, "divergence criterion / η*", "multiple of η*"),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let value = |row: &Row| match metric {
+                    Metric::CriterionDivergence => ratio(self.sweep, row),
+                    _ => row.mean,
+                };
+                let series = self.by_solution(|solution| {
+                    let here = rows.iter().filter(|row| row.is_of(solution));
+                    let here = here.filter(|row| row.measures(Optimizer::Sgd, metric));
+                    here.filter_map(|row| Some((row.degree?, value(row)))).collect()
+                });
+                let axes = (x, (true, label));
+                chart(&mut figure, &panel((column, 3, row), &series, axes), heading, &series);
+            }
+        }
+        self.solutions_legend(&mut figure, 190.0 + ROW_PITCH);
+        let note = format!(
+            "B = {batch_size}, means over {} data sets; where inputs coincide the memorising solution does not exist",
+            self.config.num_draws
+        );
+        remark(&mut figure, 208.0 + ROW_PITCH, &note);
+        figure
+    }
+
+    fn solutions_legend(&self, figure: &mut Svg, top: f64) {
+        let series = self.by_solution(|_| vec![(0.0, 0.0), (1.0, 0.0)]);
+        let _ = legend(figure, (LEFT, top), &series, (series.len(), 74.0));
+    }
+}
+
+fn name(optimizer: Optimizer) -> String {
+    match optimizer {
+        Optimizer::Sgd => "SGD".to_owned(),
+        Optimizer::Sam { rho_over_alpha } => format!("SAM, ρ/α={rho_over_alpha}"),
+        Optimizer::Momentum { momentum } => format!("momentum {momentum}"),
+    }
+}
+
+/// A criterion as a multiple of the exact threshold in the same situation.
+fn ratio(rows: &[Row], criterion: &Row) -> f64 {
+    let same = |row: &&Row| row.metric == Metric::MaxLearningRate && row.is_where(criterion);
+    rows.iter().find(same).map_or(f64::NAN, |exact| criterion.mean / exact.mean)
+}
+
+fn remark(figure: &mut Svg, y: f64, note: &str) {
+    figure.text(LEFT, y, Text { colour: colour::GREY, ..Text::new(note, 7.5, Anchor::Start) });
+}

@@ -1,0 +1,56 @@
+//! The experiment `solutions`: coherence, sharpness and thresholds of constructed solutions, exactly and by the paper's formulas.
+//!
+//! After arXiv 2511.17378, Theorems 3.4 to 3.6. Solutions that look at `C` inputs and the solution that memorises are analysed on
+//! fresh data, then on data whose inputs repeat each other: the case to which the paper says coherence is blind.
+//!
+//! For rank-one curvatures with no negative inner product of gradients, as those of these solutions, `S` is the Gram matrix and
+//! `lambda_max(S) = n lambda_max(H)`. Then `sigma / lambda_max(H) = n / max_i lambda_max(H_i)`: at equal flatness the paper's
+//! divergence criterion for SGD is the same number for every solution, however coherent.
+
+mod cells;
+mod config;
+mod drawing;
+mod formulas;
+mod summary;
+
+pub use cells::{Cell, Compared, Solution, SolutionCells};
+pub use config::{Config, Quick, Sweep};
+pub use summary::Row;
+
+use crate::experiment::{Context, Experiment, Finding};
+use crate::output::ResultsFolder;
+use crate::{ExperimentError, Result, engine, table};
+
+/// The experiment `solutions`.
+#[derive(Clone, Copy, Debug)]
+pub struct Solutions;
+
+const ID: &str = "solutions";
+
+impl Experiment for Solutions {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn check(&self, context: &Context<'_>) -> Result<()> {
+        Config::load(context).map(drop)
+    }
+
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+        let config = Config::load(context)?;
+        let cells = SolutionCells::new(&config, context.program);
+        let outputs = engine::run(&cells, context, &results.checkpoint(ID))?;
+        let rows = summary::rows(cells.cells(), &outputs);
+        let (independent, sweep): (Vec<Row>, Vec<Row>) =
+            rows.into_iter().partition(|row| row.redundancy == "independent");
+        table::write(results, ID, &independent)?;
+        table::write(results, "solutions-redundancy", &sweep)?;
+        drawing::draw(&config, &independent, &sweep, results)?;
+        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
+            what: "the configuration",
+            message: error.to_string(),
+        })?;
+        let summary = summary::as_text(&config, &independent, &sweep);
+        Ok(Finding { config: echo, seed: config.seed, summary })
+    }
+}
