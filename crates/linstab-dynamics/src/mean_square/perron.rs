@@ -11,16 +11,22 @@ use linstab_linalg::{LinalgError, Mat};
 /// Rounds of a new shift; the shift approaches the eigenvalue as the vector does.
 const MAX_ROUNDS: usize = 40;
 const ITERATIONS_PER_SHIFT: usize = 3;
-/// The first distance of the shift from the Rayleigh quotient, relative, and the smallest that rounding allows.
-const FIRST_DISTANCE: f64 = 1e-4;
+/// The first distance of the shift from the Rayleigh quotient, relative: if the guess is the top eigenvector, it is above. And the
+/// smallest that rounding allows.
+const FIRST_DISTANCE: f64 = 1e-10;
 const SMALLEST_DISTANCE: f64 = 1e-12;
 /// A residual at the level of rounding, relative to the eigenvalue.
 const RESIDUAL: f64 = 1e-13;
 
-/// The top eigenpair of a symmetric matrix that maps a cone into itself, with `start` inside of the cone. Its `resolvent` is
+/// The top eigenpair of a symmetric matrix that maps a cone into itself, with `start` inside of the cone, from a guess of its
+/// eigenvector, which may be that of a neighbour. Its `resolvent` is
 /// `x = (t - S)^{-1} start`, for which `S x = t x - start <= t x`.
-pub(super) fn top_eigenpair(matrix: &Mat<f64>, start: &[f64]) -> Result<TopEigenpair, LinalgError> {
-    let mut vector = normalised(start.to_vec());
+pub(super) fn top_eigenpair(
+    matrix: &Mat<f64>,
+    start: &[f64],
+    guess: &[f64],
+) -> Result<TopEigenpair, LinalgError> {
+    let mut vector = normalised(guess.to_vec());
     let mut value = quotient(matrix, &vector);
     // A bound that is certainly above: the largest row sum of magnitudes.
     let row_sum = |row: usize| (0..matrix.ncols()).map(|column| matrix[(row, column)].abs()).sum::<f64>();
@@ -30,7 +36,8 @@ pub(super) fn top_eigenpair(matrix: &Mat<f64>, start: &[f64]) -> Result<TopEigen
     for _ in 0..MAX_ROUNDS {
         let Some((cholesky, used)) = factorise(matrix, value, distance, above) else { break };
         resolvent = cholesky.solve(start);
-        if num_applications == 0 {
+        if num_applications == 0 && used > FIRST_DISTANCE {
+            // There is a larger eigenvalue than the guess's: all directions take part again.
             vector = normalised(resolvent.clone());
         }
         for _ in 0..ITERATIONS_PER_SHIFT {
@@ -108,7 +115,7 @@ mod tests {
             (1 | 2, 1 | 2) => 1.0,
             _ => 0.0,
         });
-        let top = top_eigenpair(&matrix, &[1.0, 1e3, 1e3]).unwrap();
+        let top = top_eigenpair(&matrix, &[1.0; 3], &[1e-6, 1.0, 1.0]).unwrap();
         assert!((top.value - 2.0 - 2e-9).abs() < 1e-14 && top.vector[0] > 1.0 - 1e-6, "{top:?}");
         let excess =
             image(&matrix, &top.resolvent).iter().zip(&top.resolvent).map(|(y, x)| y / x).fold(0.0, f64::max);
@@ -117,9 +124,9 @@ mod tests {
 
     #[test]
     fn degenerate_matrices_have_an_answer() {
-        let zero = top_eigenpair(&Mat::zeros(2, 2), &[1.0, 1.0]).unwrap();
+        let zero = top_eigenpair(&Mat::zeros(2, 2), &[1.0, 1.0], &[1.0, 0.0]).unwrap();
         assert!(zero.value.abs() < 1e-300, "{zero:?}");
-        let identity = top_eigenpair(&Mat::identity(2, 2), &[1.0, 1.0]).unwrap();
+        let identity = top_eigenpair(&Mat::identity(2, 2), &[1.0, 1.0], &[1.0, 0.0]).unwrap();
         assert!((identity.value - 1.0).abs() < 1e-14, "{identity:?}");
     }
 }

@@ -106,13 +106,8 @@ impl Form<'_> {
         }
     }
 
-    /// The top eigenpair. A final one of a matrix is found by inverse iteration, which no near-degeneracy misleads.
+    /// The top eigenpair. A final one of a matrix is checked and refined by inverse iteration, which no near-degeneracy misleads.
     fn top_eigenpair(&mut self, start: &[f64], identity: &[f64], residual_rtol: f64) -> Result<TopEigenpair> {
-        if let Self::Explicit(Explicit(matrix)) = self
-            && residual_rtol <= FINAL.residual
-        {
-            return Ok(perron::top_eigenpair(matrix, identity)?);
-        }
         let value_rtol = residual_rtol * residual_rtol;
         let check_every = if matches!(self, Self::Explicit(_)) { 4 } else { 1 };
         let operator = self.operator();
@@ -125,7 +120,17 @@ impl Form<'_> {
             check_every,
             ..LanczosOptions::default()
         };
-        Ok(lanczos::top_eigenpair(operator, start, options)?)
+        let top = lanczos::top_eigenpair(operator, start, options)?;
+        if let Self::Explicit(Explicit(matrix)) = self
+            && residual_rtol <= FINAL.residual
+        {
+            let refined = perron::top_eigenpair(matrix, identity, &top.vector)?;
+            return Ok(TopEigenpair {
+                num_applications: top.num_applications + refined.num_applications,
+                ..refined
+            });
+        }
+        Ok(top)
     }
 }
 
