@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use crate::output::ResultsFolder;
-use crate::{Result, stability_map};
+use crate::{Result, digits, stability_map};
 
 /// Everything [`crate::reproduce()`] can run, in the order in which it does.
-pub const ALL: &[&dyn Experiment] = &[&stability_map::StabilityMap];
+pub const ALL: &[&dyn Experiment] = &[&stability_map::StabilityMap, &digits::Digits];
 
 /// Receives the progress of a run; the driver itself neither prints nor draws.
 pub trait Progress: Sync {

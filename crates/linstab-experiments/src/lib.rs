@@ -6,13 +6,14 @@
 //! - [`reproduce()`]: runs experiments into a results folder that is replaced only when complete.
 //! - [`engine`]: cells in parallel, checkpoints, determinism; [`streams`]: how random streams are derived.
 //! - [`stability_map`]: divergence over batch size and coherence, simulated and predicted.
+//! - [`digits`]: predicted thresholds against the training of a network on real digits.
 //! - [`figures`]: the drawing module; [`golden`]: golden thresholds.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the driver owns clocks and files")]
 
 pub mod checkpoint;
 mod config_file;
-mod digits;
+pub mod digits;
 pub mod engine;
 mod error;
 pub mod experiment;
