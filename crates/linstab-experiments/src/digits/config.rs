@@ -48,8 +48,10 @@ pub struct MinimumConfig {
     pub learning_rate: f64,
     /// Batch size of SGD.
     pub batch_size: usize,
-    /// Epochs of SGD.
+    /// Epochs of SGD before the polish is tried, and again after each time it did not reach its loss.
     pub num_epochs: usize,
+    /// How often the polish is tried, at most: it can end at a kink.
+    pub max_rounds: usize,
     /// Mean loss after the polish, at most.
     pub polished_loss: f64,
     /// Largest number of steps of the polish.
@@ -257,6 +259,7 @@ impl Config {
         positive(checker, "minimum.learning_rate", minimum.learning_rate)?;
         count(checker, "minimum.batch_size", minimum.batch_size, 1, self.num_samples)?;
         count(checker, "minimum.num_epochs", minimum.num_epochs, 0, MAX_EPOCHS)?;
+        count(checker, "minimum.max_rounds", minimum.max_rounds, 1, MAX_EPOCHS)?;
         positive(checker, "minimum.polished_loss", minimum.polished_loss)?;
         count(checker, "minimum.max_polish_steps", minimum.max_polish_steps, 0, MAX_EPOCHS)
     }

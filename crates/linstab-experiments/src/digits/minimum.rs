@@ -2,9 +2,9 @@
 
 use linstab_coherence::Coherence;
 use linstab_linalg::Reduced;
-use linstab_relu::polish::{self, PolishOptions};
+use linstab_relu::polish::{self, PolishOptions, Polished};
 use linstab_relu::training::unobserved;
-use linstab_relu::{Curvature, Dataset, Trainer, Training, TwoLayer, UpdateRule};
+use linstab_relu::{Curvature, Dataset, ReluError, Trainer, Training, TwoLayer, UpdateRule};
 use serde::Serialize;
 
 use super::config::{Config, MinimumConfig};
@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub(super) seed: u64,
     /// Mean loss after SGD.
     pub(super) loss_after_sgd: f64,
+    /// Rounds of SGD that this took.
+    pub(super) num_rounds: usize,
     /// Mean loss after the polish.
     pub(super) loss: f64,
     /// Steps of the polish.
@@ -50,22 +52,8 @@ impl Minimum {
     /// Trains and polishes. A function of the configuration alone.
     pub(super) fn find(config: &Config) -> Result<Self> {
         let data = data::load(config.path(), &config.digits, config.num_samples)?;
-        let &MinimumConfig { width, loss, learning_rate, batch_size, num_epochs, .. } = &config.minimum;
-        let key = StreamKey::new(config.seed, ID).text("minimum");
-        let mut network = TwoLayer::uniform(data.num_inputs(), width, &mut key.number(0).generator())?;
-        let training = Training::new(UpdateRule::Sgd, loss, learning_rate, batch_size, num_epochs);
-        // A divergence leaves the last finite network, which the polish can still bring to interpolation or not.
-        Trainer::new(training, &data, width)?.run(
-            &mut network,
-            &mut key.number(1).generator(),
-            unobserved,
-        )?;
-        let loss_after_sgd = loss.mean(&network.predictions(&data)?, data.labels());
-        let options = PolishOptions {
-            target_loss: config.minimum.polished_loss,
-            max_steps: config.minimum.max_polish_steps,
-        };
-        let polished = polish::run(&network, &data, loss, options)?;
+        let Found { loss_after_sgd, num_rounds, polished } = train(config, &data)?;
+        let loss = config.minimum.loss;
         let curvature = Curvature::at(&polished.network, &data, loss)?;
         let factored = curvature.gauss_newton()?;
         let (ensemble, coherence) = (Reduced::of(&factored)?, Coherence::of(&factored)?);
@@ -74,6 +62,7 @@ impl Minimum {
         let facts = Facts {
             seed: config.seed,
             loss_after_sgd,
+            num_rounds,
             loss: polished.loss,
             num_polish_steps: polished.num_steps,
             sharpness: eigenvalues.first().copied().unwrap_or(0.0),
@@ -85,5 +74,37 @@ impl Minimum {
         };
         drop(curvature);
         Ok(Self { data, network: polished.network, ensemble, facts })
+    }
+}
+
+struct Found {
+    loss_after_sgd: f64,
+    num_rounds: usize,
+    polished: Polished,
+}
+
+/// SGD from a random network, and a polish; where that ends at a kink, SGD goes on from where it was.
+fn train(config: &Config, data: &Dataset) -> Result<Found> {
+    let &MinimumConfig { width, loss, learning_rate, batch_size, num_epochs, max_rounds, .. } =
+        &config.minimum;
+    let key = StreamKey::new(config.seed, ID).text("minimum");
+    let mut network = TwoLayer::uniform(data.num_inputs(), width, &mut key.number(0).generator())?;
+    let training = Training::new(UpdateRule::Sgd, loss, learning_rate, batch_size, num_epochs);
+    let mut trainer = Trainer::new(training, data, width)?;
+    let options = PolishOptions {
+        target_loss: config.minimum.polished_loss,
+        max_steps: config.minimum.max_polish_steps,
+    };
+    let mut num_rounds = 1;
+    loop {
+        // A divergence leaves the last finite network; then it is for the polish to say that there is no minimum near.
+        let rng = &mut key.number(num_rounds as u64).generator();
+        trainer.run(&mut network, rng, unobserved)?;
+        let loss_after_sgd = loss.mean(&network.predictions(data)?, data.labels());
+        match polish::run(&network, data, loss, options) {
+            Ok(polished) => return Ok(Found { loss_after_sgd, num_rounds, polished }),
+            Err(ReluError::NotInterpolated { .. }) if num_rounds < max_rounds => num_rounds += 1,
+            Err(error) => return Err(error.into()),
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::config::{Config, Optimizer, Order};
 use super::minimum::Facts;
 use super::runs::{End, RunRow};
 use super::thresholds::{Prediction, ThresholdRow};
-use crate::statistics::{mean, median};
+use crate::statistics::{mean, median, standard_deviation};
 use crate::table::number;
 
 /// A row of `tables/digits-summary.csv`: the runs of one optimizer, batch size and learning rate.
@@ -32,6 +32,9 @@ pub(super) struct CellSummary {
     /// Mean over the runs of the slope of the logarithm of the loss, a step.
     #[serde(serialize_with = "number")]
     pub(super) mean_slope: f64,
+    /// Their standard deviation.
+    #[serde(serialize_with = "number")]
+    pub(super) sd_slope: f64,
     /// Twice the Lyapunov exponent: the slope that almost every run has in the long run.
     #[serde(serialize_with = "number")]
     pub(super) predicted_slope: f64,
@@ -78,6 +81,7 @@ impl CellSummary {
             num_grew: runs.iter().filter(|run| run.grew).count(),
             num_left_linear_regime: runs.iter().filter(|run| run.end == End::LeftLinearRegime).count(),
             mean_slope: mean(&slopes),
+            sd_slope: standard_deviation(&slopes),
             predicted_slope: 2.0 * exponent,
             predicted_slope_error: 2.0 * error,
             median_final_loss: median(&final_losses),
@@ -103,7 +107,7 @@ pub(super) fn as_text(
         Order::Shuffled => "shuffled epochs",
     };
     let mut text = format!(
-        "{} images of {one} and {other}: loss {:.1e} after SGD, {:.1e} after {} Gauss-Newton steps; \
+        "{} images of {one} and {other}: loss {:.1e} after SGD, {:.1e} after {} Gauss-Newton steps (round {}); \
          sharpness {:.4}, sigma {:.2}, rank {}\n\
          restarted at distance {:e} with {batches}; runs that grew, of all:\n\
          optimizer          B       eta*  almost sure  divergence  Thm 3.3 ",
@@ -111,6 +115,7 @@ pub(super) fn as_text(
         facts.loss_after_sgd,
         facts.loss,
         facts.num_polish_steps,
+        facts.num_rounds,
         facts.sharpness,
         facts.sigma,
         facts.rank,

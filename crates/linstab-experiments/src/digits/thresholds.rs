@@ -86,10 +86,6 @@ impl<'a> ThresholdCells<'a> {
         Self { config, minimum, identity, cells }
     }
 
-    pub(super) fn cells(&self) -> &[(Optimizer, usize)] {
-        &self.cells
-    }
-
     /// `rho / alpha` of an optimizer; 0 for SGD.
     fn rho_over_alpha(&self, optimizer: Optimizer) -> f64 {
         match optimizer.analysed_as() {
