@@ -84,8 +84,6 @@ pub struct Protocol {
     pub batch_order: Order,
     /// Root mean square of the distance from the minimum at the start.
     pub distance: f64,
-    /// Smallest number of steps.
-    pub min_steps: usize,
     /// Times at which the loss is recorded, where batches are independent; otherwise it is after every epoch.
     pub num_records: usize,
     /// A run whose loss passes this has grown.
@@ -119,32 +117,30 @@ pub struct RunsConfig {
 }
 
 /// How often, and how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Length {
     /// Runs a cell.
     pub num_runs: usize,
-    /// Passes over the data, unless these are fewer steps than [`Protocol::min_steps`].
-    pub num_epochs: usize,
+    /// Steps a run, for each of [`CellsConfig::batch_sizes`].
+    pub num_steps: Vec<usize>,
 }
 
 /// How the Lyapunov exponent is estimated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LyapunovConfig {
     /// Independent chains.
     pub num_chains: usize,
-    /// Passes over the data, the first half of which is not counted.
-    pub num_epochs: usize,
-    /// Smallest number of steps.
-    pub min_steps: usize,
+    /// Steps a chain, for each of [`CellsConfig::batch_sizes`]; the first half is not counted.
+    pub num_steps: Vec<usize>,
 }
 
 /// The cells that a quick run computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quick {
-    /// Replaces [`CellsConfig::batch_sizes`].
+    /// Some of [`CellsConfig::batch_sizes`].
     pub batch_sizes: Vec<usize>,
     /// Replaces [`CellsConfig::learning_rate_ratios`].
     pub learning_rate_ratios: Vec<f64>,
@@ -194,13 +190,7 @@ impl Config {
             config.seed = seed;
         }
         if context.quick {
-            let Quick { batch_sizes, learning_rate_ratios, num_runs } = config.quick.clone();
-            (config.cells.batch_sizes, config.cells.learning_rate_ratios) =
-                (batch_sizes, learning_rate_ratios);
-            let RunsConfig { sgd, momentum, sam, normalised_sam } = &mut config.runs;
-            for length in [sgd, momentum, sam, normalised_sam] {
-                length.num_runs = num_runs;
-            }
+            config.reduce();
         }
         Ok(config)
     }
@@ -221,9 +211,28 @@ impl Config {
         &self.path
     }
 
+    /// Keeps the cells of a quick run.
+    fn reduce(&mut self) {
+        let Quick { batch_sizes, learning_rate_ratios, num_runs } = self.quick.clone();
+        let all = std::mem::replace(&mut self.cells.batch_sizes, batch_sizes);
+        self.cells.learning_rate_ratios = learning_rate_ratios;
+        let kept: Vec<usize> = self
+            .cells
+            .batch_sizes
+            .iter()
+            .filter_map(|batch_size| all.iter().position(|other| other == batch_size))
+            .collect();
+        let reduced = |num_steps: &Vec<usize>| kept.iter().map(|&at| num_steps[at]).collect();
+        let RunsConfig { sgd, momentum, sam, normalised_sam } = &mut self.runs;
+        for length in [sgd, momentum, sam, normalised_sam] {
+            *length = Length { num_runs, num_steps: reduced(&length.num_steps) };
+        }
+        self.lyapunov.num_steps = reduced(&self.lyapunov.num_steps);
+    }
+
     /// How often and how long an optimizer runs.
-    pub fn length(&self, optimizer: Optimizer) -> Length {
-        let RunsConfig { sgd, momentum, sam, normalised_sam } = self.runs;
+    pub fn length(&self, optimizer: Optimizer) -> &Length {
+        let RunsConfig { sgd, momentum, sam, normalised_sam } = &self.runs;
         match optimizer {
             Optimizer::Sgd => sgd,
             Optimizer::Momentum => momentum,
@@ -232,9 +241,10 @@ impl Config {
         }
     }
 
-    /// Steps in so many passes over the data, and at least `min_steps`.
-    pub(super) fn num_steps(&self, num_epochs: usize, batch_size: usize, min_steps: usize) -> usize {
-        (num_epochs * self.num_samples.div_ceil(batch_size)).max(min_steps)
+    /// The number of steps in a list that goes with the batch sizes.
+    pub(super) fn num_steps(&self, num_steps: &[usize], batch_size: usize) -> usize {
+        let place = self.cells.batch_sizes.iter().position(|&other| other == batch_size);
+        num_steps[place.expect("a batch size of the configuration")]
     }
 
     fn check(&self, checker: &Checker) -> Result<()> {
@@ -276,6 +286,9 @@ impl Config {
             checker.require_distinct(&rates, ratios)?;
             for &batch_size in batch_sizes {
                 count(checker, &sizes, batch_size, 1, self.num_samples)?;
+                let among = cells.batch_sizes.contains(&batch_size);
+                let allowed = format!("some of cells.batch_sizes = {:?}", cells.batch_sizes);
+                checker.require(among, &sizes, batch_size, allowed)?;
             }
             for &ratio in ratios {
                 let admissible = (0.01..=100.0).contains(&ratio);
@@ -291,7 +304,6 @@ impl Config {
     fn check_protocol(&self, checker: &Checker) -> Result<()> {
         let protocol = &self.protocol;
         positive(checker, "protocol.distance", protocol.distance)?;
-        count(checker, "protocol.min_steps", protocol.min_steps, 8, MAX_STEPS)?;
         // Four points in the second half: a slope of fewer would be noise.
         count(checker, "protocol.num_records", protocol.num_records, 8, MAX_STEPS)?;
         positive(checker, "protocol.grown_loss", protocol.grown_loss)?;
@@ -301,17 +313,20 @@ impl Config {
         let above = protocol.decayed_loss >= self.minimum.polished_loss;
         let allowed = format!("at least minimum.polished_loss = {:e}", self.minimum.polished_loss);
         checker.require(above, "protocol.decayed_loss", protocol.decayed_loss, allowed)?;
-        let RunsConfig { sgd, momentum, sam, normalised_sam } = self.runs;
-        for (key, length) in
-            [("sgd", sgd), ("momentum", momentum), ("sam", sam), ("normalised-sam", normalised_sam)]
-        {
-            count(checker, &format!("runs.{key}.num_runs"), length.num_runs, 1, MAX_RUNS)?;
-            count(checker, &format!("runs.{key}.num_epochs"), length.num_epochs, 8, MAX_EPOCHS)?;
+        let steps = |key: &str, num_steps: &[usize]| {
+            let expected = self.cells.batch_sizes.len();
+            let allowed = format!("{expected} numbers, one a batch size of cells.batch_sizes");
+            checker.require(num_steps.len() == expected, key, format!("{num_steps:?}"), allowed)?;
+            num_steps.iter().try_for_each(|&steps| count(checker, key, steps, 8, MAX_STEPS))
+        };
+        for optimizer in [Optimizer::Sgd, Optimizer::Momentum, Optimizer::Sam, Optimizer::NormalisedSam] {
+            let (key, length) = (format!("runs.{}", optimizer.name()), self.length(optimizer));
+            count(checker, &format!("{key}.num_runs"), length.num_runs, 1, MAX_RUNS)?;
+            steps(&format!("{key}.num_steps"), &length.num_steps)?;
         }
         count(checker, "quick.num_runs", self.quick.num_runs, 1, MAX_RUNS)?;
         count(checker, "lyapunov.num_chains", self.lyapunov.num_chains, 2, MAX_RUNS)?;
-        count(checker, "lyapunov.num_epochs", self.lyapunov.num_epochs, 1, MAX_EPOCHS)?;
-        count(checker, "lyapunov.min_steps", self.lyapunov.min_steps, 2, MAX_STEPS)
+        steps("lyapunov.num_steps", &self.lyapunov.num_steps)
     }
 }
 

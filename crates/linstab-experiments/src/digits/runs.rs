@@ -111,8 +111,8 @@ impl<'a> RunCells<'a> {
             Optimizer::Sam => UpdateRule::FullBatchSam { rho_over_alpha: cells.rho_over_alpha },
             Optimizer::NormalisedSam => UpdateRule::Sam { rho: cells.rho },
         };
-        let num_epochs = self.config.length(key.optimizer).num_epochs;
-        let num_steps = self.config.num_steps(num_epochs, key.batch_size, protocol.min_steps);
+        let length = self.config.length(key.optimizer);
+        let num_steps = self.config.num_steps(&length.num_steps, key.batch_size);
         let steps_per_epoch = steps_per_epoch(protocol, num_steps, self.config.num_samples, key.batch_size);
         Training {
             momentum: if key.optimizer == Optimizer::Momentum { cells.momentum } else { 0.0 },

@@ -162,8 +162,8 @@ impl Cells for ThresholdCells<'_> {
         let (optimizer, batch_size) = self.cells[index];
         let analysis = self.analysis(self.cells[index])?;
         let threshold = analysis.max_learning_rate()?;
-        let lyapunov = self.config.lyapunov;
-        let num_steps = self.config.num_steps(lyapunov.num_epochs, batch_size, lyapunov.min_steps);
+        let lyapunov = &self.config.lyapunov;
+        let num_steps = self.config.num_steps(&lyapunov.num_steps, batch_size);
         let options = ChainOptions {
             num_chains: lyapunov.num_chains,
             burn_in: num_steps / 2,
