@@ -31,9 +31,6 @@ pub struct Config {
     pub lyapunov: LyapunovConfig,
     /// Cells of a quick run.
     pub quick: Quick,
-    /// The file itself, from which the data file is found.
-    #[serde(skip)]
-    path: PathBuf,
 }
 
 /// How the minimum is found.
@@ -185,7 +182,7 @@ impl Config {
     /// # Errors
     /// A configuration error that names the file, the key and the admissible values.
     pub fn load(context: &Context<'_>) -> Result<Self> {
-        let mut config = Self::read(&context.configs.join("digits.toml"))?;
+        let mut config = Self::read(&Self::path(context))?;
         if let Some(seed) = context.seed {
             config.seed = seed;
         }
@@ -195,20 +192,19 @@ impl Config {
         Ok(config)
     }
 
+    /// Where the configuration is; data files are relative to it.
+    pub(super) fn path(context: &Context<'_>) -> PathBuf {
+        context.configs.join("digits.toml")
+    }
+
     /// Reads and checks a configuration file.
     ///
     /// # Errors
     /// As [`Config::load`].
     pub fn read(path: &Path) -> Result<Self> {
-        let mut config: Self = config_file::read(path)?;
-        config.path = path.to_path_buf();
+        let config: Self = config_file::read(path)?;
         config.check(&Checker::new(path))?;
         Ok(config)
-    }
-
-    /// Where the configuration was read from.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Keeps the cells of a quick run.

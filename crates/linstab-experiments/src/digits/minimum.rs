@@ -1,5 +1,7 @@
 //! The minimum whose stability is examined: SGD to a small loss, then a Gauss-Newton polish to none.
 
+use std::path::Path;
+
 use linstab_coherence::Coherence;
 use linstab_linalg::Reduced;
 use linstab_relu::polish::{self, PolishOptions, Polished};
@@ -49,9 +51,9 @@ pub(super) struct Facts {
 }
 
 impl Minimum {
-    /// Trains and polishes. A function of the configuration alone.
-    pub(super) fn find(config: &Config) -> Result<Self> {
-        let data = data::load(config.path(), &config.digits, config.num_samples)?;
+    /// Trains and polishes. A function of the configuration alone, which was read from `path`.
+    pub(super) fn find(config: &Config, path: &Path) -> Result<Self> {
+        let data = data::load(path, &config.digits, config.num_samples)?;
         let Found { loss_after_sgd, num_rounds, polished } = train(config, &data)?;
         let loss = config.minimum.loss;
         let curvature = Curvature::at(&polished.network, &data, loss)?;

@@ -37,12 +37,12 @@ impl Experiment for Digits {
 
     fn check(&self, context: &Context<'_>) -> Result<()> {
         let config = Config::load(context)?;
-        data::load(config.path(), &config.digits, config.num_samples).map(drop)
+        data::load(&Config::path(context), &config.digits, config.num_samples).map(drop)
     }
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
         let config = Config::load(context)?;
-        let minimum = Minimum::find(&config)?;
+        let minimum = Minimum::find(&config, &Config::path(context))?;
         let cells = ThresholdCells::new(&config, &minimum, context.program);
         let predictions = engine::run(&cells, context, &results.checkpoint("digits-thresholds"))?;
         let thresholds: Vec<ThresholdRow> =

@@ -34,7 +34,7 @@ pub(super) struct RunKey {
 pub(super) enum End {
     /// All steps were made.
     Completed,
-    /// The loss passed [`Protocol::grown_loss`].
+    /// The loss passed [`Protocol::grown_loss`]; only SAM as practised goes on after that.
     LeftLinearRegime,
     /// The loss fell below [`Protocol::decayed_loss`].
     ReachedRounding,
@@ -185,12 +185,20 @@ impl Cells for RunCells<'_> {
         let observer = |progress: Progress<'_>| {
             let loss = self.loss_of(progress.network);
             records.push(((progress.epoch * steps_per_epoch) as f64, loss));
-            end = match loss {
-                loss if loss < decayed_loss => End::ReachedRounding,
-                loss if loss <= grown_loss => End::Completed,
-                _ => End::LeftLinearRegime,
-            };
-            if end == End::Completed { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if end != End::LeftLinearRegime {
+                end = match loss {
+                    loss if loss < decayed_loss => End::ReachedRounding,
+                    loss if loss <= grown_loss => End::Completed,
+                    _ => End::LeftLinearRegime,
+                };
+            }
+            // SAM as practised leaves at once; where it settles is what there is to see.
+            let followed = end == End::LeftLinearRegime && key.optimizer == Optimizer::NormalisedSam;
+            if end != End::Completed && !followed {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         };
         let mut trainer = Trainer::new(training, &self.minimum.data, minimum.width())?;
         let outcome = trainer.run(&mut network, &mut stream.number(1).generator(), observer)?;
