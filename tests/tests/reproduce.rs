@@ -17,7 +17,15 @@ fn read_csv(path: &Path) -> Vec<Row> {
 }
 
 fn reproduce(configs: &Path, out: &Path, arguments: &[&str]) {
-    let paths = ["reproduce", "--configs", configs.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let paths = [
+        "reproduce",
+        "--only",
+        "stability-map",
+        "--configs",
+        configs.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
     let run = output(linstab(&[&paths, arguments].concat()));
     assert!(run.status.success(), "{}", stderr(&run));
 }
@@ -153,6 +161,8 @@ fn a_killed_run_resumes_and_no_thread_count_changes_a_bit() {
     let resumed = folder.path().join("resumed");
     let arguments = [
         "reproduce",
+        "--only",
+        "stability-map",
         "--configs",
         configs.path().to_str().unwrap(),
         "--out",
@@ -211,6 +221,8 @@ fn a_second_run_replaces_the_first_and_a_concurrent_one_is_refused() {
     let quick = contents(&out);
     let arguments = [
         "reproduce",
+        "--only",
+        "stability-map",
         "--configs",
         configs.path().to_str().unwrap(),
         "--out",

@@ -31,7 +31,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = REPRODUCE_HELP)]
 pub(crate) struct ReproduceArguments {
-    /// Run only this experiment (may be repeated). Default: all. Known: stability-map
+    /// Run only this experiment (may be repeated). Default: all. Known: stability-map, digits
     #[arg(long, value_name = "ID")]
     pub(crate) only: Vec<String>,
     /// Reduced sizes: a coarser grid, whose cells come out as in the full run

@@ -172,13 +172,12 @@ impl<F: Fn(f64) -> Result<ExponentEstimate>> Search<F> {
     /// The exponent and so many standard errors.
     fn at(&mut self, eta: f64, deviations: f64) -> Result<f64> {
         let known = self.known.iter().find(|(other, _)| other.to_bits() == eta.to_bits());
-        let estimate = match known {
-            Some((_, estimate)) => *estimate,
-            None => {
-                let estimate = (self.exponent)(eta)?;
-                self.known.push((eta, estimate));
-                estimate
-            }
+        let estimate = if let Some((_, estimate)) = known {
+            *estimate
+        } else {
+            let estimate = (self.exponent)(eta)?;
+            self.known.push((eta, estimate));
+            estimate
         };
         Ok(estimate.mean + deviations * estimate.standard_error)
     }

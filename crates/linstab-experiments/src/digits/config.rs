@@ -171,6 +171,7 @@ impl Optimizer {
     }
 
     /// The optimizer whose threshold it is compared with.
+    #[must_use]
     pub fn analysed_as(self) -> Self {
         if self == Self::NormalisedSam { Self::Sam } else { self }
     }

@@ -144,7 +144,34 @@ pub(super) fn as_text(
         text.push('\n');
     }
     text.push_str(&verdicts(config, summaries));
+    text.push_str(&between_thresholds(thresholds, summaries));
     text
+}
+
+/// The cells above eta* where, as far as the exponent is known, almost every run decays in the long run: there the mean square
+/// is carried by rare runs, and single runs need not grow.
+fn between_thresholds(thresholds: &[ThresholdRow], summaries: &[CellSummary]) -> String {
+    let is_between = |cell: &&CellSummary| {
+        let row = |row: &&ThresholdRow| row.optimizer == cell.optimizer && row.batch_size == cell.batch_size;
+        let rate = cell.learning_rate_ratio * cell.max_learning_rate;
+        cell.learning_rate_ratio > 1.0
+            && thresholds.iter().find(row).is_some_and(|row| rate <= row.almost_sure_upper)
+    };
+    let cells: Vec<String> = summaries
+        .iter()
+        .filter(is_between)
+        .map(|cell| {
+            let CellSummary { optimizer, batch_size, learning_rate_ratio, num_grew, num_runs, .. } = cell;
+            format!("{} B={batch_size} at {learning_rate_ratio} ({num_grew}/{num_runs})", optimizer.name())
+        })
+        .collect();
+    if cells.is_empty() {
+        return String::new();
+    }
+    let cells = cells.join(", ");
+    format!(
+        "above eta*, but not above the almost-sure threshold by two standard errors, where single runs can decay: {cells}\n"
+    )
 }
 
 /// For each optimizer and ratio, how many runs did as the exact threshold says.
