@@ -15,7 +15,15 @@ fn refused(configs: &Path, arguments: &[&str], code: i32, expected: &[&str]) {
     let out = folder.path().join("results");
     std::fs::create_dir(&out).unwrap();
     std::fs::write(out.join("manifest.json"), r#"{"program": "linstab"}"#).unwrap();
-    let paths = ["reproduce", "--configs", configs.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let paths = [
+        "reproduce",
+        "--only",
+        "stability-map",
+        "--configs",
+        configs.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
     let run = output(linstab(&[&paths, arguments].concat()));
     let message = stderr(&run);
     assert_eq!(run.status.code(), Some(code), "{message}");
@@ -117,6 +125,8 @@ fn a_full_disk_is_reported_and_leaves_earlier_results() {
     let out = folder.path().join("results");
     let paths = [
         "reproduce",
+        "--only",
+        "stability-map",
         "--quick",
         "--configs",
         configs.path().to_str().unwrap(),

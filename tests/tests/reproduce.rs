@@ -17,7 +17,15 @@ fn read_csv(path: &Path) -> Vec<Row> {
 }
 
 fn reproduce(configs: &Path, out: &Path, arguments: &[&str]) {
-    let paths = ["reproduce", "--configs", configs.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let paths = [
+        "reproduce",
+        "--only",
+        "stability-map",
+        "--configs",
+        configs.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
     let run = output(linstab(&[&paths, arguments].concat()));
     assert!(run.status.success(), "{}", stderr(&run));
 }

@@ -116,8 +116,8 @@ impl MeanSquare {
         Ok(ExponentEstimate { mean, standard_error: (variance / n).sqrt() })
     }
 
-    /// A learning rate above the mean-square threshold at which the exponent changes sign from below, by bisection with common
-    /// random numbers: the first that a scan in steps of a quarter meets. The stable learning rates can form several intervals;
+    /// A learning rate above the mean-square threshold at which the exponent changes sign from below, with common random
+    /// numbers: the first that a scan in steps of a quarter meets. The stable learning rates can form several intervals;
     /// windows narrower than the steps can be missed. Infinite without curvature, or if the exponent stays negative up to a
     /// million times that threshold.
     ///
@@ -146,29 +146,78 @@ impl MeanSquare {
         generator: impl Fn(usize) -> R + Sync,
     ) -> Result<AlmostSureThreshold> {
         let start = self.max_learning_rate()?.value;
-        let above = |eta: f64, deviations: f64| -> Result<bool> {
-            let estimate = self.lyapunov_exponent(eta, options, &generator)?;
-            Ok(estimate.mean + deviations * estimate.standard_error > 0.0)
-        };
-        let crossing = |deviations: f64| -> Result<f64> {
-            let (mut low, mut high) = (start, start);
-            while !above(high, deviations)? {
-                low = high;
-                high *= 1.25;
-                if high >= 1e6 * start {
-                    return Ok(f64::INFINITY);
-                }
-            }
-            while high - low > 1e-6 * high {
-                let middle = 0.5 * (low + high);
-                if above(middle, deviations)? { high = middle } else { low = middle }
-            }
-            Ok(high)
-        };
         if !start.is_finite() {
             return Ok(AlmostSureThreshold { value: start, interval: (start, start) });
         }
-        Ok(AlmostSureThreshold { value: crossing(0.0)?, interval: (crossing(2.0)?, crossing(-2.0)?) })
+        let mut search =
+            Search { exponent: |eta| self.lyapunov_exponent(eta, options, &generator), known: Vec::new() };
+        let value = search.crossing(start, 0.0)?;
+        Ok(AlmostSureThreshold {
+            value,
+            interval: (search.crossing(start, 2.0)?, search.crossing(start, -2.0)?),
+        })
+    }
+}
+
+/// Largest width of the bracket that a crossing is found in, relative to it: far below the statistical error.
+const CROSSING_RTOL: f64 = 1e-6;
+
+/// Where an estimated exponent changes sign; an estimate is dear, so each is kept.
+struct Search<F> {
+    exponent: F,
+    known: Vec<(f64, ExponentEstimate)>,
+}
+
+impl<F: Fn(f64) -> Result<ExponentEstimate>> Search<F> {
+    /// The exponent and so many standard errors.
+    fn at(&mut self, eta: f64, deviations: f64) -> Result<f64> {
+        let known = self.known.iter().find(|(other, _)| other.to_bits() == eta.to_bits());
+        let estimate = if let Some((_, estimate)) = known {
+            *estimate
+        } else {
+            let estimate = (self.exponent)(eta)?;
+            self.known.push((eta, estimate));
+            estimate
+        };
+        Ok(estimate.mean + deviations * estimate.standard_error)
+    }
+
+    /// The first learning rate from `start` on at which the exponent and so many standard errors pass 0.
+    fn crossing(&mut self, start: f64, deviations: f64) -> Result<f64> {
+        let (mut low, mut high) = (start, start);
+        while self.at(high, deviations)? <= 0.0 {
+            low = high;
+            high *= 1.25;
+            if high >= 1e6 * start {
+                return Ok(f64::INFINITY);
+            }
+        }
+        for (eta, estimate) in &self.known {
+            let inside = low < *eta && *eta < high;
+            match estimate.mean + deviations * estimate.standard_error > 0.0 {
+                true if inside => high = *eta,
+                false if inside => low = *eta,
+                _ => {}
+            }
+        }
+        let (mut below, mut above) = (self.at(low, deviations)?, self.at(high, deviations)?);
+        // The Illinois form of the false position; every third step halves, whatever the shape, and so does an infinite value.
+        let mut step = 0;
+        while high - low > CROSSING_RTOL * high {
+            step += 1;
+            let secant = (low * above - high * below) / (above - below);
+            let smooth = step % 3 > 0 && low < secant && secant < high;
+            let middle = if smooth { secant } else { 0.5 * (low + high) };
+            let value = self.at(middle, deviations)?;
+            if value > 0.0 {
+                (high, above) = (middle, value);
+                below *= 0.5;
+            } else {
+                (low, below) = (middle, value);
+                above *= 0.5;
+            }
+        }
+        Ok(high)
     }
 }
 

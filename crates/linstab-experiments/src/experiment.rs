@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::output::ResultsFolder;
-use crate::{Result, coherence_dynamics, local_convergence, solutions, stability_map};
+use crate::{Result, coherence_dynamics, digits, local_convergence, solutions, stability_map};
 
 /// Everything [`crate::reproduce()`] can run, in the order in which it does.
 pub const ALL: &[&dyn Experiment] = &[
@@ -11,6 +11,7 @@ pub const ALL: &[&dyn Experiment] = &[
     &local_convergence::LocalConvergence,
     &coherence_dynamics::CoherenceDynamics,
     &solutions::Solutions,
+    &digits::Digits,
 ];
 
 /// Receives the progress of a run; the driver itself neither prints nor draws.

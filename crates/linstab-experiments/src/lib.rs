@@ -9,6 +9,7 @@
 //! - [`stability_map`]: divergence over batch size and coherence, simulated and predicted.
 //! - [`local_convergence`]: the loss next to generalising solutions.
 //! - [`solutions`]: constructed solutions, exactly and by the paper's formulas; [`minimum`]: what both measure.
+//! - [`digits`]: predicted thresholds against the training of a network on real digits.
 //! - [`figures`]: the drawing module; [`golden`]: golden thresholds.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the driver owns clocks and files")]
@@ -16,7 +17,7 @@
 pub mod checkpoint;
 pub mod coherence_dynamics;
 mod config_file;
-mod digits;
+pub mod digits;
 pub mod engine;
 mod error;
 pub mod experiment;

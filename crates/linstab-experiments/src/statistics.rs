@@ -12,6 +12,17 @@ pub(crate) fn standard_deviation(values: &[f64]) -> f64 {
     if values.len() < 2 { 0.0 } else { (squares / (values.len() - 1) as f64).sqrt() }
 }
 
+/// Median of the values, infinities included; NaN for none.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]),
+    }
+}
+
 /// A least-squares line `y = intercept + slope x`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Line {
@@ -44,6 +55,9 @@ mod tests {
     fn statistics_by_hand() {
         assert!((mean(&[1.0, 2.0, 6.0]) - 3.0).abs() < 1e-15);
         assert!((standard_deviation(&[1.0, 2.0, 6.0]) - 7.0_f64.sqrt()).abs() < 1e-15, "(4 + 1 + 9) / 2");
+        assert!((median(&[6.0, 1.0, 2.0]) - 2.0).abs() < 1e-15, "the middle one");
+        assert!((median(&[6.0, 1.0, 2.0, 4.0]) - 3.0).abs() < 1e-15, "half way between the middle two");
+        assert!(median(&[]).is_nan() && median(&[1.0, f64::INFINITY, f64::INFINITY]).is_infinite());
         assert!(standard_deviation(&[5.0]).abs() < 1e-15 && mean(&[]).is_nan());
     }
 

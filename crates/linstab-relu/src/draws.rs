@@ -29,6 +29,13 @@ pub(crate) fn shuffle<R: Rng + ?Sized>(rng: &mut R, items: &mut [usize]) {
     }
 }
 
+/// Brings a uniformly random choice of `count` items to the front; the others follow in some order.
+pub(crate) fn choose<R: Rng + ?Sized>(rng: &mut R, items: &mut [usize], count: usize) {
+    for place in 0..count {
+        items.swap(place, place + index(rng, items.len() - place));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rand_pcg::Pcg64;
@@ -54,6 +61,21 @@ mod tests {
     }
 
     #[test]
+    fn choices_are_uniform() {
+        let mut rng = Pcg64::seed_from_u64(7);
+        let mut counts = std::collections::BTreeMap::new();
+        let mut items = [0, 1, 2, 3, 4];
+        for _ in 0..20_000 {
+            choose(&mut rng, &mut items, 2);
+            *counts.entry([items[0].min(items[1]), items[0].max(items[1])]).or_insert(0_usize) += 1;
+        }
+        assert_eq!(counts.len(), 10, "every pair, and no sample twice");
+        let chi_squared: f64 = counts.values().map(|&count| (count as f64 - 2000.0).powi(2) / 2000.0).sum();
+        // 9 degrees of freedom: above 28 with probability 1e-3, and the seed is fixed.
+        assert!(chi_squared < 28.0, "{chi_squared}");
+    }
+
+    #[test]
     fn streams_are_frozen() {
         let mut rng = Pcg64::seed_from_u64(1);
         let drawn: Vec<usize> = (0..6).map(|_| index(&mut rng, 1000)).collect();
@@ -63,9 +85,12 @@ mod tests {
         assert_eq!(order, FROZEN_ORDER);
         let drawn = unit(&mut rng);
         assert_eq!(drawn.to_bits(), FROZEN_UNIT, "{drawn}");
+        choose(&mut rng, &mut order, 3);
+        assert_eq!(order[..3], FROZEN_CHOICE);
     }
 
     const FROZEN_INDICES: [usize; 6] = [839, 17, 113, 983, 888, 475];
     const FROZEN_ORDER: [usize; 8] = [5, 7, 4, 0, 6, 3, 2, 1];
+    const FROZEN_CHOICE: [usize; 3] = [0, 4, 3];
     const FROZEN_UNIT: u64 = 4_591_626_551_327_596_472;
 }

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 
-use crate::{Dataset, SquaredLoss, Training, TwoLayer, UpdateRule, draws};
+use crate::{BatchOrder, Dataset, SquaredLoss, Training, TwoLayer, UpdateRule, draws};
 
 /// A random network in which some units are silent everywhere, some sit exactly on their kink, and some have no weight in
 /// the output.
@@ -178,8 +178,22 @@ pub fn train(training: &Training, data: &Dataset, network: &TwoLayer, rng: &mut 
     let mut previous = w.clone();
     let mut order: Vec<usize> = (0..data.num_samples()).collect();
     for _ in 0..training.num_epochs {
-        draws::shuffle(rng, &mut order);
-        for batch in order.chunks(training.batch_size) {
+        let num_batches = match training.batch_order {
+            BatchOrder::Shuffled => order.len().div_ceil(training.batch_size),
+            BatchOrder::Independent { steps_per_epoch } => steps_per_epoch,
+        };
+        let shuffled = training.batch_order == BatchOrder::Shuffled;
+        if shuffled {
+            draws::shuffle(rng, &mut order);
+        }
+        for batch in 0..num_batches {
+            let batch = if shuffled {
+                order.chunks(training.batch_size).nth(batch).expect("as many batches as chunks").to_vec()
+            } else {
+                draws::choose(rng, &mut order, training.batch_size);
+                order[..training.batch_size].to_vec()
+            };
+            let batch = &batch[..];
             let mut labels: Vec<f64> = batch.iter().map(|&i| data.labels()[i]).collect();
             let gradient = |w: &[f64], batch: &[usize], labels: &[f64]| {
                 let network = TwoLayer::new(d, width, w.to_vec()).expect("finite parameters");

@@ -9,7 +9,7 @@ use linstab_relu::testing::{
 };
 use linstab_relu::training::{contrastive_loss, unobserved};
 use linstab_relu::{
-    Curvature, Dataset, Outcome, ReluError, SquaredLoss, Trainer, Training, TwoLayer, UpdateRule,
+    BatchOrder, Curvature, Dataset, Outcome, ReluError, SquaredLoss, Trainer, Training, TwoLayer, UpdateRule,
 };
 use proptest::prelude::*;
 use rand_pcg::{Pcg64, rand_core::SeedableRng};
@@ -47,12 +47,15 @@ proptest! {
     #[test]
     fn training_agrees_with_its_twin(
         seed: u64, n in 1_usize..9, d in 1_usize..10, width in 1_usize..6, batch_size in 1_usize..5,
-        rule in rules(), momentum in 0.0_f64..0.95, full: bool
+        rule in rules(), momentum in 0.0_f64..0.95, full: bool, steps_per_epoch in 0_usize..5
     ) {
         let loss = if full { SquaredLoss::Full } else { SquaredLoss::Half };
         let data = random_dataset(seed, n, d);
         let network = TwoLayer::uniform(d, width, &mut rng(seed)).unwrap();
-        let training = Training { momentum, ..Training::new(rule, loss, 0.003, batch_size.min(n), 3) };
+        let batch_order =
+            if steps_per_epoch == 0 { BatchOrder::Shuffled } else { BatchOrder::Independent { steps_per_epoch } };
+        let training =
+            Training { momentum, batch_order, ..Training::new(rule, loss, 0.003, batch_size.min(n), 3) };
         let (fast, outcome) = trained(training, &data, &network, seed ^ 1);
         prop_assert_eq!(outcome, Outcome::Completed);
         let slow = testing::train(&training, &data, &network, &mut rng(seed ^ 1));
@@ -133,6 +136,7 @@ fn a_wrong_factor_is_caught() {
         Training { rule: UpdateRule::UnnormalisedSam { rho: 0.1 }, ..training },
         Training { momentum: 0.51, ..training },
         Training { batch_size: 2, ..training },
+        Training { batch_order: BatchOrder::Independent { steps_per_epoch: 3 }, ..training },
         Training { contrastive_weight: 0.01, ..training },
     ];
     assert!(distance(&fast, &testing::train(&training, &data, &network, &mut rng(1))) < 1e-12);
@@ -186,6 +190,31 @@ fn an_epoch_visits_every_sample_once() {
             assert!((size - expected).abs() < 1e-12, "{sizes:?} for {batch_size}");
         }
     }
+}
+
+/// Independent batches repeat samples: with disjoint units the output weights tell how often each was drawn.
+#[test]
+fn independent_batches_are_full_and_forget_the_past() {
+    let n = 7;
+    let hidden: Vec<f64> = (0..n * n).map(|at| if at / n == at % n { 1.0 } else { 0.0 }).collect();
+    let network = TwoLayer::from_parts(n, &vec![0.0; n], &hidden, &vec![0.0; n]).unwrap();
+    let inputs: Vec<f64> = (0..n * n).map(|at| if at / n == at % n { 1.0 } else { -1.0 }).collect();
+    let data = Dataset::new(n, inputs, vec![1.0; n]).unwrap();
+    // At W2 = 0 a step of 1e-6 moves the weight of each sample of a batch of 3 by 1e-6 / 3, up to second order.
+    let (step, num_steps) = (1e-6, 5);
+    let training = Training {
+        batch_order: BatchOrder::Independent { steps_per_epoch: num_steps },
+        ..Training::new(UpdateRule::Sgd, SquaredLoss::Half, step, 3, 1)
+    };
+    let mut repeated = 0;
+    for seed in 0..20 {
+        let (found, _) = trained(training, &data, &network, seed);
+        let times: Vec<f64> = found.output_weights().iter().map(|w| (w * 3.0 / step).round()).collect();
+        assert!((times.iter().sum::<f64>() - 15.0).abs() < 1e-9, "five full batches of three: {times:?}");
+        assert!(times.iter().all(|&count| count <= 5.0), "no sample twice in a batch: {times:?}");
+        repeated += usize::from(times.contains(&0.0) || times.iter().any(|&count| count > 3.0));
+    }
+    assert!(repeated > 10, "two shuffled epochs of 7 would leave no sample out: {repeated}");
 }
 
 #[test]
@@ -297,6 +326,7 @@ fn bad_training_is_refused_by_name() {
         Training { contrastive_weight: -1.0, ..training },
         Training { divergence_loss: f64::NAN, ..training },
         Training { divergence_loss: 0.0, ..training },
+        Training { batch_order: BatchOrder::Independent { steps_per_epoch: 0 }, ..training },
         Training { rule: UpdateRule::Sam { rho: -1.0 }, ..training },
         Training { rule: UpdateRule::FullBatchSam { rho_over_alpha: f64::INFINITY }, ..training },
         Training { rule: UpdateRule::LabelNoise { standard_deviation: -1.0 }, ..training },

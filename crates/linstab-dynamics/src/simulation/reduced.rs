@@ -1,6 +1,8 @@
 //! Runs of the linear dynamics on any reduced ensemble, with or without momentum.
 
-use linstab_linalg::{MatRef, Reduced};
+use std::sync::Arc;
+
+use linstab_linalg::Reduced;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -32,6 +34,8 @@ use crate::{DynamicsError, MeanSquare, Result};
 #[derive(Clone, Debug)]
 pub struct ReducedSimulator<'a> {
     ensemble: &'a Reduced,
+    /// The factors, one after the other: a step reads whole rows.
+    factors: Arc<[f64]>,
     sampler: BatchSampler<Box<[u64]>>,
     /// `eta / B`.
     scale: f64,
@@ -62,8 +66,11 @@ impl<'a> ReducedSimulator<'a> {
     pub fn new(dynamics: &'a MeanSquare, learning_rate: f64) -> Result<Self> {
         require_nonnegative("learning_rate", learning_rate, true)?;
         let ensemble = dynamics.effective_ensemble();
+        let (matrix, rank) = (ensemble.factors(), ensemble.rank());
+        let entries = (0..matrix.nrows()).flat_map(|row| (0..rank).map(move |a| matrix[(row, a)]));
         Ok(Self {
             ensemble,
+            factors: entries.collect(),
             sampler: BatchSampler::new(dynamics.sampling()),
             scale: learning_rate / dynamics.sampling().batch_size() as f64,
             momentum: dynamics.momentum(),
@@ -144,10 +151,10 @@ impl<'a> ReducedSimulator<'a> {
             }
         }
         self.gradient.fill(0.0);
-        let (k, factors) = (self.ensemble.num_factors(), self.ensemble.factors());
-        for &sample in &self.batch {
-            for row in sample * k..(sample + 1) * k {
-                add_projection(&mut self.gradient, factors, row, &self.perturbed);
+        let (k, rank) = (self.ensemble.num_factors(), self.ensemble.rank());
+        for &sample in self.batch.iter().filter(|_| rank > 0) {
+            for factor in self.factors[sample * k * rank..(sample + 1) * k * rank].chunks_exact(rank) {
+                add_projection(&mut self.gradient, factor, &self.perturbed);
             }
         }
         for ((w, previous), g) in w.iter_mut().zip(previous.iter_mut()).zip(&self.gradient) {
@@ -158,10 +165,19 @@ impl<'a> ReducedSimulator<'a> {
     }
 }
 
-/// Adds `f (f^T x)` for the factor in the given row.
-fn add_projection(sum: &mut [f64], factors: MatRef<'_, f64>, row: usize, x: &[f64]) {
-    let overlap: f64 = x.iter().enumerate().map(|(a, x)| factors[(row, a)] * x).sum();
-    for (a, sum) in sum.iter_mut().enumerate() {
-        *sum += factors[(row, a)] * overlap;
+/// Adds `f (f^T x)`. Eight partial sums, so that the product is not one long chain of additions.
+fn add_projection(sum: &mut [f64], factor: &[f64], x: &[f64]) {
+    const LANES: usize = 8;
+    let (whole, rest) = factor.as_chunks::<LANES>();
+    let (whole_x, rest_x) = x.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for (f, x) in whole.iter().zip(whole_x) {
+        for ((lane, f), x) in lanes.iter_mut().zip(f).zip(x) {
+            *lane += f * x;
+        }
+    }
+    let overlap = lanes.iter().sum::<f64>() + rest.iter().zip(rest_x).map(|(f, x)| f * x).sum::<f64>();
+    for (sum, f) in sum.iter_mut().zip(factor) {
+        *sum += f * overlap;
     }
 }

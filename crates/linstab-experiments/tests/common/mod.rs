@@ -73,12 +73,6 @@ impl Run {
         csv::Reader::from_path(path).unwrap().deserialize().map(|row| row.unwrap()).collect()
     }
 
-    /// The first line of a table.
-    pub(crate) fn header(&self, name: &str) -> String {
-        let text = std::fs::read_to_string(self.tables.join(format!("{name}.csv"))).unwrap();
-        text.lines().next().unwrap().to_owned()
-    }
-
     /// All tables by name, bit by bit.
     pub(crate) fn tables(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let entries = std::fs::read_dir(&self.tables).unwrap();

@@ -1,7 +1,7 @@
 //! Training, epoch by epoch.
 //!
 //! An epoch visits all samples in a fresh random order, in batches of `batch_size`; a smaller last batch is kept, as data
-//! loaders do. A step with batch gradient `g_B`, the mean over the batch, is
+//! loaders do ([`BatchOrder`] has the independent batches of the theory as well). A step with batch gradient `g_B`, the mean over the batch, is
 //!
 //! ```text
 //! w <- w - eta (g_B(point; labels) + lambda grad R_B(w)) + beta (w - w_prev)
@@ -17,11 +17,25 @@ mod trainer;
 
 use std::ops::ControlFlow;
 
-use crate::error::require_nonnegative;
+use crate::error::{require_nonnegative, require_positive_size};
 use crate::{Dataset, ReluError, Result, SquaredLoss, TwoLayer};
 pub use contrastive::contrastive_loss;
 pub use rule::UpdateRule;
 pub use trainer::Trainer;
+
+/// Which samples the batches hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum BatchOrder {
+    /// An epoch visits every sample once, in a fresh random order: the batches of an epoch are disjoint, so not independent.
+    /// What data loaders do.
+    Shuffled,
+    /// Every batch is a uniformly random set of `batch_size` samples, whatever came before. What stability theory assumes.
+    Independent {
+        /// Number of steps after which the observer is told, in place of an epoch; at least 1.
+        steps_per_epoch: usize,
+    },
+}
 
 /// How to train.
 ///
@@ -30,6 +44,7 @@ pub use trainer::Trainer;
 /// | `learning_rate` | positive |
 /// | `momentum` | 0 up to, but not, 1 |
 /// | `batch_size` | 1 to the number of samples |
+/// | `batch_order` | at least 1 step an epoch |
 /// | `num_epochs` | any; 0 leaves the network as it is |
 /// | `contrastive_weight` | nonnegative; a positive one needs labels +-1 |
 /// | `divergence_loss` | positive, infinity allowed |
@@ -45,6 +60,8 @@ pub struct Training {
     pub momentum: f64,
     /// Number of samples a batch, but for a smaller last one.
     pub batch_size: usize,
+    /// Which samples the batches hold.
+    pub batch_order: BatchOrder,
     /// Number of passes over the data.
     pub num_epochs: usize,
     /// Weight `lambda` of the contrastive loss.
@@ -54,7 +71,7 @@ pub struct Training {
 }
 
 impl Training {
-    /// Plain training with this rule, without momentum or contrastive term; only a loss that is not finite is a
+    /// Plain training with this rule, in shuffled epochs, without momentum or contrastive term; only a loss that is not finite is a
     /// divergence.
     ///
     /// # Examples
@@ -77,6 +94,7 @@ impl Training {
             learning_rate,
             momentum: 0.0,
             batch_size,
+            batch_order: BatchOrder::Shuffled,
             num_epochs,
             contrastive_weight: 0.0,
             divergence_loss: f64::INFINITY,
@@ -112,6 +130,9 @@ impl Training {
         let (batch_size, num_samples) = (self.batch_size, data.num_samples());
         if !(1..=num_samples).contains(&batch_size) {
             return Err(ReluError::BatchSizeOutOfRange { batch_size, num_samples });
+        }
+        if let BatchOrder::Independent { steps_per_epoch } = self.batch_order {
+            require_positive_size("steps_per_epoch", steps_per_epoch)?;
         }
         if self.contrastive_weight > 0.0 {
             data.require_signs()?;

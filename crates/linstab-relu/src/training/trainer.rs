@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
 use super::contrastive::Contrastive;
-use super::{Outcome, Progress, Training, UpdateRule};
+use super::{BatchOrder, Outcome, Progress, Training, UpdateRule};
 use crate::error::{require_positive_size, require_size};
 use crate::layout::{Layout, add_combination};
 use crate::{Dataset, Result, SquaredLoss, TwoLayer, draws};
@@ -80,7 +80,8 @@ impl<'a> Trainer<'a> {
     ///
     /// # Determinism
     /// The result depends on nothing but these arguments, the training and the data. `rng` yields, epoch by epoch, one word
-    /// a sample but the first for the order, then the noise of the rule step by step.
+    /// a sample but the first for the order, then the noise of the rule step by step; for independent batches, step by step,
+    /// one word a sample of the batch, then the noise.
     /// # Errors
     /// [`crate::ReluError::SizeMismatch`] for a network of another size.
     /// # Examples
@@ -132,12 +133,26 @@ impl<'a> Trainer<'a> {
 
     /// One epoch; the mean of the batch losses.
     fn epoch<R: Rng + ?Sized>(&mut self, rng: &mut R) -> std::result::Result<f64, Diverged> {
-        draws::shuffle(rng, &mut self.order);
         // Taken out, so that the batches can be borrowed while the buffers change.
-        let order = std::mem::take(&mut self.order);
-        let batches = order.chunks(self.training.batch_size);
-        let (num_batches, mut sum, mut diverged) = (batches.len() as f64, 0.0, None);
-        for batch in batches {
+        let mut order = std::mem::take(&mut self.order);
+        let batch_size = self.training.batch_size;
+        let num_batches = match self.training.batch_order {
+            BatchOrder::Shuffled => {
+                draws::shuffle(rng, &mut order);
+                order.len().div_ceil(batch_size)
+            }
+            BatchOrder::Independent { steps_per_epoch } => steps_per_epoch,
+        };
+        let (mut sum, mut diverged) = (0.0, None);
+        for index in 0..num_batches {
+            let start = match self.training.batch_order {
+                BatchOrder::Shuffled => index * batch_size,
+                BatchOrder::Independent { .. } => {
+                    draws::choose(rng, &mut order, batch_size);
+                    0
+                }
+            };
+            let batch = &order[start..(start + batch_size).min(order.len())];
             let loss = self.step(batch, rng);
             if !(loss.is_finite() && loss <= self.training.divergence_loss) {
                 diverged = Some(Diverged { loss });
@@ -146,7 +161,7 @@ impl<'a> Trainer<'a> {
             sum += loss;
         }
         self.order = order;
-        diverged.map_or(Ok(sum / num_batches), Err)
+        diverged.map_or(Ok(sum / num_batches as f64), Err)
     }
 
     /// One step; the loss at the point where its gradient was taken.

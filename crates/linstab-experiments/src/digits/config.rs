@@ -1,0 +1,344 @@
+//! The configuration of the digits experiment.
+
+use std::path::{Path, PathBuf};
+
+use linstab_relu::SquaredLoss;
+use serde::{Deserialize, Serialize};
+
+use super::data::Source;
+use crate::config_file::{self, Checker};
+use crate::{Context, Result};
+
+/// Everything the experiment depends on. No field has a default: a scientific parameter is written down.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Root of all random streams.
+    pub seed: u64,
+    /// Number of images `n`.
+    pub num_samples: usize,
+    /// Which images.
+    pub(crate) digits: Source,
+    /// How the minimum is found.
+    pub minimum: MinimumConfig,
+    /// What is examined.
+    pub cells: CellsConfig,
+    /// How runs are made and judged.
+    pub protocol: Protocol,
+    /// How long and how often, by optimizer.
+    pub runs: RunsConfig,
+    /// How the Lyapunov exponent is estimated.
+    pub lyapunov: LyapunovConfig,
+    /// Cells of a quick run.
+    pub quick: Quick,
+}
+
+/// How the minimum is found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MinimumConfig {
+    /// Number of hidden units.
+    pub width: usize,
+    /// The convention of the loss.
+    pub loss: SquaredLoss,
+    /// Learning rate of SGD.
+    pub learning_rate: f64,
+    /// Batch size of SGD.
+    pub batch_size: usize,
+    /// Epochs of SGD before the polish is tried, and again after each time it did not reach its loss.
+    pub num_epochs: usize,
+    /// How often the polish is tried, at most: it can end at a kink.
+    pub max_rounds: usize,
+    /// Mean loss after the polish, at most.
+    pub polished_loss: f64,
+    /// Largest number of steps of the polish.
+    pub max_polish_steps: usize,
+}
+
+/// What is examined.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellsConfig {
+    /// Optimizers.
+    pub optimizers: Vec<Optimizer>,
+    /// Batch sizes `B`.
+    pub batch_sizes: Vec<usize>,
+    /// Learning rates in units of the exact threshold.
+    pub learning_rate_ratios: Vec<f64>,
+    /// Heavy-ball momentum of the optimizer of that name.
+    pub momentum: f64,
+    /// Ratio of radius to fixed gradient norm of SAM as analysed; SAM as practised is compared with its threshold.
+    pub rho_over_alpha: f64,
+    /// Radius of SAM as practised.
+    pub rho: f64,
+}
+
+/// How runs are made and judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Protocol {
+    /// Whether batches are independent.
+    pub batch_order: Order,
+    /// Root mean square of the distance from the minimum at the start.
+    pub distance: f64,
+    /// Times at which the loss is recorded, where batches are independent; otherwise it is after every epoch.
+    pub num_records: usize,
+    /// A run whose loss passes this has grown.
+    pub grown_loss: f64,
+    /// A run whose loss falls below this has decayed.
+    pub decayed_loss: f64,
+}
+
+/// Whether the batches of a run are independent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Every batch is drawn afresh.
+    Independent,
+    /// The batches of an epoch are disjoint.
+    Shuffled,
+}
+
+/// A value for each optimizer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RunsConfig {
+    /// Of [`Optimizer::Sgd`].
+    pub sgd: Length,
+    /// Of [`Optimizer::Momentum`].
+    pub momentum: Length,
+    /// Of [`Optimizer::Sam`].
+    pub sam: Length,
+    /// Of [`Optimizer::NormalisedSam`].
+    pub normalised_sam: Length,
+}
+
+/// How often, and how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Length {
+    /// Runs a cell.
+    pub num_runs: usize,
+    /// Steps a run, for each of [`CellsConfig::batch_sizes`].
+    pub num_steps: Vec<usize>,
+}
+
+/// How the Lyapunov exponent is estimated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LyapunovConfig {
+    /// Independent chains.
+    pub num_chains: usize,
+    /// Steps a chain, for each of [`CellsConfig::batch_sizes`]; the first half is not counted.
+    pub num_steps: Vec<usize>,
+}
+
+/// The cells that a quick run computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quick {
+    /// Some of [`CellsConfig::batch_sizes`].
+    pub batch_sizes: Vec<usize>,
+    /// Replaces [`CellsConfig::learning_rate_ratios`].
+    pub learning_rate_ratios: Vec<f64>,
+    /// Replaces [`Length::num_runs`] of every optimizer.
+    pub num_runs: usize,
+}
+
+/// An optimizer of the experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// Stochastic gradient descent.
+    Sgd,
+    /// SGD with heavy-ball momentum.
+    Momentum,
+    /// SAM as analysed: full-batch ascent with a fixed gradient norm.
+    Sam,
+    /// SAM as practised: normalised ascent on the batch. It has no threshold of its own.
+    NormalisedSam,
+}
+
+impl Optimizer {
+    /// Its name in configurations and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sgd => "sgd",
+            Self::Momentum => "momentum",
+            Self::Sam => "sam",
+            Self::NormalisedSam => "normalised-sam",
+        }
+    }
+
+    /// The optimizer whose threshold it is compared with.
+    #[must_use]
+    pub fn analysed_as(self) -> Self {
+        if self == Self::NormalisedSam { Self::Sam } else { self }
+    }
+}
+
+impl Config {
+    /// The configuration of a run: `digits.toml`, with the overrides of the context, checked.
+    ///
+    /// # Errors
+    /// A configuration error that names the file, the key and the admissible values.
+    pub fn load(context: &Context<'_>) -> Result<Self> {
+        let mut config = Self::read(&Self::path(context))?;
+        if let Some(seed) = context.seed {
+            config.seed = seed;
+        }
+        if context.quick {
+            config.reduce();
+        }
+        Ok(config)
+    }
+
+    /// Where the configuration is; data files are relative to it.
+    pub(super) fn path(context: &Context<'_>) -> PathBuf {
+        context.configs.join("digits.toml")
+    }
+
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let config: Self = config_file::read(path)?;
+        config.check(&Checker::new(path))?;
+        Ok(config)
+    }
+
+    /// Keeps the cells of a quick run.
+    fn reduce(&mut self) {
+        let Quick { batch_sizes, learning_rate_ratios, num_runs } = self.quick.clone();
+        let all = std::mem::replace(&mut self.cells.batch_sizes, batch_sizes);
+        self.cells.learning_rate_ratios = learning_rate_ratios;
+        let kept: Vec<usize> = self
+            .cells
+            .batch_sizes
+            .iter()
+            .filter_map(|batch_size| all.iter().position(|other| other == batch_size))
+            .collect();
+        let reduced = |num_steps: &Vec<usize>| kept.iter().map(|&at| num_steps[at]).collect();
+        let RunsConfig { sgd, momentum, sam, normalised_sam } = &mut self.runs;
+        for length in [sgd, momentum, sam, normalised_sam] {
+            *length = Length { num_runs, num_steps: reduced(&length.num_steps) };
+        }
+        self.lyapunov.num_steps = reduced(&self.lyapunov.num_steps);
+    }
+
+    /// How often and how long an optimizer runs.
+    pub fn length(&self, optimizer: Optimizer) -> &Length {
+        let RunsConfig { sgd, momentum, sam, normalised_sam } = &self.runs;
+        match optimizer {
+            Optimizer::Sgd => sgd,
+            Optimizer::Momentum => momentum,
+            Optimizer::Sam => sam,
+            Optimizer::NormalisedSam => normalised_sam,
+        }
+    }
+
+    /// The number of steps in a list that goes with the batch sizes.
+    pub(super) fn num_steps(&self, num_steps: &[usize], batch_size: usize) -> usize {
+        let place = self.cells.batch_sizes.iter().position(|&other| other == batch_size);
+        num_steps[place.expect("a batch size of the configuration")]
+    }
+
+    fn check(&self, checker: &Checker) -> Result<()> {
+        let n = self.num_samples;
+        count(checker, "num_samples", n, 1, MAX_SAMPLES)?;
+        let [one, other] = self.digits.classes;
+        let classes = format!("[{one}, {other}]");
+        checker.require(
+            one != other && one < 10 && other < 10,
+            "digits.classes",
+            classes,
+            "two of the digits 0 to 9",
+        )?;
+        self.check_minimum(checker)?;
+        self.check_cells(checker)?;
+        self.check_protocol(checker)
+    }
+
+    fn check_minimum(&self, checker: &Checker) -> Result<()> {
+        let minimum = &self.minimum;
+        count(checker, "minimum.width", minimum.width, 1, MAX_WIDTH)?;
+        positive(checker, "minimum.learning_rate", minimum.learning_rate)?;
+        count(checker, "minimum.batch_size", minimum.batch_size, 1, self.num_samples)?;
+        count(checker, "minimum.num_epochs", minimum.num_epochs, 0, MAX_EPOCHS)?;
+        count(checker, "minimum.max_rounds", minimum.max_rounds, 1, MAX_EPOCHS)?;
+        positive(checker, "minimum.polished_loss", minimum.polished_loss)?;
+        count(checker, "minimum.max_polish_steps", minimum.max_polish_steps, 0, MAX_EPOCHS)
+    }
+
+    fn check_cells(&self, checker: &Checker) -> Result<()> {
+        let cells = &self.cells;
+        checker.require_distinct("cells.optimizers", &cells.optimizers)?;
+        for (table, batch_sizes, ratios) in [
+            ("cells", &cells.batch_sizes, &cells.learning_rate_ratios),
+            ("quick", &self.quick.batch_sizes, &self.quick.learning_rate_ratios),
+        ] {
+            let (sizes, rates) = (format!("{table}.batch_sizes"), format!("{table}.learning_rate_ratios"));
+            checker.require_distinct(&sizes, batch_sizes)?;
+            checker.require_distinct(&rates, ratios)?;
+            for &batch_size in batch_sizes {
+                count(checker, &sizes, batch_size, 1, self.num_samples)?;
+                let among = cells.batch_sizes.contains(&batch_size);
+                let allowed = format!("some of cells.batch_sizes = {:?}", cells.batch_sizes);
+                checker.require(among, &sizes, batch_size, allowed)?;
+            }
+            for &ratio in ratios {
+                let admissible = (0.01..=100.0).contains(&ratio);
+                checker.require(admissible, &rates, ratio, "0.01 to 100")?;
+            }
+        }
+        let admissible = (0.0..1.0).contains(&cells.momentum);
+        checker.require(admissible, "cells.momentum", cells.momentum, "0 up to, but not, 1")?;
+        positive(checker, "cells.rho_over_alpha", cells.rho_over_alpha)?;
+        positive(checker, "cells.rho", cells.rho)
+    }
+
+    fn check_protocol(&self, checker: &Checker) -> Result<()> {
+        let protocol = &self.protocol;
+        positive(checker, "protocol.distance", protocol.distance)?;
+        // Four points in the second half: a slope of fewer would be noise.
+        count(checker, "protocol.num_records", protocol.num_records, 8, MAX_STEPS)?;
+        positive(checker, "protocol.grown_loss", protocol.grown_loss)?;
+        positive(checker, "protocol.decayed_loss", protocol.decayed_loss)?;
+        let ordered = protocol.decayed_loss < protocol.grown_loss;
+        checker.require(ordered, "protocol.decayed_loss", protocol.decayed_loss, "below grown_loss")?;
+        let above = protocol.decayed_loss >= self.minimum.polished_loss;
+        let allowed = format!("at least minimum.polished_loss = {:e}", self.minimum.polished_loss);
+        checker.require(above, "protocol.decayed_loss", protocol.decayed_loss, allowed)?;
+        let steps = |key: &str, num_steps: &[usize]| {
+            let expected = self.cells.batch_sizes.len();
+            let allowed = format!("{expected} numbers, one a batch size of cells.batch_sizes");
+            checker.require(num_steps.len() == expected, key, format!("{num_steps:?}"), allowed)?;
+            num_steps.iter().try_for_each(|&steps| count(checker, key, steps, 8, MAX_STEPS))
+        };
+        for optimizer in [Optimizer::Sgd, Optimizer::Momentum, Optimizer::Sam, Optimizer::NormalisedSam] {
+            let (key, length) = (format!("runs.{}", optimizer.name()), self.length(optimizer));
+            count(checker, &format!("{key}.num_runs"), length.num_runs, 1, MAX_RUNS)?;
+            steps(&format!("{key}.num_steps"), &length.num_steps)?;
+        }
+        count(checker, "quick.num_runs", self.quick.num_runs, 1, MAX_RUNS)?;
+        count(checker, "lyapunov.num_chains", self.lyapunov.num_chains, 2, MAX_RUNS)?;
+        steps("lyapunov.num_steps", &self.lyapunov.num_steps)
+    }
+}
+
+/// Beyond these a run would not end within a year, or not fit into memory.
+const MAX_SAMPLES: usize = 2_000;
+const MAX_WIDTH: usize = 10_000;
+const MAX_EPOCHS: usize = 1_000_000;
+const MAX_STEPS: usize = 100_000_000;
+const MAX_RUNS: usize = 100_000;
+
+fn positive(checker: &Checker, key: &str, value: f64) -> Result<()> {
+    let admissible = (1e-30..=1e30).contains(&value);
+    checker.require(admissible, key, format!("{value:e}"), "positive, 1e-30 to 1e30")
+}
+
+fn count(checker: &Checker, key: &str, value: usize, least: usize, most: usize) -> Result<()> {
+    checker.require((least..=most).contains(&value), key, value, format!("{least} to {most}"))
+}

@@ -1,0 +1,243 @@
+//! The figures of the digits experiment. Everything is drawn from the rows of its tables and the recorded losses.
+
+use super::config::{Config, Optimizer};
+use super::runs::{RunKey, RunResult};
+use super::summary::CellSummary;
+use super::thresholds::ThresholdRow;
+use crate::Result;
+use crate::figures::{self, Anchor, Panel, Scale, Series, Stroke, Svg, TWO_COLUMNS, Text, colour, legend};
+use crate::output::ResultsFolder;
+
+/// Writes all figures.
+pub(super) fn draw(
+    config: &Config,
+    thresholds: &[ThresholdRow],
+    summaries: &[CellSummary],
+    (keys, runs): (&[RunKey], &[RunResult]),
+    results: &ResultsFolder,
+) -> Result<()> {
+    figures::write(results, "digits", &predictions(config, thresholds, summaries))?;
+    figures::write(results, "digits-losses", &losses(config, keys, runs))
+}
+
+fn title(optimizer: Optimizer, config: &Config) -> String {
+    match optimizer {
+        Optimizer::Sgd => "SGD".to_owned(),
+        Optimizer::Momentum => format!("momentum {}", config.cells.momentum),
+        Optimizer::Sam => "SAM, as analysed".to_owned(),
+        Optimizer::NormalisedSam => "SAM, normalised".to_owned(),
+    }
+}
+
+const LEFT: f64 = 46.0;
+const TOP: f64 = 22.0;
+const LEGEND_COLUMN: f64 = 150.0;
+
+/// The two ends and the ticks at 1, 2 and 5 times powers of ten between them, with some room around the values.
+fn logarithmic(values: impl Iterator<Item = f64>, room: f64, label: &'static str) -> Scale {
+    let values: Vec<f64> = values.filter(|x| x.is_finite() && *x > 0.0).collect();
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min).min(1e30) / room;
+    let high = values.iter().copied().fold(0.0, f64::max).max(low) * room;
+    let decades = (-31..=31).map(|exponent| 10.0_f64.powi(exponent));
+    let ticks = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|m| m * decade));
+    // The product of 2 or 5 and a decade can miss the decimal number by a rounding error.
+    let ticks = ticks.map(|tick| format!("{tick:.0e}").parse().unwrap_or(tick));
+    let ticks = ticks.filter(|tick| low <= *tick && *tick <= high).collect();
+    Scale { range: (low, high), ticks, label, logarithmic: true }
+}
+
+/// The curves of a panel: the exact threshold, the almost-sure one, the paper's criteria.
+fn curves(rows: &[&ThresholdRow]) -> Vec<Series> {
+    let series = |name: &str, stroke, value: fn(&ThresholdRow) -> f64| {
+        let points = rows.iter().map(|row| (row.batch_size as f64, value(row))).collect();
+        Series { name: name.to_owned(), stroke, points, band: Vec::new(), dots: false }
+    };
+    let line = |colour, width, dashes| Stroke { colour, width, dashes };
+    vec![
+        series("exact mean square, η*", line(colour::INK, 1.6, ""), |row| row.max_learning_rate),
+        series("almost sure", line(colour::INK, 1.1, "3.5 2"), |row| row.almost_sure_threshold),
+        series("paper: divergence criterion", line(colour::SERIES[2], 1.3, ""), |row| {
+            row.criterion_divergence
+        }),
+        series("paper: Theorem 3.3", line(colour::SERIES[3], 1.3, ""), |row| row.criterion_theorem_3_3),
+    ]
+}
+
+/// Predictions and runs over the batch size: absolute learning rates above, in units of the threshold below.
+fn predictions(config: &Config, thresholds: &[ThresholdRow], summaries: &[CellSummary]) -> Svg {
+    const HEIGHT: f64 = 150.0;
+    const PITCH: f64 = 118.0;
+    let name =
+        "Predicted thresholds and real training on digits: learning rates at which runs decay and grow";
+    let top = (TOP, TOP + HEIGHT + 40.0);
+    let legend_top = top.1 + HEIGHT + 38.0;
+    let mut figure = Svg::new(TWO_COLUMNS, legend_top + 44.0, name);
+    let mut drawn = Vec::new();
+    for (column, &optimizer) in config.cells.optimizers.iter().enumerate() {
+        let rows: Vec<&ThresholdRow> =
+            thresholds.iter().filter(|row| row.optimizer == optimizer.analysed_as()).collect();
+        let runs: Vec<&CellSummary> = summaries.iter().filter(|cell| cell.optimizer == optimizer).collect();
+        let all = curves(&rows);
+        let values = all.iter().flat_map(|one| &one.points).map(|point| point.1);
+        let tested = runs.iter().map(|cell| cell.learning_rate_ratio * cell.max_learning_rate);
+        let first = column == 0;
+        let label = |text| if first { text } else { "" };
+        let sizes = config.cells.batch_sizes.iter().map(|&size| size as f64);
+        let x = Scale { ticks: sizes.clone().collect(), ..logarithmic(sizes.clone(), 1.4, "batch size B") };
+        let left = LEFT + PITCH * column as f64;
+        let panel = |top, y| Panel { left, top, width: 88.0, height: HEIGHT, x: x.clone(), y };
+        let absolute = panel(top.0, logarithmic(values.chain(tested), 1.15, label("learning rate η")));
+        figures::chart(&mut figure, &absolute, &title(optimizer, config), &all);
+        let ratios = (0.74, 1.26);
+        let ticks = vec![0.8, 0.9, 1.0, 1.1, 1.2];
+        let y = Scale { range: ratios, ticks, label: label("η / η*"), logarithmic: false };
+        let relative = panel(top.1, y);
+        figures::chart(&mut figure, &relative, "", &relative_curves(&rows, &all, ratios));
+        for cell in runs {
+            let (size, ratio) = (cell.batch_size as f64, cell.learning_rate_ratio);
+            share_mark(
+                &mut figure,
+                absolute.at(size, ratio * cell.max_learning_rate),
+                1.9,
+                cell.share_grew(),
+            );
+            share_mark(&mut figure, relative.at(size, ratio), 3.4, cell.share_grew());
+        }
+        drawn = if drawn.is_empty() { all } else { drawn };
+    }
+    legend(&mut figure, (LEFT, legend_top), &drawn, (3, LEGEND_COLUMN));
+    share_legend(&mut figure, (LEFT, legend_top + 26.0));
+    figure
+}
+
+/// The curves in units of the exact threshold; what lies outside of the axis is left out.
+fn relative_curves(rows: &[&ThresholdRow], curves: &[Series], range: (f64, f64)) -> Vec<Series> {
+    let relative = |one: &Series| {
+        let points = one.points.iter().zip(rows).map(|(point, row)| {
+            let ratio = point.1 / row.max_learning_rate;
+            (point.0, if (range.0..=range.1).contains(&ratio) { ratio } else { f64::NAN })
+        });
+        Series { points: points.collect(), ..one.clone() }
+    };
+    curves.iter().map(relative).collect()
+}
+
+/// A disc, blue for the share of runs that decayed, vermilion for the share that grew.
+fn share_mark(figure: &mut Svg, (x, y): (f64, f64), radius: f64, share_grew: f64) {
+    let whole = if share_grew >= 1.0 { colour::VERMILION } else { colour::BLUE };
+    figure.dot(x, y, radius, whole);
+    if share_grew > 0.0 && share_grew < 1.0 {
+        let arc = (0..=24).map(|part| {
+            let (sine, cosine) = (std::f64::consts::TAU * share_grew * f64::from(part) / 24.0).sin_cos();
+            (x + radius * sine, y - radius * cosine)
+        });
+        let sector: Vec<(f64, f64)> = std::iter::once((x, y)).chain(arc).collect();
+        figure.area(&sector, colour::VERMILION, 1.0);
+    }
+}
+
+fn share_legend(figure: &mut Svg, (left, y): (f64, f64)) {
+    let texts = [(0.0, "every run decayed"), (0.25, "a quarter of the runs grew"), (1.0, "every run grew")];
+    for (index, (share, text)) in texts.into_iter().enumerate() {
+        let x = left + LEGEND_COLUMN * index as f64;
+        share_mark(figure, (x + 9.0, y), 3.4, share);
+        figure.text(x + 23.0, y + 2.6, Text::new(text, 7.5, Anchor::Start));
+    }
+}
+
+/// The largest ratio below 1 and the smallest above, if there are such.
+fn nearest_ratios(ratios: &[f64]) -> [Option<f64>; 2] {
+    let below = ratios.iter().copied().filter(|ratio| *ratio < 1.0).max_by(f64::total_cmp);
+    let above = ratios.iter().copied().filter(|ratio| *ratio > 1.0).min_by(f64::total_cmp);
+    [below, above]
+}
+
+/// Loss curves just below and just above the threshold: a row an optimizer, a column a batch size.
+fn losses(config: &Config, keys: &[RunKey], runs: &[RunResult]) -> Svg {
+    const SIZE: (f64, f64) = (80.0, 82.0);
+    const PITCH: (f64, f64) = (90.0, 104.0);
+    let cells = &config.cells;
+    let legend_top = TOP + PITCH.1 * cells.optimizers.len() as f64 + 14.0;
+    let mut figure = Svg::new(
+        TWO_COLUMNS,
+        legend_top + 26.0,
+        "Losses of single runs just below and just above the threshold",
+    );
+    let ratios = nearest_ratios(&cells.learning_rate_ratios);
+    let colours = [colour::BLUE, colour::VERMILION];
+    for (row, &optimizer) in cells.optimizers.iter().enumerate() {
+        let of_row: Vec<_> = keys.iter().zip(runs).filter(|(key, _)| key.optimizer == optimizer).collect();
+        let losses = of_row.iter().flat_map(|(_, run)| run.records.iter().map(|record| record.1));
+        let scale = Scale::logarithmic(losses.chain([config.protocol.grown_loss]), "");
+        for (column, &batch_size) in cells.batch_sizes.iter().enumerate() {
+            let steps = config.num_steps(&config.length(optimizer).num_steps, batch_size) as f64;
+            let last = row + 1 == cells.optimizers.len();
+            let x = Scale {
+                range: (0.0, steps),
+                ticks: vec![0.0, 0.5 * steps],
+                label: if last { "step" } else { "" },
+                logarithmic: false,
+            };
+            let y = if column == 0 { scale.clone() } else { Scale { ticks: Vec::new(), ..scale.clone() } };
+            let (left, top) = (LEFT + PITCH.0 * column as f64, TOP + PITCH.1 * row as f64);
+            let panel = Panel { left, top, width: SIZE.0, height: SIZE.1, x, y };
+            let cut = Stroke { colour: colour::GREY, width: 0.6, dashes: "2 2" };
+            panel.line(
+                &mut figure,
+                &[(0.0, config.protocol.grown_loss), (steps, config.protocol.grown_loss)],
+                cut,
+            );
+            for (ratio, colour) in ratios.iter().zip(colours) {
+                let shown = |key: &RunKey| {
+                    key.batch_size == batch_size
+                        && ratio.is_some_and(|ratio| key.ratio.to_bits() == ratio.to_bits())
+                };
+                for (_, run) in of_row.iter().filter(|(key, _)| shown(key)) {
+                    let finite: Vec<_> =
+                        run.records.iter().copied().filter(|record| record.1.is_finite()).collect();
+                    panel.line(&mut figure, &finite, Stroke { colour, width: 0.55, dashes: "" });
+                }
+            }
+            panel.decorate(&mut figure, &if row == 0 { format!("B = {batch_size}") } else { String::new() });
+            if column == 0 {
+                let label = format!("{}: loss", title(optimizer, config));
+                let text = Text { upwards: true, ..Text::new(&label, 8.0, Anchor::Middle) };
+                figure.text(left - 32.0, top + 0.5 * SIZE.1, text);
+            }
+        }
+    }
+    losses_legend(&mut figure, legend_top, ratios, colours);
+    figure
+}
+
+fn losses_legend(figure: &mut Svg, top: f64, ratios: [Option<f64>; 2], colours: [&'static str; 2]) {
+    let mut series: Vec<Series> = ratios
+        .into_iter()
+        .zip(colours)
+        .filter_map(|(ratio, colour)| {
+            ratio.map(|ratio| Series::new(format!("{ratio} η*, a line a run"), colour, Vec::new()))
+        })
+        .collect();
+    let end = Series::new("above it, a run has grown", colour::GREY, Vec::new());
+    series.push(Series { stroke: Stroke { width: 0.6, dashes: "2 2", ..end.stroke }, ..end });
+    legend(figure, (LEFT, top + 8.0), &series, (3, LEGEND_COLUMN));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        let scale = logarithmic([0.0154, 1.76, f64::NAN, f64::INFINITY].into_iter(), 1.1, "");
+        assert_eq!(scale.ticks, [0.02, 0.05, 0.1, 0.2, 0.5, 1.0]);
+        let nothing = logarithmic([f64::NAN].into_iter(), 1.1, "");
+        assert!(nothing.range.0 > 0.0 && nothing.range.1 >= nothing.range.0, "{nothing:?}");
+    }
+
+    #[test]
+    fn the_ratios_around_one_are_found() {
+        assert_eq!(nearest_ratios(&[0.8, 0.95, 1.2, 1.05]), [Some(0.95), Some(1.05)]);
+        assert_eq!(nearest_ratios(&[0.8, 1.0]), [Some(0.8), None]);
+    }
+}

@@ -1,0 +1,68 @@
+//! The experiment `digits`: predicted thresholds against real training, point by point.
+//!
+//! A two-layer ReLU network is trained to interpolation on real digits: SGD, then a Gauss-Newton polish. At the minimum its
+//! per-sample curvatures give the exact mean-square threshold eta* of each optimizer and batch size. Training starts again
+//! from beside the minimum at learning rates around eta*, and each run is judged by the slope of its loss, in the end.
+
+mod config;
+mod data;
+mod drawing;
+mod minimum;
+mod runs;
+mod summary;
+mod thresholds;
+
+pub use config::{
+    CellsConfig, Config, Length, LyapunovConfig, MinimumConfig, Optimizer, Order, Protocol, Quick, RunsConfig,
+};
+
+use crate::experiment::{Context, Experiment, Finding};
+use crate::output::ResultsFolder;
+use crate::{ExperimentError, Result, engine, table};
+use minimum::Minimum;
+use runs::{RunCells, RunRow};
+use summary::CellSummary;
+use thresholds::{ThresholdCells, ThresholdRow};
+
+/// The experiment `digits`.
+#[derive(Clone, Copy, Debug)]
+pub struct Digits;
+
+const ID: &str = "digits";
+
+impl Experiment for Digits {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn check(&self, context: &Context<'_>) -> Result<()> {
+        let config = Config::load(context)?;
+        data::load(&Config::path(context), &config.digits, config.num_samples).map(drop)
+    }
+
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+        let config = Config::load(context)?;
+        let minimum = Minimum::find(&config, &Config::path(context))?;
+        let cells = ThresholdCells::new(&config, &minimum, context.program);
+        let predictions = engine::run(&cells, context, &results.checkpoint("digits-thresholds"))?;
+        let thresholds: Vec<ThresholdRow> =
+            predictions.iter().enumerate().map(|(index, prediction)| cells.row(index, prediction)).collect();
+        let cells = RunCells::new(&config, &minimum, &thresholds, context.program);
+        let outputs = engine::run(&cells, context, &results.checkpoint(ID))?;
+        let rows: Vec<RunRow> =
+            cells.keys().iter().zip(&outputs).map(|(key, result)| RunRow::new(key, result)).collect();
+        let exponents: Vec<_> = thresholds.iter().zip(&predictions).collect();
+        let summaries = CellSummary::of_all(&config, &rows, &exponents);
+        table::write(results, ID, &rows)?;
+        table::write(results, "digits-thresholds", &thresholds)?;
+        table::write(results, "digits-summary", &summaries)?;
+        table::write(results, "digits-minimum", std::slice::from_ref(&minimum.facts))?;
+        drawing::draw(&config, &thresholds, &summaries, (cells.keys(), &outputs), results)?;
+        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
+            what: "the configuration",
+            message: error.to_string(),
+        })?;
+        let summary = summary::as_text(&config, &minimum.facts, &thresholds, &summaries);
+        Ok(Finding { config: echo, seed: config.seed, summary })
+    }
+}

@@ -1,0 +1,289 @@
+//! What happens: training from beside the minimum, and how each run is judged.
+
+use std::ops::ControlFlow;
+
+use linstab_relu::training::Progress;
+use linstab_relu::{BatchOrder, Trainer, Training, TwoLayer, UpdateRule};
+use serde::{Deserialize, Serialize};
+
+use super::ID;
+use super::config::{Config, Optimizer, Order, Protocol};
+use super::minimum::Minimum;
+use super::thresholds::ThresholdRow;
+use crate::Result;
+use crate::checkpoint::Identity;
+use crate::engine::Cells;
+use crate::statistics::fit_line;
+use crate::streams::StreamKey;
+use crate::table::number;
+
+/// One run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct RunKey {
+    pub(super) optimizer: Optimizer,
+    pub(super) batch_size: usize,
+    /// The exact threshold that the learning rate is relative to.
+    pub(super) max_learning_rate: f64,
+    pub(super) ratio: f64,
+    pub(super) run: usize,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum End {
+    /// All steps were made.
+    Completed,
+    /// The loss passed [`Protocol::grown_loss`]; only SAM as practised goes on after that.
+    LeftLinearRegime,
+    /// The loss fell below [`Protocol::decayed_loss`].
+    ReachedRounding,
+}
+
+/// A run's losses and the verdict; the checkpoint stores it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct RunResult {
+    /// Step and mean loss over all samples, from the start on.
+    pub(super) records: Vec<(f64, f64)>,
+    pub(super) end: End,
+    /// Slope of the logarithm of the loss over the second half of the steps that were made, a step; NaN where there is none.
+    pub(super) slope: f64,
+    pub(super) grew: bool,
+}
+
+impl RunResult {
+    /// The verdict over recorded losses.
+    fn judge(records: Vec<(f64, f64)>, end: End) -> Self {
+        let last = records.last().map_or(0.0, |(step, _)| *step);
+        let second_half = records.iter().filter(|(step, loss)| 2.0 * step >= last && loss.is_finite());
+        let points: Vec<(f64, f64)> = second_half.map(|(step, loss)| (*step, loss.ln())).collect();
+        let slope = fit_line(&points).map_or(f64::NAN, |line| line.slope);
+        let grew = match end {
+            End::Completed => slope > 0.0,
+            End::LeftLinearRegime => true,
+            End::ReachedRounding => false,
+        };
+        Self { records, end, slope, grew }
+    }
+}
+
+/// All runs of a configuration.
+pub(super) struct RunCells<'a> {
+    config: &'a Config,
+    minimum: &'a Minimum,
+    identity: Identity,
+    keys: Vec<RunKey>,
+}
+
+impl<'a> RunCells<'a> {
+    pub(super) fn new(
+        config: &'a Config,
+        minimum: &'a Minimum,
+        thresholds: &[ThresholdRow],
+        program: &str,
+    ) -> Self {
+        let mut keys = Vec::new();
+        for &optimizer in &config.cells.optimizers {
+            for row in thresholds.iter().filter(|row| row.optimizer == optimizer.analysed_as()) {
+                for &ratio in &config.cells.learning_rate_ratios {
+                    keys.extend((0..config.length(optimizer).num_runs).map(|run| RunKey {
+                        optimizer,
+                        batch_size: row.batch_size,
+                        max_learning_rate: row.max_learning_rate,
+                        ratio,
+                        run,
+                    }));
+                }
+            }
+        }
+        let identity = Identity::new(program, &[ID, "runs", &format!("{config:?}")]);
+        Self { config, minimum, identity, keys }
+    }
+
+    pub(super) fn keys(&self) -> &[RunKey] {
+        &self.keys
+    }
+
+    fn training(&self, key: &RunKey) -> Training {
+        let Config { cells, protocol, minimum, .. } = self.config;
+        let rule = match key.optimizer {
+            Optimizer::Sgd | Optimizer::Momentum => UpdateRule::Sgd,
+            Optimizer::Sam => UpdateRule::FullBatchSam { rho_over_alpha: cells.rho_over_alpha },
+            Optimizer::NormalisedSam => UpdateRule::Sam { rho: cells.rho },
+        };
+        let length = self.config.length(key.optimizer);
+        let num_steps = self.config.num_steps(&length.num_steps, key.batch_size);
+        let steps_per_epoch = steps_per_epoch(protocol, num_steps, self.config.num_samples, key.batch_size);
+        Training {
+            momentum: if key.optimizer == Optimizer::Momentum { cells.momentum } else { 0.0 },
+            batch_order: match protocol.batch_order {
+                Order::Independent => BatchOrder::Independent { steps_per_epoch },
+                Order::Shuffled => BatchOrder::Shuffled,
+            },
+            ..Training::new(
+                rule,
+                minimum.loss,
+                key.ratio * key.max_learning_rate,
+                key.batch_size,
+                num_steps.div_ceil(steps_per_epoch),
+            )
+        }
+    }
+
+    /// The address of a run's random streams: start and batches are numbered below it. A run at another ratio starts elsewhere.
+    fn stream(&self, key: &RunKey) -> StreamKey {
+        StreamKey::new(self.config.seed, ID)
+            .text("run")
+            .text(key.optimizer.name())
+            .number(key.batch_size as u64)
+            .float(key.ratio)
+            .number(key.run as u64)
+    }
+
+    fn loss_of(&self, network: &TwoLayer) -> f64 {
+        let data = &self.minimum.data;
+        let loss = |predictions: Vec<f64>| self.config.minimum.loss.mean(&predictions, data.labels());
+        network.predictions(data).map_or(f64::INFINITY, loss)
+    }
+}
+
+/// Steps between records.
+fn steps_per_epoch(protocol: &Protocol, num_steps: usize, num_samples: usize, batch_size: usize) -> usize {
+    match protocol.batch_order {
+        Order::Independent => num_steps.div_ceil(protocol.num_records),
+        Order::Shuffled => num_samples.div_ceil(batch_size),
+    }
+}
+
+impl Cells for RunCells<'_> {
+    type Output = RunResult;
+
+    fn experiment(&self) -> &'static str {
+        ID
+    }
+
+    fn num_cells(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    fn compute(&self, index: usize) -> Result<RunResult> {
+        let key = &self.keys[index];
+        let &Protocol { distance, grown_loss, decayed_loss, .. } = &self.config.protocol;
+        let (stream, training) = (self.stream(key), self.training(key));
+        let minimum = &self.minimum.network;
+        let spread = distance / (minimum.parameters().len() as f64).sqrt();
+        let mut network = minimum.perturbed(spread, &mut stream.number(0).generator())?;
+        let steps_per_epoch = match training.batch_order {
+            BatchOrder::Independent { steps_per_epoch } => steps_per_epoch,
+            BatchOrder::Shuffled => self.config.num_samples.div_ceil(key.batch_size),
+        };
+        let (mut records, mut end) = (Vec::new(), End::Completed);
+        let observer = |progress: Progress<'_>| {
+            let loss = self.loss_of(progress.network);
+            records.push(((progress.epoch * steps_per_epoch) as f64, loss));
+            if end != End::LeftLinearRegime {
+                end = match loss {
+                    loss if loss < decayed_loss => End::ReachedRounding,
+                    loss if loss <= grown_loss => End::Completed,
+                    _ => End::LeftLinearRegime,
+                };
+            }
+            // SAM as practised leaves at once; where it settles is what there is to see.
+            let followed = end == End::LeftLinearRegime && key.optimizer == Optimizer::NormalisedSam;
+            if end != End::Completed && !followed {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let mut trainer = Trainer::new(training, &self.minimum.data, minimum.width())?;
+        let outcome = trainer.run(&mut network, &mut stream.number(1).generator(), observer)?;
+        if let linstab_relu::Outcome::Diverged { epoch, .. } = outcome {
+            records.push(((epoch * steps_per_epoch) as f64, f64::INFINITY));
+            end = End::LeftLinearRegime;
+        }
+        Ok(RunResult::judge(records, end))
+    }
+}
+
+/// A row of `tables/digits.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct RunRow {
+    /// `sgd`, `momentum`, `sam` or `normalised-sam`.
+    pub(super) optimizer: Optimizer,
+    /// Batch size `B`.
+    pub(super) batch_size: usize,
+    /// Exact mean-square threshold eta*; for `normalised-sam` that of `sam`.
+    #[serde(serialize_with = "number")]
+    pub(super) max_learning_rate: f64,
+    /// Learning rate in units of it.
+    pub(super) learning_rate_ratio: f64,
+    /// Number of the run, from 0.
+    pub(super) run: usize,
+    /// Mean loss over all samples at the start.
+    #[serde(serialize_with = "number")]
+    pub(super) initial_loss: f64,
+    /// The same at the end.
+    #[serde(serialize_with = "number")]
+    pub(super) final_loss: f64,
+    /// The verdict.
+    pub(super) grew: bool,
+    /// `completed`, `left-linear-regime` or `reached-rounding`.
+    pub(super) end: End,
+    /// Steps up to there.
+    pub(super) num_steps: f64,
+    /// Slope of the logarithm of the loss, a step, over the second half of them.
+    #[serde(serialize_with = "number")]
+    pub(super) slope: f64,
+}
+
+impl RunRow {
+    pub(super) fn new(key: &RunKey, result: &RunResult) -> Self {
+        let loss = |record: Option<&(f64, f64)>| record.map_or(f64::NAN, |(_, loss)| *loss);
+        Self {
+            optimizer: key.optimizer,
+            batch_size: key.batch_size,
+            max_learning_rate: key.max_learning_rate,
+            learning_rate_ratio: key.ratio,
+            run: key.run,
+            initial_loss: loss(result.records.first()),
+            final_loss: loss(result.records.last()),
+            grew: result.grew,
+            end: result.end,
+            num_steps: result.records.last().map_or(0.0, |(step, _)| *step),
+            slope: result.slope,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curve(loss: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
+        (0..=10).map(|record| (f64::from(10 * record), loss(f64::from(record)))).collect()
+    }
+
+    /// The ratio of end to start misleads: what counts is where the loss is going.
+    #[test]
+    fn the_second_half_decides() {
+        let falls_then_rises = curve(|t| if t < 5.0 { (-3.0 * t).exp() } else { (-15.0 + (t - 5.0)).exp() });
+        let judged = RunResult::judge(falls_then_rises, End::Completed);
+        assert!(judged.grew && (judged.slope - 0.1).abs() < 1e-12, "e-fold a record of 10 steps: {judged:?}");
+        let rises_then_falls = curve(|t| if t < 5.0 { (3.0 * t).exp() } else { (15.0 - (t - 5.0)).exp() });
+        let judged = RunResult::judge(rises_then_falls, End::Completed);
+        assert!(!judged.grew && (judged.slope + 0.1).abs() < 1e-12, "{judged:?}");
+    }
+
+    #[test]
+    fn an_early_end_is_a_verdict() {
+        assert!(RunResult::judge(curve(|t| (-t).exp()), End::LeftLinearRegime).grew);
+        assert!(!RunResult::judge(curve(f64::exp), End::ReachedRounding).grew);
+        let at_once = RunResult::judge(vec![(0.0, 1.0), (5.0, f64::INFINITY)], End::LeftLinearRegime);
+        assert!(at_once.grew && at_once.slope.is_nan(), "no line through one point: {at_once:?}");
+    }
+}

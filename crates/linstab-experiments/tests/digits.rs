@@ -1,0 +1,169 @@
+//! The experiment `digits` from outside: its tables, and what they must show.
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use linstab_experiments::experiment::Silent;
+use linstab_experiments::manifest::Provenance;
+use linstab_experiments::{ExperimentError, Options, reproduce};
+use tempfile::TempDir;
+
+type Row = BTreeMap<String, String>;
+
+fn configs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/configs")
+}
+
+/// A folder with the configuration of the repository, changed in places that must exist.
+fn changed(changes: &[(&str, &str)]) -> TempDir {
+    let mut text = std::fs::read_to_string(configs().join("digits.toml")).unwrap();
+    let data = configs().join("../digits/digits.csv").canonicalize().unwrap();
+    for (from, to) in [&[("../digits/digits.csv", data.to_str().unwrap())][..], changes].concat() {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("digits.toml"), text).unwrap();
+    folder
+}
+
+fn run(configs: &Path, num_threads: usize) -> Result<(TempDir, String), ExperimentError> {
+    let folder = tempfile::tempdir().unwrap();
+    let provenance = Provenance {
+        git_revision: String::new(),
+        program_sha256: "test".to_owned(),
+        toolchain: String::new(),
+        dependencies: Vec::new(),
+        cpu: String::new(),
+        platform: String::new(),
+    };
+    let options = Options {
+        only: vec!["digits".to_owned()],
+        configs: configs.to_path_buf(),
+        out: folder.path().join("results"),
+        quick: true,
+        seed: None,
+        num_threads,
+        restart: false,
+        provenance,
+    };
+    let report = reproduce(&options, &Silent)?;
+    Ok((folder, report.summaries[0].1.clone()))
+}
+
+fn table(folder: &TempDir, name: &str) -> Vec<Row> {
+    let path = folder.path().join(format!("results/tables/{name}.csv"));
+    csv::Reader::from_path(path).unwrap().deserialize().map(Result::unwrap).collect()
+}
+
+fn number(row: &Row, column: &str) -> f64 {
+    row[column].parse().unwrap()
+}
+
+/// Ratios around 1, and both a factor of 2 further: had the threshold the wrong factor, they would be told apart.
+const RATIOS: &str = "learning_rate_ratios = [0.525, 0.8, 0.95, 1.05, 1.2, 1.9]\nnum_runs = 2";
+
+#[test]
+fn training_does_as_the_exact_threshold_says() {
+    let folder = changed(&[
+        (
+            "batch_sizes = [50, 100]\nlearning_rate_ratios = [0.8, 0.95, 1.05, 1.2]\nnum_runs = 2",
+            &format!("batch_sizes = [1, 50]\n{RATIOS}"),
+        ),
+        (
+            "[\"sgd\", \"momentum\", \"sam\", \"normalised-sam\"]",
+            "[\"sgd\", \"momentum\", \"normalised-sam\"]",
+        ),
+    ]);
+    let (results, summary) = run(folder.path(), 2).unwrap();
+    let header = std::fs::read_to_string(results.path().join("results/tables/digits.csv")).unwrap();
+    let first =
+        "optimizer,batch_size,max_learning_rate,learning_rate_ratio,run,initial_loss,final_loss,grew,";
+    assert!(header.starts_with(first), "{header:.200}");
+
+    let minimum = &table(&results, "digits-minimum")[0];
+    assert!(number(minimum, "loss") <= 1e-28 && number(minimum, "loss_after_sgd") < 1e-3, "{minimum:?}");
+
+    let rows = table(&results, "digits");
+    assert_eq!(rows.len(), 3 * 2 * 6 * 2);
+    let mut num_judged = 0;
+    for row in &rows {
+        let (ratio, grew) = (number(row, "learning_rate_ratio"), &row["grew"] == "true");
+        // Between .8 and 1.2 single runs with momentum may differ from the mean square.
+        let close = (0.9..1.1).contains(&ratio);
+        match row["optimizer"].as_str() {
+            "momentum" if close => continue,
+            "sgd" | "momentum" => assert_eq!(grew, ratio > 1.0, "{row:?}"),
+            _ => assert!(grew && number(row, "final_loss") > 1e-6, "its ascent does not shrink: {row:?}"),
+        }
+        num_judged += 1;
+        let decayed = number(row, "final_loss") < number(row, "initial_loss");
+        assert!(grew || decayed, "{row:?}");
+    }
+    assert_eq!(num_judged, 24 + 16 + 24);
+    assert!(summary.contains("sgd did as eta* says: at 0.525 100 %"), "{summary}");
+    check_thresholds(&table(&results, "digits-thresholds"));
+    for figure in ["digits.svg", "digits.png", "digits-losses.svg", "digits-losses.png"] {
+        assert!(results.path().join("results/figures").join(figure).is_file(), "{figure}");
+    }
+}
+
+fn check_thresholds(rows: &[Row]) {
+    assert_eq!(rows.len(), 6, "SGD, momentum, SAM (for the normalised form), for two batch sizes");
+    for row in rows {
+        let of = |column| number(row, column);
+        let exact = of("max_learning_rate");
+        assert!(of("max_learning_rate_lower") <= exact && exact <= of("max_learning_rate_upper"), "{row:?}");
+        assert!(exact <= of("gradient_descent_limit") && exact <= of("almost_sure_threshold"), "{row:?}");
+        let of_momentum = row["optimizer"] == "momentum";
+        assert_eq!(of("criterion_divergence").is_nan(), of_momentum, "the paper does not speak of it");
+        assert!(of_momentum || of("criterion_theorem_3_3") < exact, "no general truth, but so it is here");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let folder = changed(&[
+        ("batch_sizes = [50, 100]", "batch_sizes = [10]"),
+        ("[\"sgd\", \"momentum\", \"sam\", \"normalised-sam\"]", "[\"sgd\"]"),
+        ("num_steps = [8000, 16000, 8000, 800, 400]", "num_steps = [80, 80, 80, 80, 80]"),
+        ("num_steps = [3000, 1500, 1500, 400, 400]", "num_steps = [40, 40, 40, 40, 40]"),
+    ]);
+    let (one, two) = (run(folder.path(), 1).unwrap(), run(folder.path(), 3).unwrap());
+    let contents =
+        |folder: &TempDir, name: &str| std::fs::read(folder.path().join("results").join(name)).unwrap();
+    for name in ["tables/digits.csv", "tables/digits-thresholds.csv", "figures/digits-losses.svg"] {
+        assert!(contents(&one.0, name) == contents(&two.0, name), "{name}");
+    }
+    assert_eq!(one.1, two.1);
+}
+
+#[test]
+fn bad_configurations_are_refused_by_name() {
+    let cases = [
+        (
+            "classes = [3, 8]",
+            "classes = [3, 3]",
+            "digits.classes is [3, 3], allowed: two of the digits 0 to 9",
+        ),
+        ("sha256 = \"6ebb", "sha256 = \"0ebb", "restore it, or correct sha256 in the configuration"),
+        ("distance = 1e-8", "distance = 0.0", "protocol.distance is 0e0, allowed: positive, 1e-30 to 1e30"),
+        ("decayed_loss = 1e-27", "decayed_loss = 1e-29", "at least minimum.polished_loss = 1e-28"),
+        ("momentum = 0.9", "momentum = 1.0", "cells.momentum is 1, allowed: 0 up to, but not, 1"),
+        ("batch_sizes = [50, 100]", "batch_sizes = [20]", "quick.batch_sizes is 20, allowed: some of"),
+        (
+            "800, 400] }\nmomentum",
+            "800] }\nmomentum",
+            "runs.sgd.num_steps is [8000, 16000, 8000, 800], allowed: 5 numbers",
+        ),
+        ("num_chains = 8", "num_chains = 1", "lyapunov.num_chains is 1, allowed: 2 to"),
+        ("rho = 0.05  ", "radius = 0.05  ", "unknown field `radius`"),
+        ("num_samples = 100", "num_samples = 358", "holds 357 images of 3 and 8, 358 were asked for"),
+    ];
+    for (from, to, message) in cases {
+        let error = run(changed(&[(from, to)]).path(), 1).unwrap_err();
+        assert!(error.to_string().contains(message), "{to}: {error}");
+        assert!(error.is_usage(), "{error}");
+    }
+}
