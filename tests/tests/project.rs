@@ -68,6 +68,7 @@ fn commands_of_the_readme_work() {
                 let run = output(cargo(&[&words[..], &["--out", out.to_str().unwrap()]].concat()));
                 if words == ["xtask", "reproduce"] {
                     check_numbers_of_the_readme(&readme, &out);
+                    check_table_1_of_the_readme(&readme, &out);
                 }
                 run
             }
@@ -115,6 +116,47 @@ fn check_numbers_of_the_readme(readme: &str, out: &std::path::Path) {
         }
     }
     assert_eq!(num_checked, 12, "every map without replacement stands in the README");
+}
+
+/// The README quotes Table 1 beside the released code, and the threshold at the end of training at a large learning rate.
+fn check_table_1_of_the_readme(readme: &str, out: &std::path::Path) {
+    let table = |name: &str| -> Vec<BTreeMap<String, String>> {
+        let mut reader = csv::Reader::from_path(out.join("tables").join(name)).unwrap();
+        reader.deserialize().map(|row| row.unwrap()).collect()
+    };
+    let number = |row: &BTreeMap<String, String>, key: &str| row[key].parse::<f64>().unwrap();
+    let mut num_checked = 0;
+    for row in table("table-1.csv").iter().filter(|row| row["source"] == "released-code") {
+        let metric = match row["metric"].as_str() {
+            "lambda_max_s" => "λmax(S)",
+            "max_sample_sharpness" => "max λmax(H_i)",
+            "sharpness" => "λmax(H)",
+            other => panic!("{other} is not in the README"),
+        };
+        let rho = number(row, "rho");
+        let optimizer = if rho > 0.0 { format!("SAM {rho}") } else { "SGD".to_owned() };
+        let expected = format!(
+            "| {metric} | {optimizer} | {:.1} ± {:.1} | {:.1} ± {:.1} | {:+.1} |",
+            number(row, "mean"),
+            number(row, "sd"),
+            number(row, "reported_mean"),
+            number(row, "reported_sd"),
+            number(row, "difference_in_standard_errors")
+        );
+        assert!(readme.contains(&expected), "the README has drifted from `{expected}`");
+        num_checked += 1;
+    }
+    assert_eq!(num_checked, 12, "three metrics of four optimizers");
+    let summary = table("coherence-dynamics-summary.csv");
+    let wanted = [
+        ("metric", "max_learning_rate"),
+        ("learning_rate", "0.3"),
+        ("rho", "0.0"),
+        ("contrastive_weight", "0.0"),
+    ];
+    let edge = summary.iter().find(|row| wanted.iter().all(|(key, text)| row[*key] == *text)).unwrap();
+    let expected = format!("({:.3} ± {:.3} at the end)", number(edge, "mean"), number(edge, "sd"));
+    assert!(readme.contains(&expected), "the README has drifted from `{expected}`");
 }
 
 #[test]

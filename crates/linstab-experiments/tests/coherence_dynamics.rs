@@ -1,4 +1,5 @@
 //! The experiment `coherence-dynamics`: Table 1 against the released code, the tracked thresholds, the order of the optimizers.
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 use std::path::Path;
 
