@@ -12,7 +12,7 @@ impl MeanSquare {
     /// # Cost
     /// `log2 n` thresholds.
     /// # Errors
-    /// [`DynamicsError::OutOfRange`] for a bad learning rate; otherwise as [`MeanSquare::max_learning_rate`].
+    /// [`crate::DynamicsError::OutOfRange`] for a bad learning rate; otherwise as [`MeanSquare::max_learning_rate`].
     /// # Examples
     /// ```
     /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
