@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::output::ResultsFolder;
-use crate::{Result, coherence_dynamics, digits, local_convergence, solutions, stability_map};
+use crate::{
+    ExperimentError, Result, coherence_dynamics, digits, local_convergence, solutions, stability_map,
+};
 
 /// Everything [`crate::reproduce()`] can run, in the order in which it does.
 pub const ALL: &[&dyn Experiment] = &[
@@ -72,6 +76,20 @@ pub struct Finding {
     pub seed: u64,
     /// The result in a few lines of plain text.
     pub summary: String,
+}
+
+impl Finding {
+    /// A finding that repeats its configuration.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Encode`] if the configuration cannot be encoded.
+    pub(crate) fn new<C: Serialize>(config: &C, seed: u64, summary: String) -> Result<Self> {
+        let encode = |error: serde_json::Error| ExperimentError::Encode {
+            what: "the configuration",
+            message: error.to_string(),
+        };
+        Ok(Self { config: serde_json::to_value(config).map_err(encode)?, seed, summary })
+    }
 }
 
 /// One experiment: configuration in, tables and figures out.

@@ -16,7 +16,7 @@ pub use tracking::{METRICS, Metric, Record, Track};
 
 use crate::experiment::{Context, Experiment, Finding};
 use crate::output::ResultsFolder;
-use crate::{ExperimentError, Result, engine, table};
+use crate::{Result, engine, table};
 
 /// The experiment `coherence-dynamics`.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +46,6 @@ impl Experiment for CoherenceDynamics {
         table::write(results, "table-1", &comparisons)?;
         table::write(results, "figure-4-regressions", &regressions)?;
         drawing::draw(&config, &groups, &regressions, results)?;
-        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
-            what: "the configuration",
-            message: error.to_string(),
-        })?;
-        Ok(Finding { config: echo, seed: config.seed, summary: tables::as_text(&comparisons, &regressions) })
+        Finding::new(&config, config.seed, tables::as_text(&comparisons, &regressions))
     }
 }

@@ -18,7 +18,7 @@ pub use config::{
 
 use crate::experiment::{Context, Experiment, Finding};
 use crate::output::ResultsFolder;
-use crate::{ExperimentError, Result, engine, table};
+use crate::{Result, engine, table};
 use minimum::Minimum;
 use runs::{RunCells, RunRow};
 use summary::CellSummary;
@@ -58,11 +58,7 @@ impl Experiment for Digits {
         table::write(results, "digits-summary", &summaries)?;
         table::write(results, "digits-minimum", std::slice::from_ref(&minimum.facts))?;
         drawing::draw(&config, &thresholds, &summaries, (cells.keys(), &outputs), results)?;
-        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
-            what: "the configuration",
-            message: error.to_string(),
-        })?;
         let summary = summary::as_text(&config, &minimum.facts, &thresholds, &summaries);
-        Ok(Finding { config: echo, seed: config.seed, summary })
+        Finding::new(&config, config.seed, summary)
     }
 }

@@ -16,7 +16,7 @@ pub use summary::{LossRow, SolutionRow};
 
 use crate::experiment::{Context, Experiment, Finding};
 use crate::output::ResultsFolder;
-use crate::{ExperimentError, Result, engine, table};
+use crate::{Result, engine, table};
 
 /// The experiment `local-convergence`.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +42,7 @@ impl Experiment for LocalConvergence {
         table::write(results, ID, &losses)?;
         table::write(results, "local-convergence-solutions", &solutions)?;
         drawing::draw(&config, &losses, &solutions, results)?;
-        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
-            what: "the configuration",
-            message: error.to_string(),
-        })?;
         let summary = summary::as_text(&config, &losses, &solutions);
-        Ok(Finding { config: echo, seed: config.seed, summary })
+        Finding::new(&config, config.seed, summary)
     }
 }

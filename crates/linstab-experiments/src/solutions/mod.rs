@@ -19,7 +19,7 @@ pub use summary::Row;
 
 use crate::experiment::{Context, Experiment, Finding};
 use crate::output::ResultsFolder;
-use crate::{ExperimentError, Result, engine, table};
+use crate::{Result, engine, table};
 
 /// The experiment `solutions`.
 #[derive(Clone, Copy, Debug)]
@@ -46,11 +46,7 @@ impl Experiment for Solutions {
         table::write(results, ID, &independent)?;
         table::write(results, "solutions-redundancy", &sweep)?;
         drawing::draw(&config, &independent, &sweep, results)?;
-        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
-            what: "the configuration",
-            message: error.to_string(),
-        })?;
         let summary = summary::as_text(&config, &independent, &sweep);
-        Ok(Finding { config: echo, seed: config.seed, summary })
+        Finding::new(&config, config.seed, summary)
     }
 }

@@ -15,7 +15,7 @@ pub use summary::{Boundary, MapKey, MapSummary};
 
 use crate::experiment::{Context, Experiment, Finding};
 use crate::output::ResultsFolder;
-use crate::{ExperimentError, Result, engine, table};
+use crate::{Result, engine, table};
 
 /// The experiment `stability-map`.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +46,6 @@ impl Experiment for StabilityMap {
         table::write(results, ID, &rows)?;
         table::write(results, "stability-map-summary", &summaries)?;
         drawing::draw(&config, &rows, &summaries, results)?;
-        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
-            what: "the configuration",
-            message: error.to_string(),
-        })?;
-        Ok(Finding { config: echo, seed: config.seed, summary: summary::as_text(&summaries) })
+        Finding::new(&config, config.seed, summary::as_text(&summaries))
     }
 }
