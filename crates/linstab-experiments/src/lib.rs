@@ -7,6 +7,7 @@
 //! - [`engine`]: cells in parallel, checkpoints, determinism; [`streams`]: how random streams are derived.
 //! - [`coherence_dynamics`]: coherence and the exact threshold along the training of a small network.
 //! - [`stability_map`]: divergence over batch size and coherence, simulated and predicted.
+//! - [`example_factors`]: the shipped example of a file of gradients.
 //! - [`figures`]: the drawing module; [`golden`]: golden thresholds.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the driver owns clocks and files")]
@@ -17,6 +18,7 @@ mod config_file;
 mod digits;
 pub mod engine;
 mod error;
+pub mod example_factors;
 pub mod experiment;
 pub mod figures;
 pub mod golden;
