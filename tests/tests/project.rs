@@ -18,7 +18,8 @@ fn layers_are_kept() {
         ("linstab-coherence", &["linstab-linalg"]),
         ("linstab-relu", &["linstab-linalg"]),
         ("linstab-experiments", &["linstab-linalg", "linstab-dynamics", "linstab-coherence", "linstab-relu"]),
-        ("linstab-cli", &["linstab-experiments"]),
+        ("linstab-analysis", &["linstab-linalg", "linstab-dynamics", "linstab-coherence"]),
+        ("linstab-cli", &["linstab-experiments", "linstab-analysis"]),
     ]);
     let mut num_crates = 0;
     for entry in std::fs::read_dir(root().join("crates")).unwrap() {

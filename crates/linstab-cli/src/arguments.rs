@@ -4,12 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::analyze::{AnalyzeArguments, CheckArguments};
+
 const REPRODUCE_HELP: &str = "\
 Examples:
   linstab reproduce --quick --out target/quick
   linstab reproduce --only stability-map --seed 7 --threads 1
 
 An interrupted run continues where it stopped. RUST_LOG=info logs what happens.
+Exit codes: 0 done, 1 failure, 2 bad request.";
+
+const MAP_HELP: &str = "\
+Examples:
+  linstab map data/configs/stability-map.toml --quick --out target/map
+  linstab map mine.toml --seed 7
+
 Exit codes: 0 done, 1 failure, 2 bad request.";
 
 /// Will this minimum hold? Exact stability of SGD, SAM and their relatives near a minimum.
@@ -24,6 +33,25 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the experiments of the paper: tables, figures and a manifest.
     Reproduce(ReproduceArguments),
+    /// Analyse a file of per-sample gradients: how large a learning rate does this minimum bear?
+    Analyze(AnalyzeArguments),
+    /// Check that the thresholds of a file are those of an earlier analysis.
+    Check(CheckArguments),
+    /// Draw the stability map of a configuration.
+    Map(MapArguments),
+    /// Write the example that `analyze` is shown on: gradients of a small network trained on optical digits.
+    ExampleFactors {
+        /// The file; it is replaced as a whole
+        #[arg(long, short, value_name = "FILE", default_value = "data/digits-factors.safetensors")]
+        output: PathBuf,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual, in roff: the program's page and one for each command.
+    Man,
     /// Recompute the golden thresholds and report those that moved.
     Thresholds(ThresholdsArguments),
 }
@@ -67,4 +95,30 @@ pub(crate) struct ThresholdsArguments {
     /// Folder of the golden TOML files
     #[arg(long, value_name = "DIR", default_value = "data/golden")]
     pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = MAP_HELP)]
+pub(crate) struct MapArguments {
+    /// Configuration, a TOML file as data/configs/stability-map.toml
+    #[arg(value_name = "CONFIG.toml")]
+    pub(crate) config: PathBuf,
+    /// A coarser grid, whose cells come out as in the full run
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Results folder. It is replaced as a whole, and only once everything is complete
+    #[arg(long, value_name = "DIR", default_value = "target/map")]
+    pub(crate) out: PathBuf,
+    /// Root of all random streams. Default: the seed of the configuration
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Worker threads; they change the time, never the results. Default: one a core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Discard the checkpoint of an interrupted run instead of continuing it
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }

@@ -2,18 +2,21 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, reason = "the command line's output is its purpose")]
 
+mod analyze;
 mod arguments;
 mod progress;
 mod provenance;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
-use linstab_experiments::{ExperimentError, Options, golden, reproduce};
+use clap::{CommandFactory as _, Parser as _};
+use linstab_analysis::AnalysisError;
+use linstab_experiments::{ExperimentError, Options, Report, example_factors, golden, reproduce};
 
-use arguments::{Arguments, Command, ReproduceArguments, ThresholdsArguments};
+use arguments::{Arguments, Command, MapArguments, ReproduceArguments, ThresholdsArguments};
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
@@ -27,10 +30,17 @@ fn main() -> ExitCode {
     let outcome = match &arguments.command {
         Command::Reproduce(arguments) => run_reproduce(arguments),
         Command::Thresholds(arguments) => run_thresholds(arguments),
+        Command::Analyze(arguments) => analyze::run_analyze(arguments),
+        Command::Check(arguments) => analyze::run_check(arguments),
+        Command::Map(arguments) => run_map(arguments),
+        Command::ExampleFactors { output } => write_example(output),
+        Command::Completions { shell } => completions(*shell),
+        Command::Man => man_page(),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        let usage = error.downcast_ref::<ExperimentError>().is_some_and(ExperimentError::is_usage);
+        let usage = error.downcast_ref::<ExperimentError>().is_some_and(ExperimentError::is_usage)
+            || error.downcast_ref::<AnalysisError>().is_some_and(AnalysisError::is_usage);
         ExitCode::from(if usage { USAGE } else { FAILURE })
     })
 }
@@ -70,8 +80,12 @@ fn run_reproduce(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
         restart: arguments.restart,
         provenance: provenance::of_this_run(),
     };
-    let report = reproduce(&options, &*progress)?;
-    if !arguments.quiet {
+    report(&reproduce(&options, &*progress)?, arguments.quiet)
+}
+
+/// Says what was found and where it lies.
+fn report(report: &Report, quiet: bool) -> anyhow::Result<ExitCode> {
+    if !quiet {
         let mut text = String::new();
         for (id, summary) in &report.summaries {
             text = format!("{text}{id}\n{summary}\n");
@@ -114,4 +128,52 @@ fn describe(case: &golden::Comparison) -> String {
         case.rtol,
         case.path.display()
     )
+}
+
+fn run_map(arguments: &MapArguments) -> anyhow::Result<ExitCode> {
+    let progress = progress::start(arguments.quiet);
+    let options = Options {
+        only: vec!["stability-map".to_owned()],
+        configs: arguments.config.clone(),
+        out: arguments.out.clone(),
+        quick: arguments.quick,
+        seed: arguments.seed,
+        num_threads: arguments.threads.map_or_else(available_threads, usize::from),
+        restart: arguments.restart,
+        provenance: provenance::of_this_run(),
+    };
+    report(&reproduce(&options, &*progress)?, arguments.quiet)
+}
+
+/// The shipped example: gradients of a small network on optical digits.
+fn write_example(output: &Path) -> anyhow::Result<ExitCode> {
+    let example = example_factors::of_digits(Path::new(example_factors::DIGITS))?;
+    let (n, p) = (example.labels.len(), example.num_parameters);
+    let bytes = linstab_analysis::files::encode_safetensors(&[
+        ("factors", &[n, p], &example.factors),
+        ("labels", &[n], &example.labels),
+    ]);
+    linstab_analysis::write_atomically(output, &bytes)?;
+    say(&format!("{n} samples, {p} parameters, loss {:.1e}: {}\n", example.loss, output.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "linstab", &mut script);
+    say(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One page for the program and each of its commands.
+fn man_page() -> anyhow::Result<ExitCode> {
+    let mut command = Arguments::command();
+    command.build();
+    let mut pages = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut pages).context("cannot render the manual")?;
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        clap_mangen::Man::new(subcommand.clone()).render(&mut pages).context("cannot render the manual")?;
+    }
+    say(&String::from_utf8_lossy(&pages))?;
+    Ok(ExitCode::SUCCESS)
 }

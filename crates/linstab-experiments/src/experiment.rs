@@ -41,7 +41,7 @@ impl Progress for Silent {
 /// What an experiment is given to run.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// Where configurations live, one `<experiment>.toml` each.
+    /// Where configurations live, one `<experiment>.toml` each; for a stability map also the configuration itself.
     pub configs: &'a Path,
     /// Reduced sizes.
     pub quick: bool,

@@ -10,6 +10,7 @@
 //! - [`local_convergence`]: the loss next to generalising solutions.
 //! - [`solutions`]: constructed solutions, exactly and by the paper's formulas; [`minimum`]: what both measure.
 //! - [`digits`]: predicted thresholds against the training of a network on real digits.
+//! - [`example_factors`]: the shipped example of a file of gradients.
 //! - [`figures`]: the drawing module; [`golden`]: golden thresholds.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the driver owns clocks and files")]
@@ -20,6 +21,7 @@ mod config_file;
 pub mod digits;
 pub mod engine;
 mod error;
+pub mod example_factors;
 pub mod experiment;
 pub mod figures;
 pub mod golden;

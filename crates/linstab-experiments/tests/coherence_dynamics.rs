@@ -130,6 +130,14 @@ fn bad_configurations_are_named() {
         ("rho = [0.01,", "rho = [-0.01,", "rho is -0.01, allowed: positive"),
         ("loss = \"full\"", "loss = \"double\"", "unknown variant `double`"),
         ("divergence_loss = 1e6", "divergence_loss = 0.0", "divergence_loss is 0, allowed: above 0"),
+        ("num_seeds = 5", "num_seeds = 0", "reference.num_seeds is 0, allowed: at least 1"),
+        ("mean = 442.9", "mean = nan", "reference.values.mean is NaN"),
+        ("sd = 74.0", "sd = -74.0", "reference.values.sd is -74"),
+        (
+            "{ rho = 0.2, mean = 167.5",
+            "{ rho = 7.0, mean = 167.5",
+            "reference.values.rho is 7, allowed: 0 or one of",
+        ),
         ("explained_variance = 0.9", "explained_variance = 0.0", "explained_variance is 0"),
     ] {
         let path = folder.path().join("coherence-dynamics.toml");

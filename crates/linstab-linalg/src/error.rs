@@ -76,6 +76,16 @@ pub enum LinalgError {
         /// The magnitude of a negative eigenvalue that would have been taken for rounding.
         tolerance: f64,
     },
+    /// Something does not fit the memory that it may take.
+    #[error("{what} takes {needed} bytes of memory, allowed: {limit}")]
+    MemoryLimit {
+        /// What is too large.
+        what: &'static str,
+        /// Bytes that it takes at least.
+        needed: usize,
+        /// Bytes that it may take.
+        limit: usize,
+    },
     /// An iterative method did not reach its tolerance.
     #[error(
         "the {method} iteration did not converge in {num_applications} applications: residual {residual:.3e}"

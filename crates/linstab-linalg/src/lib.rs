@@ -7,12 +7,14 @@
 //! - [`lanczos`]: the largest eigenvalue of a symmetric operator.
 //! - [`low_rank`]: smooth kernels in low-rank form, and the samples as they see each other through one.
 //! - [`Reduced`]: any ensemble in the eigenbasis of its mean; [`sum_of_sandwiches`] on it.
+//! - [`GramAccumulator`]: the Gram matrix of factors that arrive in blocks.
 //! - [`packed`]: symmetric matrices as vectors.
 //! - `testing` (feature `testing`): random ensembles for property tests.
 #![forbid(unsafe_code)]
 
 pub mod ensemble;
 mod error;
+mod gram;
 pub mod lanczos;
 pub mod low_rank;
 pub mod packed;
@@ -25,5 +27,6 @@ pub mod testing;
 pub use ensemble::{AxisAligned, Dense, Ensemble, Factored};
 pub use error::{LinalgError, Result};
 pub use faer::{Mat, MatRef, Scale};
+pub use gram::{GRAM_CHUNK, GramAccumulator, GramEntry, GramPlan, gram_matrix};
 pub use reduced::{RANK_TOLERANCE, Reduced};
 pub use sandwich::{inner_products, spread, sum_of_sandwiches};

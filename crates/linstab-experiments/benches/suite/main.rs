@@ -7,6 +7,7 @@
 
 mod coherence_dynamics;
 mod exact_threshold;
+mod gram;
 mod harness;
 mod stability_map;
 
@@ -26,5 +27,6 @@ fn main() -> ExitCode {
     stability_map::register(&mut suite);
     exact_threshold::register(&mut suite);
     coherence_dynamics::register(&mut suite);
+    gram::register(&mut suite);
     suite.finish()
 }

@@ -142,6 +142,39 @@ impl Config {
         for &value in &self.contrastive_weight {
             checker.require((0.0..1e6).contains(&value), "contrastive_weight", value, "0 to 1e6")?;
         }
+        for reference in &self.reference {
+            let printable = !reference.source.is_empty() && reference.source.chars().all(|c| !c.is_control());
+            checker.require(
+                printable,
+                "reference.source",
+                format!("{:?}", reference.source),
+                "a line of text",
+            )?;
+            let seeds = reference.num_seeds.unwrap_or(1);
+            checker.require(seeds >= 1, "reference.num_seeds", seeds, "at least 1")?;
+            for value in &reference.values {
+                let known = value.rho.to_bits() == 0 || self.rho.contains(&value.rho);
+                checker.require(
+                    known,
+                    "reference.values.rho",
+                    value.rho,
+                    format!("0 or one of rho = {:?}", self.rho),
+                )?;
+                checker.require(
+                    value.mean.is_finite(),
+                    "reference.values.mean",
+                    value.mean,
+                    "a finite number",
+                )?;
+                let sd = value.sd.unwrap_or(0.0);
+                checker.require(
+                    sd >= 0.0 && sd.is_finite(),
+                    "reference.values.sd",
+                    sd,
+                    "nonnegative and finite",
+                )?;
+            }
+        }
         let cut = self.divergence_loss;
         checker.require(cut > 0.0 && cut <= 1e100, "divergence_loss", cut, "above 0, at most 1e100")?;
         let share = self.explained_variance;

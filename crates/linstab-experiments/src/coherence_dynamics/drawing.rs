@@ -170,12 +170,15 @@ fn draw_line(svg: &mut Svg, panel: &Panel, line: &Regression) {
 
 /// The exact threshold of the current point beside the learning rate, one panel a learning rate.
 fn edge(config: &Config, groups: &[Group<'_>]) -> Svg {
-    let title = "Exact mean-square threshold of the current point along the training";
+    let title = "Exact mean-square threshold of SGD at the current point along the training";
     let (mut svg, legend_top) = figure(title, 1, 1);
     let mut named = Vec::new();
     let plain = |group: &&Group<'_>| group.cell.contrastive_weight <= 0.0;
     let all = groups.iter().filter(plain).flat_map(|group| group.curve(Metric::MaxLearningRate));
-    let y = Scale::logarithmic(all.map(|point| point.1).chain(config.learning_rate.iter().copied()), "η*(B)");
+    let y = Scale::logarithmic(
+        all.map(|point| point.1).chain(config.learning_rate.iter().copied()),
+        "η*(B) of SGD",
+    );
     for (index, &rate) in config.learning_rate.iter().enumerate() {
         let here =
             groups.iter().filter(plain).filter(|group| group.cell.learning_rate.to_bits() == rate.to_bits());

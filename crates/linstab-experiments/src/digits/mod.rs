@@ -5,7 +5,7 @@
 //! from beside the minimum at learning rates around eta*, and each run is judged by the slope of its loss, in the end.
 
 mod config;
-mod data;
+pub(crate) mod data;
 mod drawing;
 mod minimum;
 mod runs;

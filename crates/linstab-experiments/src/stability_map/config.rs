@@ -164,7 +164,9 @@ impl Config {
     /// # Errors
     /// A configuration error that names the file, the key and the admissible values.
     pub fn load(context: &Context<'_>) -> Result<Self> {
-        let path = context.configs.join("stability-map.toml");
+        // A folder of configurations, or one of another name.
+        let given = context.configs;
+        let path = if given.is_file() { given.to_path_buf() } else { given.join("stability-map.toml") };
         let mut config = Self::read(&path)?;
         if let Some(seed) = context.seed {
             config.seed = seed;

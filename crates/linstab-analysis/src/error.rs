@@ -1,0 +1,111 @@
+//! What can stop an analysis. Each message says what, where, and what to do.
+
+use std::path::{Path, PathBuf};
+
+/// Why a file could not be analysed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnalysisError {
+    /// The file system refused an operation.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file is truncated or otherwise not what its header says.
+    #[error("{}: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file is sound but holds what the analysis cannot take.
+    #[error("{}: {problem}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What is not supported, and what is.
+        problem: String,
+    },
+    /// A factor is NaN or infinite.
+    #[error("{}: sample {sample}, factor {factor}, parameter {parameter} is {value}", path.display())]
+    NonFinite {
+        /// The file.
+        path: PathBuf,
+        /// Index of the sample, from 0.
+        sample: usize,
+        /// Index of the factor within the sample, from 0.
+        factor: usize,
+        /// Index of the parameter, from 0.
+        parameter: usize,
+        /// NaN or an infinity.
+        value: f64,
+    },
+    /// An option is not admissible.
+    #[error("{name} is {value}, allowed: {allowed}")]
+    Option {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// The admissible values.
+        allowed: String,
+    },
+    /// The analysis does not fit the memory that it may take.
+    #[error("{what} take {needed} of memory, allowed: {limit} (--memory-limit)")]
+    Memory {
+        /// What is too large.
+        what: String,
+        /// What it takes.
+        needed: String,
+        /// What it may take.
+        limit: String,
+    },
+    /// The dynamics could not be analysed.
+    #[error(transparent)]
+    Dynamics(#[from] linstab_dynamics::DynamicsError),
+    /// The coherence could not be computed.
+    #[error(transparent)]
+    Coherence(#[from] linstab_coherence::CoherenceError),
+    /// The ensemble could not be built.
+    #[error(transparent)]
+    Linalg(#[from] linstab_linalg::LinalgError),
+}
+
+impl AnalysisError {
+    /// Whether the caller asked for something that cannot be (as opposed to something that went wrong).
+    pub fn is_usage(&self) -> bool {
+        use linstab_dynamics::DynamicsError;
+        matches!(
+            self,
+            Self::Unsupported { .. }
+                | Self::Option { .. }
+                | Self::Memory { .. }
+                | Self::Dynamics(
+                    DynamicsError::BatchSizeOutOfRange { .. } | DynamicsError::OutOfRange { .. }
+                )
+        )
+    }
+
+    /// Adaptor for `map_err` on file operations.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+
+    pub(crate) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_path_buf(), problem: problem.into() }
+    }
+
+    pub(crate) fn unsupported(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Unsupported { path: path.to_path_buf(), problem: problem.into() }
+    }
+}
+
+/// The result of an operation of this crate.
+pub type Result<T> = std::result::Result<T, AnalysisError>;

@@ -1,0 +1,161 @@
+//! Types of numbers as files hold them.
+
+/// A type of numbers, with its byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataType {
+    /// What the bytes of a number mean.
+    pub kind: Kind,
+    /// Whether the most significant byte comes first.
+    pub big_endian: bool,
+}
+
+/// What the bytes of a number mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// IEEE half precision.
+    F16,
+    /// The upper half of single precision.
+    Bf16,
+    /// Single precision.
+    F32,
+    /// Double precision.
+    F64,
+    /// A signed integer of so many bytes.
+    Signed(u8),
+    /// An unsigned integer of so many bytes.
+    Unsigned(u8),
+}
+
+impl Kind {
+    /// Bytes of a number.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F16 | Self::Bf16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
+            Self::Signed(size) | Self::Unsigned(size) => usize::from(size),
+        }
+    }
+
+    /// Whether it is a floating-point type, as factors have.
+    pub fn is_float(self) -> bool {
+        !matches!(self, Self::Signed(_) | Self::Unsigned(_))
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::F16 => f.write_str("f16"),
+            Self::Bf16 => f.write_str("bf16"),
+            Self::F32 => f.write_str("f32"),
+            Self::F64 => f.write_str("f64"),
+            Self::Signed(size) => write!(f, "i{}", 8 * size),
+            Self::Unsigned(size) => write!(f, "u{}", 8 * size),
+        }
+    }
+}
+
+impl DataType {
+    /// The number in the first bytes of `bytes`. Exact, but for integers beyond 2^53.
+    ///
+    /// # Panics
+    /// If there are fewer bytes than the type has.
+    #[expect(clippy::cast_possible_wrap, reason = "the bits of a signed integer, read as such")]
+    pub fn decode(self, bytes: &[u8]) -> f64 {
+        let bits = self.bits(bytes);
+        match self.kind {
+            Kind::F64 => f64::from_bits(bits),
+            Kind::Signed(size) => {
+                let unused = 64 - 8 * u32::from(size);
+                ((bits << unused) as i64 >> unused) as f64
+            }
+            Kind::Unsigned(_) => bits as f64,
+            Kind::F16 | Kind::Bf16 | Kind::F32 => f64::from(self.single(bits)),
+        }
+    }
+
+    /// As [`DataType::decode`], rounded to single precision.
+    #[expect(clippy::cast_possible_truncation, reason = "to the nearest number of single precision")]
+    pub fn decode_single(self, bytes: &[u8]) -> f32 {
+        match self.kind {
+            Kind::F16 | Kind::Bf16 | Kind::F32 => self.single(self.bits(bytes)),
+            _ => self.decode(bytes) as f32,
+        }
+    }
+
+    fn bits(self, bytes: &[u8]) -> u64 {
+        let (mut word, size) = ([0; 8], self.kind.size());
+        word[..size].copy_from_slice(&bytes[..size]);
+        if self.big_endian {
+            word[..size].reverse();
+        }
+        u64::from_le_bytes(word)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the type has at most 32 bits")]
+    fn single(self, bits: u64) -> f32 {
+        match self.kind {
+            Kind::F16 => half_to_single(bits as u16),
+            Kind::Bf16 => f32::from_bits((bits as u32) << 16),
+            _ => f32::from_bits(bits as u32),
+        }
+    }
+}
+
+/// IEEE half precision: 1 sign, 5 exponent and 10 fraction bits. Exact.
+fn half_to_single(bits: u16) -> f32 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1F), f32::from(bits & 0x3FF));
+    let magnitude = match exponent {
+        0 => fraction * 2.0_f32.powi(-24),
+        0x1F if bits.trailing_zeros() >= 10 => f32::INFINITY,
+        0x1F => f32::NAN,
+        _ => (1024.0 + fraction) * 2.0_f32.powi(exponent - 25),
+    };
+    if bits >> 15 == 1 { -magnitude } else { magnitude }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(kind: Kind, bytes: &[u8]) -> f64 {
+        let mut reversed = bytes.to_vec();
+        reversed.reverse();
+        let big = DataType { kind, big_endian: true }.decode(&reversed);
+        let little = DataType { kind, big_endian: false }.decode(bytes);
+        assert!(big.to_bits() == little.to_bits(), "{kind} in both byte orders");
+        little
+    }
+
+    #[test]
+    fn known_numbers() {
+        let cases: [(Kind, &[u8], f64); 13] = [
+            (Kind::F16, &[0x00, 0x3C], 1.0),
+            (Kind::F16, &[0x01, 0x00], 2.0_f64.powi(-24)),
+            (Kind::F16, &[0xFF, 0x7B], 65504.0),
+            (Kind::F16, &[0x00, 0xC2], -3.0),
+            (Kind::F16, &[0x00, 0xFC], f64::NEG_INFINITY),
+            (Kind::Bf16, &[0x80, 0x3F], 1.0),
+            (Kind::Bf16, &[0x49, 0xC0], -3.140_625),
+            (Kind::F32, &[0x00, 0x00, 0x20, 0x41], 10.0),
+            (Kind::F64, &[0, 0, 0, 0, 0, 0, 0xF8, 0x3F], 1.5),
+            (Kind::Signed(1), &[0xFF], -1.0),
+            (Kind::Signed(4), &[0xFE, 0xFF, 0xFF, 0xFF], -2.0),
+            (Kind::Signed(8), &[3, 0, 0, 0, 0, 0, 0, 0], 3.0),
+            (Kind::Unsigned(2), &[0xFF, 0xFF], 65535.0),
+        ];
+        for (kind, bytes, expected) in cases {
+            assert!(decode(kind, bytes).to_bits() == expected.to_bits(), "{kind} {bytes:?}");
+        }
+        assert!(decode(Kind::F16, &[0x01, 0x7C]).is_nan());
+    }
+
+    /// Neighbours differ by one unit in the last place: the values rise with the bits.
+    #[test]
+    fn half_precision_is_monotone() {
+        for bits in 0..0x7C00_u16 {
+            assert!(half_to_single(bits) < half_to_single(bits + 1), "{bits:#x}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! An array in a file, and factors read from it in blocks.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use linstab_linalg::{GramEntry, Mat, MatRef};
+
+use super::bytes::Bytes;
+use super::data_type::DataType;
+use crate::{AnalysisError, Result};
+
+/// An array that lies in a file; only its header has been read.
+#[derive(Debug)]
+pub struct Tensor {
+    path: PathBuf,
+    bytes: Bytes,
+    start: u64,
+    data_type: DataType,
+    fortran_order: bool,
+    shape: Vec<usize>,
+}
+
+impl Tensor {
+    pub(super) fn new(
+        path: &Path,
+        bytes: Bytes,
+        place: Range<u64>,
+        data_type: DataType,
+        fortran_order: bool,
+        shape: Vec<usize>,
+    ) -> Result<Self> {
+        let entries = shape
+            .iter()
+            .try_fold(data_type.kind.size() as u64, |product, &size| product.checked_mul(size as u64));
+        let found = place.end.saturating_sub(place.start);
+        match entries {
+            Some(expected) if expected == found => {}
+            expected => {
+                let expected =
+                    expected.map_or_else(|| "more than there are addresses".to_owned(), |n| n.to_string());
+                let word = if found == 0 { "no" } else { "another number of" };
+                let problem = format!(
+                    "is truncated or its header lies: {word} bytes of data: {found}, its shape {shape:?} of {} needs {expected}",
+                    data_type.kind
+                );
+                return Err(AnalysisError::damaged(path, problem));
+            }
+        }
+        Ok(Self { path: path.to_path_buf(), bytes, start: place.start, data_type, fortran_order, shape })
+    }
+
+    /// The type of its entries.
+    pub fn data_type(&self) -> DataType {
+        self.data_type
+    }
+
+    /// Its sizes.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The file it lies in.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All entries as integers, as labels are.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Unsupported`] for another shape than (n) or for an entry that is no integer, [`AnalysisError::Io`].
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be integers of moderate size")]
+    pub fn labels(mut self) -> Result<Vec<i64>> {
+        if self.shape.len() != 1 {
+            let problem = format!("has shape {:?}; labels have one size, the number of samples", self.shape);
+            return Err(AnalysisError::unsupported(&self.path, problem));
+        }
+        let size = self.data_type.kind.size();
+        let mut bytes = vec![0; self.shape[0] * size];
+        self.bytes.read_at(self.start, &mut bytes).map_err(AnalysisError::io("read", &self.path))?;
+        let mut labels = Vec::with_capacity(self.shape[0]);
+        for (at, entry) in bytes.chunks_exact(size).enumerate() {
+            let value = self.data_type.decode(entry);
+            if value.fract().abs() > 0.0 || value.is_nan() || value.abs() >= 9e15 {
+                let problem = format!("label {at} is {value}, allowed: integers");
+                return Err(AnalysisError::unsupported(&self.path, problem));
+            }
+            labels.push(value as i64);
+        }
+        Ok(labels)
+    }
+}
+
+/// Entries as the product wants them.
+pub trait Decode: GramEntry {
+    /// The number in the first bytes, rounded if need be.
+    fn decode(data_type: DataType, bytes: &[u8]) -> Self;
+}
+
+impl Decode for f32 {
+    fn decode(data_type: DataType, bytes: &[u8]) -> Self {
+        data_type.decode_single(bytes)
+    }
+}
+
+impl Decode for f64 {
+    fn decode(data_type: DataType, bytes: &[u8]) -> Self {
+        data_type.decode(bytes)
+    }
+}
+
+/// Factors in a file: (num_samples, num_parameters) or (num_samples, num_factors, num_parameters).
+#[derive(Debug)]
+pub struct FactorFile {
+    tensor: Tensor,
+    num_samples: usize,
+    num_factors: usize,
+    num_parameters: usize,
+    raw: Vec<u8>,
+}
+
+impl FactorFile {
+    /// The factors in a tensor.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Unsupported`] for other numbers of dimensions, for an empty one, and for entries that are integers.
+    pub fn new(tensor: Tensor) -> Result<Self> {
+        let shape = &tensor.shape;
+        let refuse = |problem: String| Err(AnalysisError::unsupported(&tensor.path, problem));
+        let (num_samples, num_factors, num_parameters) = match shape[..] {
+            [n, p] => (n, 1, p),
+            [n, k, p] => (n, k, p),
+            _ => {
+                let allowed = "(samples, parameters) or (samples, factors, parameters)";
+                return refuse(format!("has shape {shape:?}, allowed: {allowed}"));
+            }
+        };
+        if num_samples == 0 || num_factors == 0 || num_parameters == 0 {
+            return refuse(format!(
+                "has shape {shape:?}: at least one sample, factor and parameter are needed"
+            ));
+        }
+        if !tensor.data_type.kind.is_float() {
+            let kind = tensor.data_type.kind;
+            return refuse(format!("has entries of type {kind}, supported: f16, bf16, f32, f64"));
+        }
+        Ok(Self { num_samples, num_factors, num_parameters, tensor, raw: Vec::new() })
+    }
+
+    /// Number of samples.
+    pub fn num_samples(&self) -> usize {
+        self.num_samples
+    }
+
+    /// Number of factors a sample.
+    pub fn num_factors(&self) -> usize {
+        self.num_factors
+    }
+
+    /// Number of parameters.
+    pub fn num_parameters(&self) -> usize {
+        self.num_parameters
+    }
+
+    /// The array.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// Factors in all.
+    pub fn num_rows(&self) -> usize {
+        self.num_samples * self.num_factors
+    }
+
+    /// Reads a block of columns (parameters) of all factors into `block`: for arrays in C order row-major, in Fortran order
+    /// column-major; [`FactorFile::view`] tells them apart.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Io`], or [`AnalysisError::NonFinite`] for the first entry that is NaN or infinite.
+    pub fn read_block<T: Decode>(&mut self, columns: Range<usize>, block: &mut Vec<T>) -> Result<()> {
+        let (rows, width, size) = (self.num_rows(), columns.len(), self.tensor.data_type.kind.size());
+        block.resize(rows * width, T::default());
+        self.raw.resize(if self.tensor.fortran_order { rows } else { width } * size, 0);
+        let (n, k) = (self.num_samples, self.num_factors);
+        if self.tensor.fortran_order {
+            for (at, column) in columns.clone().enumerate() {
+                self.read_raw(column * rows)?;
+                // Entry (i, q) of a column lies at i + n q; its row is i k + q.
+                for (place, bytes) in self.raw.chunks_exact(size).enumerate() {
+                    let row = place % n * k + place / n;
+                    block[at * rows + row] = T::decode(self.tensor.data_type, bytes);
+                }
+            }
+        } else {
+            for row in 0..rows {
+                self.read_raw(row * self.num_parameters + columns.start)?;
+                let target = &mut block[row * width..(row + 1) * width];
+                for (entry, bytes) in target.iter_mut().zip(self.raw.chunks_exact(size)) {
+                    *entry = T::decode(self.tensor.data_type, bytes);
+                }
+            }
+        }
+        self.require_finite(columns, block)
+    }
+
+    /// A block as a matrix of all factors and `width` columns.
+    pub fn view<'a, T: Decode>(&self, block: &'a [T], width: usize) -> MatRef<'a, T> {
+        if self.tensor.fortran_order {
+            MatRef::from_column_major_slice(block, self.num_rows(), width)
+        } else {
+            MatRef::from_row_major_slice(block, self.num_rows(), width)
+        }
+    }
+
+    fn read_raw(&mut self, entry: usize) -> Result<()> {
+        let offset = self.tensor.start + entry as u64 * self.tensor.data_type.kind.size() as u64;
+        let Tensor { bytes, path, .. } = &mut self.tensor;
+        bytes.read_at(offset, &mut self.raw).map_err(AnalysisError::io("read", path))
+    }
+
+    fn require_finite<T: Decode>(&self, columns: Range<usize>, block: &[T]) -> Result<()> {
+        let finite = |entry: &T| -> bool { Into::<f64>::into(*entry).is_finite() };
+        // One pass that a processor does at the speed of memory; only then the search for the first.
+        if block.iter().fold(true, |all, entry| all & finite(entry)) {
+            return Ok(());
+        }
+        let (rows, width) = (self.num_rows(), columns.len());
+        for row in 0..rows {
+            for at in 0..width {
+                let place = if self.tensor.fortran_order { at * rows + row } else { row * width + at };
+                if !finite(&block[place]) {
+                    return Err(AnalysisError::NonFinite {
+                        path: self.tensor.path.clone(),
+                        sample: row / self.num_factors,
+                        factor: row % self.num_factors,
+                        parameter: columns.start + at,
+                        value: block[place].into(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All factors as a matrix in `f64`, for small files and for tests.
+    ///
+    /// # Errors
+    /// As [`FactorFile::read_block`].
+    pub fn read_all(&mut self) -> Result<Mat<f64>> {
+        let mut block: Vec<f64> = Vec::new();
+        self.read_block(0..self.num_parameters, &mut block)?;
+        Ok(self.view(&block, self.num_parameters).to_owned())
+    }
+}

@@ -1,0 +1,236 @@
+//! The findings in words and tables.
+
+use std::fmt::Write as _;
+
+use crate::analysis::Findings;
+use crate::report::{CriterionReport, Report, StabilityReport};
+
+/// A limit whose full-batch share is at least this is one of sharpness.
+const MOSTLY: f64 = 0.5;
+
+/// The findings for a person: a verdict in one sentence, a table, the responsible samples.
+pub fn describe(findings: &Findings) -> String {
+    let report = &findings.report;
+    let mut text = verdict(findings);
+    text.push_str("\n\n");
+    text.push_str(&overview(report));
+    text.push('\n');
+    text.push_str(&stability_table(report));
+    text.push_str(&criteria_table(report));
+    text.push_str(&groups(report));
+    text.push_str(&culprits(report));
+    text
+}
+
+fn verdict(findings: &Findings) -> String {
+    let report = &findings.report;
+    let Some(last) = report.stability.iter().rev().find(|line| line.optimizer == "sgd") else {
+        return "nothing was asked".to_owned();
+    };
+    if report.rank == 0 {
+        return "no curvature at all: stable at every learning rate".to_owned();
+    }
+    let size = last.batch_size;
+    let mut text = match (last.learning_rate, last.stable) {
+        (Some(rate), Some(stable)) => {
+            let word = if stable { "stable" } else { "unstable" };
+            format!(
+                "{word} at learning rate {rate} and batch size {size}; stable up to {} (exact)",
+                short(last.max_learning_rate.0)
+            )
+        }
+        _ => format!(
+            "stable at batch size {size} up to learning rate {} (exact)",
+            short(last.max_learning_rate.0)
+        ),
+    };
+    let cause = if findings.full_batch_share >= MOSTLY { "sharpness" } else { "gradient noise" };
+    let (momentum, threshold) = findings.with_momentum;
+    let _ = write!(text, "; limited by {cause}; momentum {momentum} would allow {}", short(threshold));
+    if let Some(sam) = report.stability.iter().rev().find(|line| line.optimizer == "sam") {
+        let _ =
+            write!(text, "; SAM with rho/alpha {} {}", sam.rho_over_alpha, short(sam.max_learning_rate.0));
+    }
+    text
+}
+
+fn overview(report: &Report) -> String {
+    let factors =
+        if report.num_factors == 1 { String::new() } else { format!(" of {} factors", report.num_factors) };
+    let mut text = format!(
+        "{} samples{factors}, {} parameters; rank {}, effective rank {:.1}\nsharpness {}, trace {}, sharpest sample {}\n",
+        report.num_samples,
+        report.num_parameters,
+        report.rank,
+        report.effective_rank,
+        short(report.sharpness),
+        short(report.trace),
+        short(report.max_sample_sharpness)
+    );
+    let both = [("coherence", &report.coherence), ("coherence under SAM", &report.coherence_sam)];
+    for (name, coherence) in both {
+        if let Some(coherence) = coherence {
+            let (below, above) = coherence.lambda_max_s_bounds;
+            let _ = writeln!(
+                text,
+                "{name}: sigma {}, lambda_max(S) {} (between {} and {}), largest blocks {}",
+                short(coherence.sigma),
+                short(coherence.lambda_max_s),
+                short(below),
+                short(above),
+                first_few(&coherence.block_sizes)
+            );
+        }
+    }
+    text
+}
+
+fn first_few(sizes: &[usize]) -> String {
+    let mut texts: Vec<String> = sizes.iter().take(5).map(usize::to_string).collect();
+    if sizes.len() > 5 {
+        texts.push(format!("... ({} in all)", sizes.len()));
+    }
+    texts.join(", ")
+}
+
+fn stability_table(report: &Report) -> String {
+    let judged = report.stability.iter().any(|line| line.learning_rate.is_some());
+    let exponents = report.stability.iter().any(|line| line.lyapunov.is_some());
+    let mut rows = vec![vec!["optimizer", "batch size", "max learning rate", "full batch"]];
+    if judged {
+        rows[0].extend(["growth per step", "verdict"]);
+    }
+    if exponents {
+        rows[0].push("Lyapunov exponent");
+    }
+    let mut rows: Vec<Vec<String>> =
+        rows.into_iter().map(|row| row.into_iter().map(str::to_owned).collect()).collect();
+    for line in &report.stability {
+        let mut row = vec![
+            optimizer(line),
+            line.batch_size.to_string(),
+            short(line.max_learning_rate.0),
+            short(line.gradient_descent_limit.0),
+        ];
+        if judged {
+            row.push(line.growth_per_step.map_or_else(String::new, |growth| format!("{:.6}", growth.0)));
+            let word = line.stable.map_or("", |stable| if stable { "stable" } else { "unstable" });
+            row.push(word.to_owned());
+        }
+        if exponents {
+            let text = |exponent: &crate::report::LyapunovReport| {
+                format!("{:.2e} +- {:.1e}", exponent.mean.0, exponent.standard_error)
+            };
+            row.push(line.lyapunov.as_ref().map_or_else(String::new, text));
+        }
+        rows.push(row);
+    }
+    table(&rows)
+}
+
+fn optimizer(line: &StabilityReport) -> String {
+    match line.optimizer.as_str() {
+        "sam" => format!("SAM, rho/alpha {}", line.rho_over_alpha),
+        "momentum" => format!("momentum {}", line.momentum),
+        _ => "SGD".to_owned(),
+    }
+}
+
+/// The criteria at the last batch size.
+fn criteria_table(report: &Report) -> String {
+    let last = report.stability.last().map_or(0, |line| line.batch_size);
+    let mut rows = vec![
+        ["closed-form criterion", "of", "learning rate", "over the exact", "claims", "holds here"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for line in report.stability.iter().filter(|line| line.batch_size == last) {
+        for (name, criterion) in &line.criteria {
+            rows.push(vec![
+                name.clone(),
+                optimizer(line),
+                criterion.max_learning_rate.map_or_else(|| "-".to_owned(), short),
+                criterion.slack.map_or_else(|| "-".to_owned(), |slack| format!("{slack:.3}")),
+                criterion.claim.clone(),
+                what_fails(criterion),
+            ]);
+        }
+    }
+    if rows.len() == 1 { String::new() } else { format!("\nat batch size {last}:\n{}", table(&rows)) }
+}
+
+fn what_fails(criterion: &CriterionReport) -> String {
+    let failing: Vec<&str> =
+        criterion.assumptions.iter().filter(|(_, holds)| !**holds).map(|(name, _)| name.as_str()).collect();
+    if failing.is_empty() { "yes".to_owned() } else { format!("no, it assumes: {}", failing.join("; ")) }
+}
+
+fn groups(report: &Report) -> String {
+    if report.groups.is_empty() {
+        return String::new();
+    }
+    let mut rows = vec![
+        ["label", "samples", "coherence within", "with others", "lambda_max(S)"].map(str::to_owned).to_vec(),
+    ];
+    let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+    for group in &report.groups {
+        rows.push(vec![
+            group.label.to_string(),
+            group.num_samples.to_string(),
+            optional(group.within),
+            optional(group.across),
+            short(group.lambda_max_s),
+        ]);
+    }
+    format!("\n{}", table(&rows))
+}
+
+fn culprits(report: &Report) -> String {
+    if report.culprits.is_empty() {
+        return String::new();
+    }
+    let labelled = report.culprits.iter().any(|culprit| culprit.label.is_some());
+    let mut rows = vec![["responsible sample", "share", "sharpness"].map(str::to_owned).to_vec()];
+    if labelled {
+        rows[0].push("label".to_owned());
+    }
+    for culprit in &report.culprits {
+        let mut row = vec![
+            culprit.sample.to_string(),
+            format!("{:.2} %", 100.0 * culprit.share),
+            short(culprit.sharpness),
+        ];
+        row.extend(culprit.label.map(|label| label.to_string()));
+        rows.push(row);
+    }
+    format!("\n{}", table(&rows))
+}
+
+/// Columns aligned on the left, two spaces apart.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let num_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..num_columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+    text
+}
+
+/// Four significant digits.
+pub(crate) fn short(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() || size == 0.0 {
+        return value.to_string();
+    }
+    if !(1e-4..1e6).contains(&size) {
+        return format!("{value:.3e}");
+    }
+    let decimals = (1..=8).find(|&decimals| size >= 10.0_f64.powi(3 - decimals)).unwrap_or(8);
+    let decimals = usize::try_from(decimals).unwrap_or(8);
+    if size >= 1000.0 { format!("{value:.0}") } else { format!("{value:.decimals$}") }
+}

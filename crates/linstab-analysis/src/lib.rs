@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Contents
+//!
+//! - [`files`]: `.npy`, `.npz` and `.safetensors`, read in blocks.
+//! - [`Plan`]: what an analysis will take, and the product of the factors.
+//! - [`analyse`]: from inner products to a [`Report`]; [`describe`]: the report in words.
+//! - [`baseline`]: regression checks against an earlier report.
+#![forbid(unsafe_code)]
+#![expect(clippy::disallowed_types, reason = "a door to files owns them")]
+
+pub mod analysis;
+pub mod baseline;
+mod error;
+pub mod files;
+mod human;
+mod output;
+mod plan;
+pub mod report;
+pub mod units;
+
+pub use analysis::{Findings, Request, Sizes, analyse};
+pub use error::{AnalysisError, Result};
+pub use human::describe;
+/// How batches are drawn: part of a [`Request`].
+pub use linstab_dynamics::SamplingScheme;
+pub use output::write_atomically;
+pub use plan::Plan;
+pub use report::Report;

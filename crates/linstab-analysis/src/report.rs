@@ -1,0 +1,175 @@
+//! The result, as JSON holds it.
+//!
+//! Schema 1. Numbers that JSON lacks are the texts `inf`, `-inf`, `NaN`. Learning rates are in the units of the factors: for `H_i =
+//! scale * sum_q f_iq f_iq^T`.
+
+use std::collections::BTreeMap;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The version of the schema that this program writes and reads.
+pub const SCHEMA: u32 = 1;
+
+/// A number that may be infinite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Number(pub f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_finite() { serializer.serialize_f64(self.0) } else { serializer.collect_str(&self.0) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Number(f64),
+            Text(String),
+        }
+        match Form::deserialize(deserializer)? {
+            Form::Number(value) => Ok(Self(value)),
+            Form::Text(text) => text.parse().map(Self).map_err(D::Error::custom),
+        }
+    }
+}
+
+/// All that an analysis finds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Number of samples.
+    pub num_samples: usize,
+    /// Number of factors a sample.
+    pub num_factors: usize,
+    /// Number of parameters.
+    pub num_parameters: usize,
+    /// What every curvature was multiplied by.
+    pub scale: f64,
+    /// Rank of the mean curvature.
+    pub rank: usize,
+    /// Exponential of the entropy of the mean's eigenvalues.
+    pub effective_rank: f64,
+    /// Largest eigenvalue of the mean curvature.
+    pub sharpness: f64,
+    /// Trace of the mean curvature.
+    pub trace: f64,
+    /// Largest eigenvalue of the curvature of a single sample.
+    pub max_sample_sharpness: f64,
+    /// The coherence of the curvatures; none without curvature.
+    pub coherence: Option<CoherenceReport>,
+    /// The coherence that SAM sees, where a rho over alpha was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coherence_sam: Option<CoherenceReport>,
+    /// Coherence by label, where labels were given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupReport>,
+    /// A line for each optimizer and batch size.
+    pub stability: Vec<StabilityReport>,
+    /// The samples that limit the learning rate of SGD at the last batch size, worst first.
+    pub culprits: Vec<CulpritReport>,
+}
+
+/// Coherence of an ensemble.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CoherenceReport {
+    /// Largest eigenvalue of the coherence matrix.
+    pub lambda_max_s: f64,
+    /// The coherence measure.
+    pub sigma: f64,
+    /// `n lambda_1` and `n |H|_F`, between which `lambda_max_s` lies.
+    pub lambda_max_s_bounds: (f64, f64),
+    /// Sizes of the groups of samples that are connected by pairs of coherence at least 1/2.
+    pub block_sizes: Vec<usize>,
+}
+
+/// Coherence of the samples of one label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupReport {
+    /// The label.
+    pub label: i64,
+    /// Number of its samples.
+    pub num_samples: usize,
+    /// Largest eigenvalue of their block of the coherence matrix.
+    pub lambda_max_s: f64,
+    /// Mean coherence of two of them.
+    pub within: Option<f64>,
+    /// Mean coherence of one of them with one of another label.
+    pub across: Option<f64>,
+}
+
+/// Stability of one optimizer at one batch size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StabilityReport {
+    /// `sgd`, `sam` or `momentum`.
+    pub optimizer: String,
+    /// Samples a batch.
+    pub batch_size: usize,
+    /// The sampling scheme.
+    pub sampling: String,
+    /// rho over alpha; 0 but for SAM.
+    pub rho_over_alpha: f64,
+    /// Momentum; 0 but for momentum.
+    pub momentum: f64,
+    /// The exact mean-square threshold.
+    pub max_learning_rate: Number,
+    /// Learning rates between which it certainly lies, inner products being taken as exact.
+    pub max_learning_rate_interval: (Number, Number),
+    /// The threshold of the full batch.
+    pub gradient_descent_limit: Number,
+    /// Closed-form criteria; none for momentum.
+    pub criteria: BTreeMap<String, CriterionReport>,
+    /// The learning rate that was asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+    /// Growth of the mean square of the distance from the minimum at that learning rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth_per_step: Option<Number>,
+    /// Whether that is stable: whether the learning rate is below the threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<bool>,
+    /// The Lyapunov exponent at that learning rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lyapunov: Option<LyapunovReport>,
+}
+
+/// A closed-form criterion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CriterionReport {
+    /// `diverges-above`, `converges-below` or `some-ensemble-stable`.
+    pub claim: String,
+    /// The learning rate at which it switches; none if it is silent or cannot be satisfied.
+    pub max_learning_rate: Option<f64>,
+    /// Whether all that it assumes holds.
+    pub applies: bool,
+    /// What it assumes, and whether that holds.
+    pub assumptions: BTreeMap<String, bool>,
+    /// The learning rate over the exact threshold.
+    pub slack: Option<f64>,
+}
+
+/// A Lyapunov exponent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LyapunovReport {
+    /// Its estimate.
+    pub mean: Number,
+    /// The standard error of that.
+    pub standard_error: f64,
+}
+
+/// A sample that limits the learning rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CulpritReport {
+    /// Index of the sample, from 0.
+    pub sample: usize,
+    /// Its share in the critical second moment.
+    pub share: f64,
+    /// Largest eigenvalue of its curvature.
+    pub sharpness: f64,
+    /// Its label, where labels were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<i64>,
+}

@@ -1,0 +1,219 @@
+//! `linstab analyze` and `linstab check`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use linstab_analysis::files::{self, FactorFile};
+use linstab_analysis::{
+    AnalysisError, Plan, Request, SamplingScheme, Sizes, analyse, baseline, describe, units, write_atomically,
+};
+
+use crate::{MOVED, available_threads, say};
+
+const ANALYZE_HELP: &str = "\
+Examples:
+  linstab analyze data/digits-factors.safetensors --batch-size 1,10,100
+  linstab analyze gradients.npy --batch-size 32 --learning-rate 0.05 --rho-over-alpha 0.1 --momentum 0.9
+
+FACTORS holds the gradient of each sample's prediction (not of its loss), one row a sample: (samples, parameters), or
+(samples, outputs, parameters) for several outputs. At a minimum that fits the data the curvature of sample i is
+H_i = scale * sum of the outer products of its rows. Scale is 1 for the loss (f - y)^2 / 2; it is 2 for the
+mean-squared error of deep-learning frameworks, whose gradient is twice as large: give --scale 2, or every learning
+rate comes out twice too large. Thresholds are exact for these curvatures: below, the mean square of the distance from
+the minimum decays; above, it grows.
+
+Exit codes: 0 done, 1 failure (a file that is damaged or not finite, a disk), 2 bad request.";
+
+const CHECK_HELP: &str = "\
+Examples:
+  linstab analyze factors.npy --batch-size 32 --format json -o baseline.json
+  linstab check factors.npy --against baseline.json --rtol 1e-3
+
+Exit codes: 0 all hold, 3 some moved (a table says which and by how much), 1 failure, 2 bad request.";
+
+/// Where factors are and what may be spent on them.
+#[derive(Debug, Args)]
+pub(crate) struct InputArguments {
+    /// File of per-sample gradients: .npy, .npz or .safetensors, f16, bf16, f32 or f64; `-` reads .npy from standard input
+    #[arg(value_name = "FACTORS")]
+    factors: PathBuf,
+    /// Tensor of a .npz or .safetensors file. Default: the only one, or the one called `factors`
+    #[arg(long, value_name = "NAME")]
+    tensor: Option<String>,
+    /// Memory for the product of the factors, in bytes, KiB, MiB or GiB; what does not fit is read in blocks
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_bytes)]
+    memory_limit: usize,
+    /// Worker threads; they change the time, never the results. Default: one a core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Do not say on standard error what will be read and what it takes
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = ANALYZE_HELP)]
+pub(crate) struct AnalyzeArguments {
+    #[command(flatten)]
+    input: InputArguments,
+    /// Samples a batch, one or several sizes. Default: those of 1, 8, 32 that are not more than the samples
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    batch_size: Vec<usize>,
+    /// How batches are drawn: as data loaders do, independently, or each sample by itself
+    #[arg(long, value_enum, default_value_t = Sampling::WithoutReplacement)]
+    sampling: Sampling,
+    /// Learning rate to judge: adds the growth of the mean square a step, and a verdict
+    #[arg(long, value_name = "X")]
+    learning_rate: Option<f64>,
+    /// Analyse SAM, too: its perturbation radius over the norm of the gradient at which it is taken
+    #[arg(long, value_name = "X")]
+    rho_over_alpha: Option<f64>,
+    /// Analyse heavy-ball momentum, too: above -1 and below 1
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    momentum: Option<f64>,
+    /// Multiplies every curvature: 1 for the loss (f - y)^2 / 2, 2 for the mean-squared error of frameworks
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    scale: f64,
+    /// File of integer labels, one a sample (a tensor `labels` if it holds several): adds coherence by label
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Estimate the Lyapunov exponent at the learning rate: the rate of almost every run, with its standard error
+    #[arg(long)]
+    lyapunov: bool,
+    /// Number of responsible samples to name
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    top: usize,
+    /// Root of the random streams of --lyapunov
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Text for a person, or JSON (schema 1)
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Write to this file instead of standard output; it is replaced as a whole
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_HELP)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    input: InputArguments,
+    /// Report of an earlier `linstab analyze --format json`; its batch sizes, optimizers and scale are used
+    #[arg(long, value_name = "BASELINE.json")]
+    against: PathBuf,
+    /// Largest accepted relative difference of a threshold
+    #[arg(long, value_name = "X", default_value_t = 1e-6)]
+    rtol: f64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Sampling {
+    WithoutReplacement,
+    WithReplacement,
+    Bernoulli,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
+    let input = &arguments.input;
+    let mut file = open(input)?;
+    let num_samples = file.num_samples();
+    let labels = match &arguments.labels {
+        Some(path) => Some(files::open(path, None, "labels", input.memory_limit)?.labels()?),
+        None => None,
+    };
+    let batch_sizes = if arguments.batch_size.is_empty() {
+        [1, 8, 32].into_iter().filter(|&size| size <= num_samples).collect()
+    } else {
+        arguments.batch_size.clone()
+    };
+    let request = Request {
+        batch_sizes,
+        sampling: match arguments.sampling {
+            Sampling::WithoutReplacement => SamplingScheme::WithoutReplacement,
+            Sampling::WithReplacement => SamplingScheme::WithReplacement,
+            Sampling::Bernoulli => SamplingScheme::Bernoulli,
+        },
+        learning_rate: arguments.learning_rate,
+        rho_over_alpha: arguments.rho_over_alpha,
+        momentum: arguments.momentum,
+        scale: arguments.scale,
+        labels,
+        lyapunov: arguments.lyapunov,
+        top: arguments.top,
+        seed: arguments.seed,
+    };
+    request.check(num_samples)?;
+    let plan = announce(input, &file)?;
+    let findings = in_pool(input, || {
+        let gram = plan.gram(&mut file, request.scale)?;
+        analyse(gram.as_ref(), sizes(&file), &request)
+    })??;
+    let text = match arguments.format {
+        Format::Human => describe(&findings),
+        Format::Json => {
+            serde_json::to_string_pretty(&findings.report).context("cannot encode the report")? + "\n"
+        }
+    };
+    match &arguments.output {
+        Some(path) => write_atomically(path, text.as_bytes())?,
+        None => say(&text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn run_check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+    let input = &arguments.input;
+    let expected = baseline::read(&arguments.against)?;
+    let mut file = open(input)?;
+    let plan = announce(input, &file)?;
+    let comparisons = in_pool(input, || {
+        let gram = plan.gram(&mut file, expected.scale)?;
+        baseline::compare(gram.as_ref(), sizes(&file), &expected, arguments.rtol)
+    })??;
+    say(&baseline::describe(&comparisons))?;
+    let all_hold = comparisons.iter().all(baseline::Comparison::holds);
+    Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::from(MOVED) })
+}
+
+fn open(input: &InputArguments) -> Result<FactorFile, AnalysisError> {
+    FactorFile::new(files::open(&input.factors, input.tensor.as_deref(), "factors", input.memory_limit)?)
+}
+
+fn sizes(file: &FactorFile) -> Sizes {
+    Sizes {
+        num_samples: file.num_samples(),
+        num_factors: file.num_factors(),
+        num_parameters: file.num_parameters(),
+    }
+}
+
+fn announce(input: &InputArguments, file: &FactorFile) -> Result<Plan, AnalysisError> {
+    let plan = Plan::new(file, input.memory_limit)?;
+    if !input.quiet {
+        eprintln!("{}: {}", display(&input.factors), plan.announcement(file));
+    }
+    Ok(plan)
+}
+
+fn display(path: &Path) -> String {
+    if path.as_os_str() == files::STANDARD_INPUT {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+fn in_pool<T: Send>(input: &InputArguments, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    let num_threads = input.threads.map_or_else(available_threads, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build();
+    Ok(pool.with_context(|| format!("cannot start {num_threads} worker threads"))?.install(work))
+}

@@ -1,0 +1,293 @@
+//! The Gram matrix `K = G G^T` of factors that arrive in blocks of columns: the one product in which the parameter dimension appears.
+//!
+//! `G` has a row for each factor and a column for each parameter; its blocks of columns `G_b` may be read one after the other,
+//! `K = sum_b G_b G_b^T`, so that `G` need never be in memory. The lower triangle of `K` is cut into fixed tiles, and for few rows
+//! each tile once more into fixed groups of columns; tiles run on the ambient rayon pool, sequential inside. The partition depends
+//! on the number of rows alone, so the bits do not depend on the number of threads.
+
+use std::ops::AddAssign;
+
+use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::traits::ComplexField;
+use faer::{Accum, Par};
+use rayon::prelude::*;
+
+use crate::ensemble::{require_len, require_samples};
+use crate::{LinalgError, Mat, MatRef, Result};
+
+/// Rows and columns of a tile.
+const TILE: usize = 256;
+
+/// Columns whose products are summed in the precision of the entries before they are added to the sum in `f64`.
+pub const GRAM_CHUNK: usize = 512;
+
+/// With fewer tiles than this the columns are shared out to groups, to keep a few threads busy.
+const FEW_TILES: usize = 8;
+
+/// Groups of columns where there are few tiles.
+const NUM_GROUPS: usize = 4;
+
+/// A type of factor entries: `f32` or `f64`.
+pub trait GramEntry: ComplexField + Copy + Default + Into<f64> + AddAssign + Send + Sync {
+    /// Unit roundoff: half the distance from 1 to the next number.
+    const UNIT_ROUNDOFF: f64;
+}
+
+impl GramEntry for f32 {
+    const UNIT_ROUNDOFF: f64 = 0.5 * f32::EPSILON as f64;
+}
+
+impl GramEntry for f64 {
+    const UNIT_ROUNDOFF: f64 = 0.5 * f64::EPSILON;
+}
+
+/// How much of `G` to hold at a time.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::GramPlan;
+/// // 512 factors of four million parameters in single precision are 8 GB; 512 MiB will do.
+/// let plan = GramPlan::new(512, 4_000_000, 4, 512 << 20)?;
+/// assert!(plan.num_bytes <= 512 << 20 && plan.block_columns >= 10_000);
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GramPlan {
+    /// Columns of a block: all there are, or a multiple of [`GRAM_CHUNK`].
+    pub block_columns: usize,
+    /// Memory for one block, the sums and the result.
+    pub num_bytes: usize,
+}
+
+impl GramPlan {
+    /// The widest blocks that fit, up to about 64 MiB: wider ones are no faster.
+    ///
+    /// # Errors
+    /// [`LinalgError::EmptyEnsemble`] without rows; [`LinalgError::MemoryLimit`] if the result and a single chunk of columns do
+    /// not fit.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{GramPlan, LinalgError};
+    /// let error = GramPlan::new(100_000, 1000, 8, 1 << 30).unwrap_err();
+    /// assert!(matches!(error, LinalgError::MemoryLimit { needed, .. } if needed > 80_000_000_000));
+    /// ```
+    pub fn new(
+        num_rows: usize,
+        num_columns: usize,
+        bytes_per_entry: usize,
+        memory_limit: usize,
+    ) -> Result<Self> {
+        const WIDE: usize = 64 << 20;
+        require_samples(num_rows)?;
+        let fixed = fixed_bytes(num_rows);
+        let column = num_rows.saturating_mul(bytes_per_entry.max(1));
+        let least = column.saturating_mul(GRAM_CHUNK.min(num_columns.max(1)));
+        let needed = fixed.saturating_add(least);
+        if needed > memory_limit {
+            return Err(LinalgError::MemoryLimit { what: "the Gram matrix", needed, limit: memory_limit });
+        }
+        let affordable = (memory_limit - fixed).min(WIDE.max(least)) / column;
+        let block_columns =
+            if affordable >= num_columns { num_columns } else { affordable / GRAM_CHUNK * GRAM_CHUNK };
+        let block_columns = block_columns.max(GRAM_CHUNK.min(num_columns.max(1)));
+        Ok(Self { block_columns, num_bytes: fixed + column * block_columns })
+    }
+}
+
+/// The sums and the result, and what the products need.
+fn fixed_bytes(num_rows: usize) -> usize {
+    let entries = |rows: usize| rows.saturating_mul(rows);
+    let result = entries(num_rows);
+    let sums = num_tiles(num_rows).saturating_mul(num_groups(num_rows)).saturating_mul(entries(TILE));
+    (result.saturating_add(sums)).saturating_mul(8).saturating_add(8 << 20)
+}
+
+fn num_tiles(num_rows: usize) -> usize {
+    let strips = num_rows.div_ceil(TILE);
+    strips.saturating_mul(strips + 1) / 2
+}
+
+fn num_groups(num_rows: usize) -> usize {
+    if num_tiles(num_rows) < FEW_TILES { NUM_GROUPS } else { 1 }
+}
+
+/// A tile of the lower triangle, summed over one group of columns.
+#[derive(Clone, Debug)]
+struct Tile {
+    row: usize,
+    column: usize,
+    group: usize,
+    sum: Mat<f64>,
+}
+
+/// Sums `K = sum_b G_b G_b^T` over blocks of columns.
+///
+/// # Cost
+/// `num_rows^2` multiplications and additions a column, half of which symmetry saves for many rows.
+/// # Accuracy
+/// Entry (i, j) is off by at most `gamma |g_i| |g_j|`, with [`GramAccumulator::relative_error`] for gamma: products of
+/// [`GRAM_CHUNK`] columns are summed in the precision of the entries, those sums in `f64`.
+/// The result is a function of the blocks' entries and widths; blocks of a multiple of [`GRAM_CHUNK`] columns each (the last one
+/// aside) all give the same bits.
+/// # Examples
+/// ```
+/// use linstab_linalg::{GramAccumulator, Mat};
+/// // The rows (3, 4) and (1, 2), one column at a time.
+/// let mut gram = GramAccumulator::new(2)?;
+/// gram.add(Mat::<f32>::from_fn(2, 1, |i, _| [3.0, 1.0][i]).as_ref())?;
+/// gram.add(Mat::<f32>::from_fn(2, 1, |i, _| [4.0, 2.0][i]).as_ref())?;
+/// let matrix = gram.finish();
+/// assert_eq!((matrix[(0, 0)], matrix[(0, 1)], matrix[(1, 0)], matrix[(1, 1)]), (25.0, 11.0, 11.0, 5.0));
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct GramAccumulator {
+    num_rows: usize,
+    /// Chunks of columns that were added: they go to the groups in turn.
+    num_chunks: usize,
+    tiles: Vec<Tile>,
+}
+
+impl GramAccumulator {
+    /// The sum over no columns: zero.
+    ///
+    /// # Errors
+    /// [`LinalgError::EmptyEnsemble`] without rows.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{GramAccumulator, LinalgError};
+    /// assert_eq!(GramAccumulator::new(1)?.finish()[(0, 0)], 0.0);
+    /// assert_eq!(GramAccumulator::new(0).unwrap_err(), LinalgError::EmptyEnsemble);
+    /// # Ok::<(), LinalgError>(())
+    /// ```
+    pub fn new(num_rows: usize) -> Result<Self> {
+        require_samples(num_rows)?;
+        let strips = num_rows.div_ceil(TILE);
+        let mut tiles = Vec::with_capacity(num_tiles(num_rows) * num_groups(num_rows));
+        let size = |strip: usize| TILE.min(num_rows - strip * TILE);
+        for group in 0..num_groups(num_rows) {
+            for column in 0..strips {
+                for row in column..strips {
+                    tiles.push(Tile { row, column, group, sum: Mat::zeros(size(row), size(column)) });
+                }
+            }
+        }
+        Ok(Self { num_rows, num_chunks: 0, tiles })
+    }
+
+    /// Adds a block of columns.
+    ///
+    /// # Shapes
+    /// `block`: (num_rows, any). Column-major blocks and row-major ones are equally fast.
+    /// # Errors
+    /// [`LinalgError::ShapeMismatch`] for another number of rows.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{GramAccumulator, LinalgError, Mat};
+    /// let error = GramAccumulator::new(2)?.add(Mat::<f64>::zeros(3, 1).as_ref()).unwrap_err();
+    /// assert_eq!(error.to_string(), "number of rows of a block of factors is 3, expected 2");
+    /// # Ok::<(), LinalgError>(())
+    /// ```
+    pub fn add<T: GramEntry>(&mut self, block: MatRef<'_, T>) -> Result<()> {
+        require_len("number of rows of a block of factors", self.num_rows, block.nrows())?;
+        let num_groups = num_groups(self.num_rows);
+        let first = self.num_chunks;
+        self.tiles.par_iter_mut().for_each(|tile| {
+            let mut product = Mat::<T>::zeros(tile.sum.nrows(), tile.sum.ncols());
+            for (at, start) in (0..block.ncols()).step_by(GRAM_CHUNK).enumerate() {
+                if (first + at) % num_groups == tile.group {
+                    let width = GRAM_CHUNK.min(block.ncols() - start);
+                    tile.add_chunk(block.subcols(start, width), &mut product);
+                }
+            }
+        });
+        self.num_chunks += block.ncols().div_ceil(GRAM_CHUNK);
+        Ok(())
+    }
+
+    /// The Gram matrix, both triangles.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{GramAccumulator, Mat};
+    /// let mut gram = GramAccumulator::new(1)?;
+    /// gram.add(Mat::<f64>::full(1, 1000, 0.5).as_ref())?;
+    /// assert_eq!(gram.finish()[(0, 0)], 250.0);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
+    pub fn finish(self) -> Mat<f64> {
+        let mut gram = Mat::zeros(self.num_rows, self.num_rows);
+        for tile in &self.tiles {
+            for j in 0..tile.sum.ncols() {
+                let below = if tile.row == tile.column { j } else { 0 };
+                for i in below..tile.sum.nrows() {
+                    gram[(tile.row * TILE + i, tile.column * TILE + j)] += tile.sum[(i, j)];
+                }
+            }
+        }
+        for j in 0..self.num_rows {
+            for i in j + 1..self.num_rows {
+                gram[(j, i)] = gram[(i, j)];
+            }
+        }
+        gram
+    }
+
+    /// The bound gamma on the error of entry (i, j) over `|g_i| |g_j|`, for entries of type `T`.
+    ///
+    /// # Source
+    /// Higham 2002, Accuracy and Stability of Numerical Algorithms, section 3.1: `m u / (1 - m u)` for `m` terms, once for a chunk in
+    /// the precision of the entries and once for the chunks in `f64`.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::GramAccumulator;
+    /// assert!(GramAccumulator::relative_error::<f32>(4_000_000) < 3.1e-5);
+    /// assert!(GramAccumulator::relative_error::<f64>(4_000_000) < 1e-12);
+    /// ```
+    pub fn relative_error<T: GramEntry>(num_columns: usize) -> f64 {
+        let gamma = |terms: usize, unit: f64| terms as f64 * unit / (1.0 - terms as f64 * unit);
+        let chunks = num_columns.div_ceil(GRAM_CHUNK) + NUM_GROUPS;
+        let (within, across) =
+            (gamma(GRAM_CHUNK.min(num_columns), T::UNIT_ROUNDOFF), gamma(chunks, f64::UNIT_ROUNDOFF));
+        within + across + within * across
+    }
+}
+
+impl Tile {
+    fn add_chunk<T: GramEntry>(&mut self, chunk: MatRef<'_, T>, product: &mut Mat<T>) {
+        let left = chunk.subrows(self.row * TILE, self.sum.nrows());
+        let right = chunk.subrows(self.column * TILE, self.sum.ncols()).transpose();
+        let one = T::one_impl();
+        if self.row == self.column {
+            let (lower, full) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+            triangular::matmul(&mut *product, lower, Accum::Replace, left, full, right, full, one, Par::Seq);
+        } else {
+            matmul(&mut *product, Accum::Replace, left, right, one, Par::Seq);
+        }
+        for j in 0..self.sum.ncols() {
+            for (sum, &term) in self.sum.col_as_slice_mut(j).iter_mut().zip(product.col_as_slice(j)) {
+                *sum += term.into();
+            }
+        }
+    }
+}
+
+/// The Gram matrix of factors in memory.
+///
+/// # Cost, Accuracy
+/// As [`GramAccumulator`].
+/// # Errors
+/// [`LinalgError::EmptyEnsemble`] without rows.
+/// # Examples
+/// ```
+/// use linstab_linalg::{Mat, gram_matrix};
+/// let gram = gram_matrix(Mat::<f32>::from_fn(2, 3, |i, j| (i + j) as f32).as_ref())?;
+/// assert_eq!((gram[(0, 0)], gram[(0, 1)], gram[(1, 1)]), (5.0, 8.0, 14.0)); // of (0, 1, 2) and (1, 2, 3)
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
+pub fn gram_matrix<T: GramEntry>(factors: MatRef<'_, T>) -> Result<Mat<f64>> {
+    let mut gram = GramAccumulator::new(factors.nrows())?;
+    gram.add(factors)?;
+    Ok(gram.finish())
+}

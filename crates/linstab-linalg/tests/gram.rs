@@ -1,0 +1,124 @@
+//! The streamed Gram matrix against the sum that defines it.
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
+
+use linstab_linalg::{
+    GRAM_CHUNK, GramAccumulator, GramEntry, GramPlan, LinalgError, Mat, MatRef, gram_matrix,
+};
+use proptest::prelude::*;
+
+/// Entries without structure, of different size from row to row; exact in half of the digits of `f32`, so that both types hold
+/// the same numbers.
+fn entry(seed: u64, row: usize, column: usize) -> f32 {
+    let mut word = seed ^ (row as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((column as u64) << 20);
+    word = (word ^ (word >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    word = (word ^ (word >> 29)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    let uniform = f32::from(u16::try_from(word >> 48).unwrap()) / 65536.0 - 0.5;
+    uniform * [1.0, 0.125, 32.0][row % 3]
+}
+
+/// The slow, obvious twin: `K_ij = sum_p G_ip G_jp`, one after the other in `f64`.
+fn naive<T: GramEntry>(factors: MatRef<'_, T>) -> Mat<f64> {
+    let product = |i: usize, j: usize| -> f64 {
+        let terms = (0..factors.ncols()).map(|p| -> f64 {
+            let (a, b): (f64, f64) = (factors[(i, p)].into(), factors[(j, p)].into());
+            a * b
+        });
+        terms.sum()
+    };
+    Mat::from_fn(factors.nrows(), factors.nrows(), product)
+}
+
+/// Largest error over `|g_i| |g_j|`.
+fn relative_error(found: &Mat<f64>, expected: &Mat<f64>) -> f64 {
+    let mut worst: f64 = 0.0;
+    for j in 0..expected.ncols() {
+        for i in 0..expected.nrows() {
+            let size = (expected[(i, i)] * expected[(j, j)]).sqrt();
+            let error = (found[(i, j)] - expected[(i, j)]).abs();
+            worst = if size > 0.0 { worst.max(error / size) } else { worst.max(error) };
+        }
+    }
+    worst
+}
+
+fn in_blocks<T: GramEntry>(factors: MatRef<'_, T>, width: usize) -> Mat<f64> {
+    let mut gram = GramAccumulator::new(factors.nrows()).unwrap();
+    for start in (0..factors.ncols()).step_by(width) {
+        gram.add(factors.subcols(start, width.min(factors.ncols() - start))).unwrap();
+    }
+    gram.finish()
+}
+
+proptest! {
+    /// Within the stated error for both types, whatever the blocks; and a lost column, or one counted twice, is noticed.
+    #[test]
+    fn the_product_is_the_sum(seed: u64, rows in 1_usize..20, columns in 1_usize..1400, width in 1_usize..1500) {
+        let single = Mat::from_fn(rows, columns, |i, j| entry(seed, i, j));
+        let double = Mat::from_fn(rows, columns, |i, j| f64::from(entry(seed, i, j)));
+        let expected = naive(double.as_ref());
+        let gamma = GramAccumulator::relative_error::<f32>(columns);
+        let error = relative_error(&in_blocks(single.as_ref(), width), &expected);
+        prop_assert!(error <= gamma, "{error} in f32, stated {gamma}");
+        // The twin itself rounds once a column.
+        let gamma = GramAccumulator::relative_error::<f64>(columns) + columns as f64 * f64::EPSILON;
+        let error = relative_error(&in_blocks(double.as_ref(), width), &expected);
+        prop_assert!(error <= gamma, "{error} in f64, stated {gamma}");
+        // Negative control: without the last column.
+        let last: f64 = (0..rows).map(|i| double[(i, columns - 1)].abs()).fold(0.0, f64::max);
+        let short = gram_matrix(double.as_ref().subcols(0, columns - 1)).unwrap();
+        prop_assert!(last < 1e-3 || relative_error(&short, &expected) > gamma);
+    }
+}
+
+#[test]
+fn tiles_and_groups_meet_at_their_borders() {
+    for (rows, columns) in [(255, 600), (256, 600), (257, 1100), (700, 530), (1030, 300)] {
+        let double = Mat::from_fn(rows, columns, |i, j| f64::from(entry(9, i, j)));
+        let error = relative_error(&gram_matrix(double.as_ref()).unwrap(), &naive(double.as_ref()));
+        assert!(error <= 1e-12, "{rows} x {columns}: {error}");
+    }
+}
+
+/// Bits depend neither on the number of threads nor, for whole chunks, on the blocks, nor on the memory order.
+#[test]
+fn the_bits_are_a_function_of_the_entries() {
+    let factors = Mat::from_fn(300, 5 * GRAM_CHUNK + 77, |i, j| entry(3, i, j));
+    let expected = gram_matrix(factors.as_ref()).unwrap();
+    let transposed = factors.transpose().to_owned();
+    for num_threads in [1, 2, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().unwrap();
+        pool.install(|| {
+            assert_eq!(gram_matrix(factors.as_ref()).unwrap(), expected, "{num_threads} threads");
+            assert_eq!(in_blocks(factors.as_ref(), 2 * GRAM_CHUNK), expected, "in blocks");
+            let row_major = gram_matrix(transposed.as_ref().transpose()).unwrap();
+            assert_eq!(row_major, expected, "row-major");
+        });
+    }
+}
+
+#[test]
+fn plans_keep_their_limit() {
+    for rows in [1, 100, 512, 2000] {
+        for columns in [1, 1000, 4_000_000] {
+            for limit in [40 << 20, 512 << 20, 1 << 40] {
+                match GramPlan::new(rows, columns, 8, limit) {
+                    Ok(plan) => {
+                        assert!(plan.num_bytes <= limit, "{plan:?} for {limit}");
+                        let whole = plan.block_columns == columns || plan.block_columns % GRAM_CHUNK == 0;
+                        assert!(whole && plan.block_columns <= columns.max(1), "{plan:?} for {columns}");
+                    }
+                    Err(LinalgError::MemoryLimit { needed, .. }) => assert!(needed > limit),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bad_input_is_refused() {
+    assert_eq!(GramPlan::new(0, 1, 8, 1 << 30).unwrap_err(), LinalgError::EmptyEnsemble);
+    assert!(GramPlan::new(usize::MAX, usize::MAX, 8, usize::MAX - 1).is_err(), "no overflow");
+    let mut gram = GramAccumulator::new(3).unwrap();
+    assert!(gram.add(Mat::<f32>::zeros(2, 5).as_ref()).is_err(), "two rows for three");
+}
