@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use crate::output::ResultsFolder;
-use crate::{Result, coherence_dynamics, stability_map};
+use crate::{Result, claims, coherence_dynamics, stability_map};
 
 /// Everything [`crate::reproduce()`] can run, in the order in which it does.
-pub const ALL: &[&dyn Experiment] = &[&stability_map::StabilityMap, &coherence_dynamics::CoherenceDynamics];
+pub const ALL: &[&dyn Experiment] =
+    &[&stability_map::StabilityMap, &coherence_dynamics::CoherenceDynamics, &claims::Claims];
 
 /// Receives the progress of a run; the driver itself neither prints nor draws.
 pub trait Progress: Sync {

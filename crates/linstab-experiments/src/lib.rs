@@ -6,12 +6,14 @@
 //! - [`reproduce()`]: runs experiments into a results folder that is replaced only when complete.
 //! - [`engine`]: cells in parallel, checkpoints, determinism; [`streams`]: how random streams are derived.
 //! - [`coherence_dynamics`]: coherence and the exact threshold along the training of a small network.
+//! - [`claims`]: what the paper states, judged by recomputation.
 //! - [`stability_map`]: divergence over batch size and coherence, simulated and predicted.
 //! - [`figures`]: the drawing module; [`golden`]: golden thresholds.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the driver owns clocks and files")]
 
 pub mod checkpoint;
+pub mod claims;
 pub mod coherence_dynamics;
 mod config_file;
 mod digits;
