@@ -204,7 +204,9 @@ pub(super) const CLAIMS: &[Claim] = &[
             let found = smallest(setting.key, setting.budget(), |x| {
                 let step = identity(x.shape.dim) - &x.hessians[0] * &x.ascent * Scale(factor);
                 let of_sgd = identity(x.shape.dim) - &x.root * &x.hessians[0] * &x.root;
-                1.0 - (&x.root * &step - of_sgd * &x.root).norm_max() / (step.norm_max() * x.root.norm_max())
+                // The parts of the step, not their difference, set the scale of rounding.
+                let scale = (1.0 + (&x.hessians[0] * &x.ascent).norm_max()) * x.root.norm_max();
+                1.0 - (&x.root * &step - of_sgd * &x.root).norm_max() / scale
             });
             Ok(Judgement::of_search(&found).and("slack is 1 - the relative difference"))
         },

@@ -88,8 +88,11 @@ pub(super) const CLAIMS: &[Claim] = &[
             let found = smallest(setting.key, setting.budget(), |x| {
                 let [first, second] = [&x.hessians[0], &x.hessians[1]];
                 let rest = second * &x.ascent * first * first * &x.ascent * second;
-                trace_of_product(&(&x.ascent * &x.ascent), &rest)
-                    / (factor * x.min_ascent().powi(2) * trace(&rest))
+                // Where the samples are nearly orthogonal the word is rounding alone.
+                let rounding =
+                    1e-13 * x.ascent.norm_l2().powi(4) * (first.norm_l2() * second.norm_l2()).powi(2);
+                (trace_of_product(&(&x.ascent * &x.ascent), &rest) + rounding)
+                    / (factor * x.min_ascent().powi(2) * trace(&rest).max(rounding))
             });
             Ok(Judgement::of_search(&found))
         },

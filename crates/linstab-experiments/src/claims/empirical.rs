@@ -9,10 +9,13 @@ use linstab_relu::parity::{self, Redundancy};
 use linstab_relu::{Curvature, Dataset, SquaredLoss, Trainer, Training, TwoLayer, UpdateRule, solutions};
 
 use super::claim::{Claim, Judgement, Setting, Verdict};
+use super::training_ends::{
+    ends, final_values, largest_radius, list, lowered, regression, shift, variance_of_mean,
+};
 use crate::Result;
-use crate::coherence_dynamics::{METRICS, Metric};
+use crate::coherence_dynamics::Metric;
 use crate::stability_map::{Boundary, Optimizer, Row};
-use crate::statistics::{Line, fit_line, mean, standard_deviation};
+use crate::statistics::{fit_line, mean};
 
 const ASSUMPTIONS_MAP: &str =
     "the published protocol of the stability map, batches without replacement, on a coarser grid";
@@ -99,14 +102,15 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     empirical(
         &["smaller-C-faster"],
-        "Solutions with fewer features are fitted faster: the logarithm of the loss falls further in five epochs, C = 2 below C = 5 by more than two standard errors for SGD, and on average over C.",
+        "Solutions with fewer features are fitted faster: the logarithm of the loss falls further in five epochs, for SGD C = 2 below C = 5 by more than two standard errors of the paired difference, and with a rising line over C.",
         Verdict::Supported,
         (ASSUMPTIONS_LOCAL, 1.0, Some(-1.0)),
         |setting, sign| {
             let falls = falls(setting, 0.0)?;
             let (first, last) = (&falls[0], &falls[3]);
-            let difference = mean(last) - mean(first);
-            let error = (variance_of_mean(first) + variance_of_mean(last)).sqrt();
+            // Data, perturbation and order of a run are the same for all solutions.
+            let paired: Vec<f64> = last.iter().zip(first).map(|(a, b)| a - b).collect();
+            let (difference, error) = (mean(&paired), variance_of_mean(&paired).sqrt());
             let points: Vec<(f64, f64)> =
                 (2_u8..).zip(&falls).map(|(c, fall)| (f64::from(c), mean(fall))).collect();
             let slope = fit_line(&points).map_or(0.0, |line| line.slope);
@@ -170,34 +174,16 @@ pub(super) const CLAIMS: &[Claim] = &[
             ))
         },
     ),
-    empirical(
-        &["contrastive-shifts-line"],
-        "The contrastive term (weight 0.1) shifts the line: on average over seeds it moves the residual of log lambda_max(S) from the line of all optimizers by more than two standard errors of the paired difference.",
-        Verdict::Supported,
-        (ASSUMPTIONS_TRAINING, 2.0, Some(1e6)),
-        |setting, errors| {
-            let line = regression(&ends(setting, |cell| cell.contrastive_weight <= 0.0));
-            let residuals = |term: bool| -> Vec<f64> {
-                let rate = setting.runs.trainings.first().map_or(0.0, |(cell, _)| cell.learning_rate);
-                let points = ends(setting, |cell| {
-                    let weight =
-                        if term { cell.contrastive_weight > 0.05 } else { cell.contrastive_weight <= 0.0 };
-                    weight && cell.rho <= 0.0 && cell.learning_rate.to_bits() == rate.to_bits()
-                });
-                points.iter().map(|(x, y)| y - line.intercept - line.slope * x).collect()
-            };
-            // Data, start and order of the batches of a seed are the same with and without the term.
-            let shifts: Vec<f64> = residuals(true).iter().zip(residuals(false)).map(|(a, b)| a - b).collect();
-            let (shift, error) = (mean(&shifts), variance_of_mean(&shifts).sqrt());
-            Ok(Judgement::new(
-                Verdict::supported_if(shift.abs() > errors * error),
-                format!(
-                    "shift of log lambda_max(S) {shift:.3}, standard error {error:.3}, {} seeds",
-                    shifts.len()
-                ),
-            ))
-        },
-    ),
+    Claim {
+        correction: "The ends of the trainings stay on the line of the optimizers, within the spread of the seeds.",
+        ..empirical(
+            &["contrastive-shifts-line"],
+            "The contrastive term (weight 0.1) shifts the line: on average over seeds it moves log lambda_max(S) off the line of all optimizers by at least 0.1, and by more than two standard errors of the paired difference.",
+            Verdict::NotSupported,
+            (ASSUMPTIONS_TRAINING, 0.1, None),
+            |setting, least| Ok(shift(setting, least)),
+        )
+    },
     Claim {
         correction: "At equal flatness the exact threshold is larger for more features, and largest for memorisation; for batches of one all are equal. What is true is that fewer features are fitted faster at first.",
         ..empirical(
@@ -236,7 +222,7 @@ pub(super) const CLAIMS: &[Claim] = &[
         },
     ),
     Claim {
-        correction: "The coherence measure sigma falls along with the sharpness (as in the paper's own Table 1).",
+        correction: "It does not rise: in our runs sigma hardly moves, while lambda_max(S) and the sharpness fall; in the paper's own Table 1 sigma falls as well.",
         ..empirical(
             &["sam-favours-coherence"],
             "SAM favours solutions of high coherence: sigma at the end of training is larger than SGD's, at the largest radius.",
@@ -335,14 +321,6 @@ fn predictions(setting: &Setting<'_>, share: f64) -> Judgement {
     })
 }
 
-fn variance_of_mean(values: &[f64]) -> f64 {
-    standard_deviation(values).powi(2) / values.len() as f64
-}
-
-fn list(values: &[Vec<f64>]) -> String {
-    values.iter().map(|values| format!("{:.3}", mean(values))).collect::<Vec<_>>().join(", ")
-}
-
 fn flattest(num_features: usize) -> Result<TwoLayer> {
     Ok(solutions::generalising(100, 100, num_features, solutions::optimal_scale(100))?)
 }
@@ -393,68 +371,4 @@ fn simpler(setting: &Setting<'_>, sign: f64) -> Result<Judgement> {
             thresholds.iter().map(|x| format!("{x:.4}")).collect::<Vec<_>>().join(", ")
         ),
     ))
-}
-
-/// A metric at the end of the trainings with a radius, at the first learning rate; as published, S and the samples' sharpness are
-/// read before the last epoch.
-fn final_values(setting: &Setting<'_>, metric: Metric, rho: f64) -> Vec<f64> {
-    let Some(first) = setting.runs.trainings.first() else { return Vec::new() };
-    let index = METRICS.iter().position(|&one| one == metric).unwrap_or(0);
-    let wanted = |cell: &crate::coherence_dynamics::Cell| {
-        cell.rho.to_bits() == rho.to_bits()
-            && cell.contrastive_weight <= 0.0
-            && cell.learning_rate.to_bits() == first.0.learning_rate.to_bits()
-    };
-    let epoch = setting.runs.num_epochs.saturating_sub(1);
-    let tracks = setting.runs.trainings.iter().filter(|(cell, _)| wanted(cell));
-    tracks.filter_map(|(_, track)| track.records.get(epoch)).map(|record| record[index]).collect()
-}
-
-fn radii(setting: &Setting<'_>) -> Vec<f64> {
-    let mut radii: Vec<f64> = setting.runs.trainings.iter().map(|(cell, _)| cell.rho).collect();
-    radii.sort_unstable_by(f64::total_cmp);
-    radii.dedup_by(|a, b| a.to_bits() == b.to_bits());
-    radii
-}
-
-fn largest_radius(setting: &Setting<'_>) -> f64 {
-    radii(setting).last().copied().unwrap_or(0.0)
-}
-
-fn lowered(setting: &Setting<'_>, metric: Metric, sign: f64) -> Judgement {
-    let radii = radii(setting);
-    let values: Vec<Vec<f64>> = radii.iter().map(|&rho| final_values(setting, metric, rho)).collect();
-    let (Some(sgd), Some(sam)) = (values.first(), values.last()) else {
-        return Judgement::new(Verdict::NotSupported, "no trainings");
-    };
-    let error = (variance_of_mean(sgd) + variance_of_mean(sam)).sqrt();
-    let from: Vec<f64> = radii
-        .iter()
-        .zip(&values)
-        .filter(|(rho, _)| **rho <= 0.0 || **rho >= 0.05)
-        .map(|(_, v)| mean(v))
-        .collect();
-    let falling = from.windows(2).all(|pair| sign * pair[1] < sign * pair[0]);
-    let verdict = Verdict::supported_if(falling && sign * (mean(sgd) - mean(sam)) > 2.0 * error);
-    Judgement::new(
-        verdict,
-        format!("means for rho {radii:?}: {}; standard error of the difference {error:.2}", list(&values)),
-    )
-}
-
-/// Logarithms of `max_i lambda_max(H_i)` and `lambda_max(S)` at the end of the trainings.
-fn ends(setting: &Setting<'_>, wanted: impl Fn(&crate::coherence_dynamics::Cell) -> bool) -> Vec<(f64, f64)> {
-    let at = |metric: Metric| METRICS.iter().position(|&one| one == metric).unwrap_or(0);
-    let (x, y) = (at(Metric::MaxSampleSharpness), at(Metric::LambdaMaxS));
-    let epoch = setting.runs.num_epochs.saturating_sub(1);
-    let tracks = setting.runs.trainings.iter().filter(|(cell, _)| wanted(cell));
-    let records = tracks.filter_map(|(_, track)| track.records.get(epoch));
-    records
-        .filter(|record| record[x] > 0.0 && record[y] > 0.0)
-        .map(|record| (record[x].ln(), record[y].ln()))
-        .collect()
-}
-
-fn regression(points: &[(f64, f64)]) -> Line {
-    fit_line(points).unwrap_or(Line { slope: 0.0, intercept: 0.0, r_squared: 0.0 })
 }

@@ -26,6 +26,8 @@ mod search;
 mod setup;
 mod spread;
 mod tables;
+mod training_ends;
+mod upper_bound;
 
 pub use cells::ClaimCells;
 pub use claim::{Claim, Judgement, Setting, Verdict};

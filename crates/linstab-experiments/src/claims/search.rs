@@ -39,8 +39,11 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "smallest slack {:.9} over {} random ensembles ({:.9}) and {} evaluations of local optimisation",
-            self.slack, self.num_random, self.random_slack, self.num_evaluations
+            "smallest slack 1 {:+.1e} over {} random ensembles (1 {:+.1e}) and {} evaluations of local optimisation",
+            self.slack - 1.0,
+            self.num_random,
+            self.random_slack - 1.0,
+            self.num_evaluations
         )?;
         match self.shape {
             Some(shape) => write!(f, ", found at {shape}"),

@@ -64,10 +64,12 @@ pub(super) const CLAIMS: &[Claim] = &[
                 let (a, b) = (&x.hessians[0], &x.hessians[1]);
                 let value = trace_of_product(a, b);
                 let upper = factor * top(a.as_ref()) * trace(b) / value;
-                let lower = value / (super::instance::bottom(a.as_ref()).max(0.0) * trace(b) * factor);
+                let least = super::instance::bottom(a.as_ref()).max(0.0);
+                // The smallest eigenvalue is known to within rounding of the largest.
+                let lower = (value + 1e-13 * trace(a) * trace(b)) / (least * trace(b) * factor);
                 upper.min(lower)
             });
-            let holds = found.slack >= 1.0 - 1e-7;
+            let holds = found.slack >= 1.0 - ROUNDING;
             let verdict = Verdict::corrected(!broken, holds);
             Ok(Judgement::new(
                 verdict,
