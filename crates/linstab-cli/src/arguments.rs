@@ -60,7 +60,7 @@ pub(crate) enum Command {
 #[command(after_help = REPRODUCE_HELP)]
 pub(crate) struct ReproduceArguments {
     /// Run only this experiment (may be repeated). Default: all. Known: stability-map, local-convergence,
-    /// coherence-dynamics, solutions, digits
+    /// coherence-dynamics, solutions, digits, claims
     #[arg(long, value_name = "ID")]
     pub(crate) only: Vec<String>,
     /// Reduced sizes: a coarser grid, whose cells come out as in the full run

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::output::ResultsFolder;
 use crate::{
-    ExperimentError, Result, coherence_dynamics, digits, local_convergence, solutions, stability_map,
+    ExperimentError, Result, claims, coherence_dynamics, digits, local_convergence, solutions, stability_map,
 };
 
 /// Everything [`crate::reproduce()`] can run, in the order in which it does.
@@ -16,6 +16,7 @@ pub const ALL: &[&dyn Experiment] = &[
     &coherence_dynamics::CoherenceDynamics,
     &solutions::Solutions,
     &digits::Digits,
+    &claims::Claims,
 ];
 
 /// Receives the progress of a run; the driver itself neither prints nor draws.

@@ -6,6 +6,7 @@
 //! - [`reproduce()`]: runs experiments into a results folder that is replaced only when complete.
 //! - [`engine`]: cells in parallel, checkpoints, determinism; [`streams`]: how random streams are derived.
 //! - [`coherence_dynamics`]: coherence and the exact threshold along the training of a small network.
+//! - [`claims`]: what the paper states, judged by recomputation.
 //! - [`stability_map`]: divergence over batch size and coherence, simulated and predicted.
 //! - [`local_convergence`]: the loss next to generalising solutions.
 //! - [`solutions`]: constructed solutions, exactly and by the paper's formulas; [`minimum`]: what both measure.
@@ -16,6 +17,7 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the driver owns clocks and files")]
 
 pub mod checkpoint;
+pub mod claims;
 pub mod coherence_dynamics;
 mod config_file;
 pub mod digits;

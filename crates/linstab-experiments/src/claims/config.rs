@@ -1,0 +1,110 @@
+//! The configuration of the ledger.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::search::Budget;
+use crate::config_file::{self, Checker};
+use crate::{Context, Result, coherence_dynamics, stability_map};
+
+/// What is run; every field is in `data/configs/claims.toml`, explained there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Seed of all random streams.
+    pub seed: u64,
+    /// Whether searches run ten times longer.
+    pub thorough: bool,
+    /// Sizes of the searches and of our own runs.
+    pub sizes: Sizes,
+    /// The same for a quick run.
+    pub quick: Sizes,
+}
+
+/// Sizes of the searches and of our own runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sizes {
+    /// Random ensembles of each search.
+    pub num_random: usize,
+    /// How many of them are refined.
+    pub num_refined: usize,
+    /// Steps of each refinement.
+    pub num_steps: usize,
+    /// Random ensembles of the table of ratios.
+    pub num_ratios: usize,
+    /// Random draws of data for the claims on clusters.
+    pub num_draws: usize,
+    /// Step of the grid of the stability map, in both directions.
+    pub map_step: usize,
+    /// Seeds of the tracked trainings.
+    pub num_seeds: usize,
+    /// Runs of the local convergence.
+    pub num_runs: usize,
+}
+
+impl Config {
+    /// The configuration of a run, with the overrides of the context, checked.
+    ///
+    /// # Errors
+    /// A configuration error that names the file, the key and the admissible values.
+    pub fn load(context: &Context<'_>) -> Result<Self> {
+        let mut config = Self::read(&context.configs.join("claims.toml"))?;
+        if let Some(seed) = context.seed {
+            config.seed = seed;
+        }
+        if context.quick {
+            config.sizes = config.quick;
+        }
+        Ok(config)
+    }
+
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let config: Self = config_file::read(path)?;
+        let checker = Checker::new(path);
+        for (table, sizes) in [("sizes", config.sizes), ("quick", config.quick)] {
+            for (key, value, low, high) in [
+                ("num_random", sizes.num_random, 1, 1_000_000),
+                ("num_refined", sizes.num_refined, 1, 10_000),
+                ("num_steps", sizes.num_steps, 1, 1_000_000),
+                ("num_ratios", sizes.num_ratios, 10, 1_000_000),
+                ("num_draws", sizes.num_draws, 2, 100_000),
+                ("map_step", sizes.map_step, 1, 24),
+                ("num_seeds", sizes.num_seeds, 2, 1000),
+                ("num_runs", sizes.num_runs, 2, 1000),
+            ] {
+                let admissible = (low..=high).contains(&value);
+                checker.require(admissible, &format!("{table}.{key}"), value, format!("{low} to {high}"))?;
+            }
+        }
+        Ok(config)
+    }
+
+    pub(super) fn budget(&self) -> Budget {
+        let factor = if self.thorough { 10 } else { 1 };
+        let Sizes { num_random, num_refined, num_steps, .. } = self.sizes;
+        Budget { num_random: num_random * factor, num_refined, num_steps: num_steps * factor }
+    }
+
+    /// The stability map of the claims on maps: the published batches, on a coarser grid.
+    pub(super) fn map(&self, configs: &Path) -> Result<stability_map::Config> {
+        let mut map = stability_map::Config::read(&configs.join("stability-map.toml"))?;
+        map.seed = self.seed;
+        map.sampling = vec![linstab_dynamics::SamplingScheme::WithoutReplacement];
+        (map.coherence.step, map.batch_size.step) = (self.sizes.map_step, self.sizes.map_step);
+        Ok(map)
+    }
+
+    /// The trainings of the claims on training: without thresholds, which are the slow part.
+    pub(super) fn trainings(&self, configs: &Path) -> Result<coherence_dynamics::Config> {
+        let mut trainings = coherence_dynamics::Config::read(&configs.join("coherence-dynamics.toml"))?;
+        (trainings.seed, trainings.num_seeds, trainings.thresholds) =
+            (self.seed, self.sizes.num_seeds, false);
+        Ok(trainings)
+    }
+}

@@ -1,0 +1,83 @@
+//! The figures of the ledger: how many statements have which verdict, and how far the criteria are from the exact threshold.
+
+use super::claim::Verdict;
+use super::ratios::{CRITERIA, Ratios};
+use super::tables::{self, ClaimRow};
+use crate::Result;
+use crate::figures::{self, Anchor, Panel, Scale, Series, Svg, TWO_COLUMNS, Text, chart, colour, legend};
+use crate::output::ResultsFolder;
+
+/// Writes all figures.
+pub(super) fn draw(rows: &[ClaimRow], ratios: &[Ratios], results: &ResultsFolder) -> Result<()> {
+    figures::write(results, "claims-verdicts", &verdicts(rows))?;
+    figures::write(results, "claims-ratios", &distributions(ratios))
+}
+
+fn shade(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds => colour::BLUE,
+        Verdict::HoldsAfterCorrection => "#56b4e9",
+        Verdict::BoundOnly => "#e69f00",
+        Verdict::Refuted => colour::VERMILION,
+        Verdict::Supported => "#009e73",
+        Verdict::NotSupported => "#cc79a7",
+    }
+}
+
+/// A bar for each verdict.
+fn verdicts(rows: &[ClaimRow]) -> Svg {
+    const LEFT: f64 = 120.0;
+    const TOP: f64 = 26.0;
+    const LINE: f64 = 22.0;
+    const BAR: f64 = 15.0;
+    let mut svg = Svg::new(TWO_COLUMNS, TOP + LINE * 6.0 + 6.0, "Verdicts on the statements of the paper");
+    let count = |verdict: Verdict| rows.iter().filter(|row| row.verdict == verdict).count() as f64;
+    let most = Verdict::ALL.into_iter().map(count).fold(1.0, f64::max);
+    let heading = format!("{} statements of the paper, recomputed", rows.len());
+    svg.text(LEFT, 14.0, Text { bold: true, ..Text::new(&heading, 9.0, Anchor::Start) });
+    for (index, verdict) in Verdict::ALL.into_iter().enumerate() {
+        let top = TOP + LINE * index as f64;
+        let width = (TWO_COLUMNS - LEFT - 40.0) * count(verdict) / most;
+        svg.text(LEFT - 6.0, top + 11.0, Text::new(verdict.name(), 8.0, Anchor::End));
+        svg.cell(LEFT, top, width, BAR, shade(verdict));
+        let number = count(verdict).to_string();
+        svg.text(LEFT + width + 5.0, top + 11.0, Text::new(&number, 8.0, Anchor::Start));
+    }
+    svg
+}
+
+/// The share of ensembles below each ratio, a curve for each criterion.
+fn distributions(ratios: &[Ratios]) -> Svg {
+    let mut svg = Svg::new(TWO_COLUMNS, 262.0, "Criteria for divergence against the exact threshold");
+    let curve = |index: usize| -> Vec<(f64, f64)> {
+        let values = tables::sorted(ratios, index);
+        // A few hundred points draw the same curve as thousands.
+        let stride = values.len().div_ceil(400).max(1);
+        let share = |at: usize| (at + 1) as f64 / values.len() as f64;
+        values.iter().enumerate().step_by(stride).map(|(at, &x)| (x.min(20.0), share(at))).collect()
+    };
+    let series: Vec<Series> = CRITERIA
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let one = Series::new(*name, colour::SERIES[index], curve(index));
+            if index + 1 < CRITERIA.len() { one } else { one.dashed("4 2") }
+        })
+        .collect();
+    let x = Scale {
+        range: (1.0, 20.0),
+        ticks: vec![1.0, 2.0, 5.0, 10.0, 20.0],
+        label: "learning rate of the criterion / exact threshold",
+        logarithmic: true,
+    };
+    let y = Scale {
+        range: (0.0, 1.0),
+        ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0],
+        label: "share of random ensembles",
+        logarithmic: false,
+    };
+    let panel = Panel { left: 44.0, top: 24.0, width: TWO_COLUMNS - 64.0, height: 160.0, x, y };
+    chart(&mut svg, &panel, "How far above the exact threshold do the criteria begin to speak?", &series);
+    legend(&mut svg, (44.0, 222.0), &series, (2, 225.0));
+    svg
+}

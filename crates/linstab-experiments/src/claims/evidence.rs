@@ -1,0 +1,81 @@
+//! Our own runs, behind the empirical claims: a stability map and tracked trainings.
+
+use super::config::Config;
+use crate::checkpoint::Identity;
+use crate::coherence_dynamics::{self, Track, TrainingCells};
+use crate::engine::{self, Cells};
+use crate::output::ResultsFolder;
+use crate::stability_map::{MapCells, Row};
+use crate::{Context, Result};
+
+/// The runs.
+#[derive(Clone, Debug, Default)]
+pub struct Runs {
+    /// The settings they were made with, for the identity of what follows from them.
+    pub(super) settings: String,
+    /// The stability map.
+    pub(super) map: Vec<Row>,
+    /// The trainings.
+    pub(super) trainings: Vec<(coherence_dynamics::Cell, Track)>,
+    /// Epochs of each training.
+    pub(super) num_epochs: usize,
+}
+
+impl Runs {
+    /// Makes the runs.
+    ///
+    /// # Errors
+    /// As [`engine::run`], and for bad configurations of the map and the trainings.
+    pub fn make(config: &Config, context: &Context<'_>, results: &ResultsFolder) -> Result<Self> {
+        let map_config = config.map(context.configs)?;
+        let cells = MapCells::new(&map_config, context.program);
+        let outputs = engine::run(&cells, context, &results.checkpoint("claims-map"))?;
+        let map =
+            cells.cells().iter().zip(&outputs).map(|(cell, output)| Row::new(&map_config, cell, output));
+        let map = map.collect();
+        let training_config = config.trainings(context.configs)?;
+        let cells = NeededTrainings::new(&training_config, context.program);
+        let tracks = engine::run(&cells, context, &results.checkpoint("claims-trainings"))?;
+        let trainings = cells.needed.iter().map(|&at| cells.all.cells()[at]).zip(tracks).collect();
+        let settings = format!("{map_config:?} {training_config:?}");
+        Ok(Self { settings, map, trainings, num_epochs: training_config.num_epochs })
+    }
+}
+
+/// The trainings that the claims speak of: all optimizers without contrastive term, and SGD at the first learning rate with it.
+struct NeededTrainings<'a> {
+    all: TrainingCells<'a>,
+    needed: Vec<usize>,
+}
+
+impl<'a> NeededTrainings<'a> {
+    fn new(config: &'a coherence_dynamics::Config, program: &str) -> Self {
+        let all = TrainingCells::new(config, program);
+        let first = config.learning_rate[0].to_bits();
+        let needed = |cell: &coherence_dynamics::Cell| {
+            cell.contrastive_weight <= 0.0 || (cell.rho <= 0.0 && cell.learning_rate.to_bits() == first)
+        };
+        let needed = (0..all.num_cells()).filter(|&at| needed(&all.cells()[at])).collect();
+        Self { all, needed }
+    }
+}
+
+impl Cells for NeededTrainings<'_> {
+    type Output = Track;
+
+    fn experiment(&self) -> &'static str {
+        "claims: trainings"
+    }
+
+    fn num_cells(&self) -> usize {
+        self.needed.len()
+    }
+
+    fn identity(&self) -> Identity {
+        self.all.identity()
+    }
+
+    fn compute(&self, index: usize) -> Result<Track> {
+        self.all.compute(self.needed[index])
+    }
+}

@@ -1,0 +1,80 @@
+//! The experiment `claims`: the ledger of what arXiv 2511.17378 states, each statement judged by recomputation.
+//!
+//! A claim is data plus one function ([`Claim`]); the files of this folder hold them by subject, and a claim is added in one place, the
+//! list at the head of its file. Statements that hold have been attacked by a search; those that do not have an explicit
+//! counterexample in `data/counterexamples`; empirical ones are judged on runs of our own, by a statistic and a threshold that stand in
+//! the statement. Each has, where that makes sense, a wrong constant that must turn its verdict: the negative control.
+
+mod cells;
+mod claim;
+mod clusters;
+mod config;
+mod convergence;
+mod counterexamples;
+mod criteria;
+mod divergence;
+mod drawing;
+mod empirical;
+mod evidence;
+mod instance;
+mod ledger;
+mod networks;
+mod perturbation;
+mod rational;
+mod ratios;
+mod search;
+mod setup;
+mod spread;
+mod tables;
+mod training_ends;
+mod upper_bound;
+
+pub use cells::ClaimCells;
+pub use claim::{Claim, Judgement, Setting, Verdict};
+pub use config::{Config, Sizes};
+pub use evidence::Runs;
+pub use ledger::ledger;
+pub use ratios::{CRITERIA, RatioCells, Ratios};
+pub use tables::{ClaimRow, RatioRow};
+
+use crate::experiment::{Context, Experiment, Finding};
+use crate::output::ResultsFolder;
+use crate::{ExperimentError, Result, engine, table};
+
+/// The experiment `claims`.
+#[derive(Clone, Copy, Debug)]
+pub struct Claims;
+
+const ID: &str = "claims";
+
+impl Experiment for Claims {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn check(&self, context: &Context<'_>) -> Result<()> {
+        let config = Config::load(context)?;
+        config.map(context.configs)?;
+        config.trainings(context.configs).map(drop)
+    }
+
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+        let config = Config::load(context)?;
+        let runs = Runs::make(&config, context, results)?;
+        let cells = ClaimCells::new(&config, &runs, context.program);
+        let judgements = engine::run(&cells, context, &results.checkpoint(ID))?;
+        let ratio_cells = RatioCells::new(&config, context.program);
+        let ratios = engine::run(&ratio_cells, context, &results.checkpoint("claims-ratios"))?.concat();
+        let rows = tables::rows(&judgements);
+        let quantiles = tables::quantiles(&ratios);
+        table::write(results, ID, &rows)?;
+        table::write(results, "claims-ratios", &quantiles)?;
+        results.write("claims.json", &tables::ledger_as_json(&rows)?)?;
+        drawing::draw(&rows, &ratios, results)?;
+        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
+            what: "the configuration",
+            message: error.to_string(),
+        })?;
+        Ok(Finding { config: echo, seed: config.seed, summary: tables::as_text(&rows, &quantiles) })
+    }
+}
