@@ -109,6 +109,8 @@ pub struct Findings {
     pub full_batch_share: f64,
     /// What momentum would allow there: the momentum and the threshold.
     pub with_momentum: (f64, f64),
+    /// The batch size that the responsible samples limit.
+    pub culprits_batch_size: usize,
 }
 
 /// Analyses the ensemble whose factors have these inner products.
@@ -135,9 +137,21 @@ pub fn analyse(gram: MatRef<'_, f64>, sizes: Sizes, request: &Request) -> Result
         }
     }
     let last = request.batch_sizes.last().copied().unwrap_or(sizes.num_samples);
-    let sampling = BatchSampling::new(request.sampling, sizes.num_samples, last)?;
-    let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    let sgd_at = |batch_size| -> Result<MeanSquare> {
+        let sampling = BatchSampling::new(request.sampling, sizes.num_samples, batch_size)?;
+        Ok(MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?)
+    };
+    let sgd = sgd_at(last)?;
     let culprits = sgd.culprits(&sgd.max_learning_rate()?)?;
+    // Without noise nobody is responsible: then the last batch size that has some is asked.
+    let noisy =
+        request.batch_sizes.iter().rev().copied().find(|&size| size < sizes.num_samples).unwrap_or(last);
+    let sample_shares = if noisy == last {
+        culprits.sample_shares
+    } else {
+        let noisy = sgd_at(noisy)?;
+        noisy.culprits(&noisy.max_learning_rate()?)?.sample_shares
+    };
     let momentum = request.momentum.unwrap_or(USUAL_MOMENTUM);
     let with_momentum = (momentum, sgd.clone().with_momentum(momentum)?.max_learning_rate()?.value);
     let seen_by_sam = match request.rho_over_alpha {
@@ -164,9 +178,10 @@ pub fn analyse(gram: MatRef<'_, f64>, sizes: Sizes, request: &Request) -> Result
         coherence_sam: seen_by_sam.as_ref().map(coherence_report),
         groups: groups.iter().map(group_report).collect(),
         stability,
-        culprits: responsible(&culprits.sample_shares, coherence.as_ref(), request),
+        culprits: responsible(&sample_shares, coherence.as_ref(), request),
     };
-    Ok(Findings { report, full_batch_share: culprits.full_batch_share, with_momentum })
+    let full_batch_share = culprits.full_batch_share;
+    Ok(Findings { report, full_batch_share, with_momentum, culprits_batch_size: noisy })
 }
 
 /// An optimizer by its three parameters.

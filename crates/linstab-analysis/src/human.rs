@@ -18,7 +18,7 @@ pub fn describe(findings: &Findings) -> String {
     text.push_str(&stability_table(report));
     text.push_str(&criteria_table(report));
     text.push_str(&groups(report));
-    text.push_str(&culprits(report));
+    text.push_str(&culprits(report, findings.culprits_batch_size));
     text
 }
 
@@ -185,7 +185,7 @@ fn groups(report: &Report) -> String {
     format!("\n{}", table(&rows))
 }
 
-fn culprits(report: &Report) -> String {
+fn culprits(report: &Report, batch_size: usize) -> String {
     if report.culprits.is_empty() {
         return String::new();
     }
@@ -203,7 +203,7 @@ fn culprits(report: &Report) -> String {
         row.extend(culprit.label.map(|label| label.to_string()));
         rows.push(row);
     }
-    format!("\n{}", table(&rows))
+    format!("\nat batch size {batch_size}:\n{}", table(&rows))
 }
 
 /// Columns aligned on the left, two spaces apart.

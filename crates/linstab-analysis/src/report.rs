@@ -69,7 +69,7 @@ pub struct Report {
     pub groups: Vec<GroupReport>,
     /// A line for each optimizer and batch size.
     pub stability: Vec<StabilityReport>,
-    /// The samples that limit the learning rate of SGD at the last batch size, worst first.
+    /// The samples that limit the learning rate of SGD at the last batch size below the number of samples, worst first.
     pub culprits: Vec<CulpritReport>,
 }
 

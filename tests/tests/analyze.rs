@@ -1,0 +1,269 @@
+//! `linstab analyze`, `check` and their relatives from outside.
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use linstab_tests::{linstab, output, root, stderr};
+use serde_json::Value;
+
+const EXAMPLE: &str = "data/digits-factors.safetensors";
+
+fn fixture(name: &str) -> String {
+    root().join("crates/linstab-analysis/tests/fixtures").join(name).to_str().unwrap().to_owned()
+}
+
+fn stdout(arguments: &[&str]) -> String {
+    let run = output(linstab(arguments));
+    assert!(run.status.success(), "{arguments:?}: {}", stderr(&run));
+    String::from_utf8(run.stdout).unwrap()
+}
+
+fn refused(arguments: &[&str], code: i32, expected: &str) {
+    let run = output(linstab(&[arguments, &["--quiet"]].concat()));
+    let message = stderr(&run);
+    assert_eq!(run.status.code(), Some(code), "{arguments:?}: {message}");
+    assert!(message.contains(expected), "`{expected}` is not in: {message}");
+    assert_eq!(message.trim_end().lines().count(), 1, "{message}");
+    assert!(run.stdout.is_empty(), "nothing is said on standard output");
+}
+
+#[test]
+fn the_verdict_comes_first_and_the_cost_before_it() {
+    let run = output(linstab(&["analyze", EXAMPLE, "--batch-size", "1,10", "--rho-over-alpha", "0.1"]));
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    let first = text.lines().next().unwrap();
+    for part in [
+        "stable at batch size 10 up to learning rate 0.07",
+        "(exact)",
+        "limited by sharpness",
+        "momentum 0.9 would allow",
+        "SAM",
+    ] {
+        assert!(first.contains(part), "`{part}` is not in: {first}");
+    }
+    assert!(text.contains("responsible sample") && text.contains("closed-form criterion"), "{text}");
+    let cost = stderr(&run);
+    assert!(
+        cost.contains("reading 257.8 KiB") && cost.contains("of memory") && cost.contains("second"),
+        "{cost}"
+    );
+}
+
+/// Every number that the report documents is there, and the thresholds are those that definitions give.
+#[test]
+fn the_report_has_its_schema() {
+    let labels = fixture("labels.npy");
+    let text = stdout(&[
+        "analyze",
+        &fixture("cube-f8-big-F-v3.npy"),
+        "--batch-size",
+        "1,3",
+        "--sampling",
+        "bernoulli",
+        "--learning-rate",
+        "0.01",
+        "--rho-over-alpha",
+        "0.1",
+        "--momentum",
+        "0.5",
+        "--lyapunov",
+        "--labels",
+        &labels,
+        "--format",
+        "json",
+        "--scale",
+        "2",
+    ]);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&report["schema"], &report["num_samples"], &report["num_factors"]),
+        (&1.into(), &3.into(), &2.into())
+    );
+    for key in ["num_parameters", "rank", "sharpness", "trace", "max_sample_sharpness"] {
+        assert!(report[key].as_f64().is_some_and(|value| value > 0.0), "{key} in {report}");
+    }
+    for key in ["coherence", "coherence_sam"] {
+        assert!(
+            report[key]["lambda_max_s"].is_number() && report[key]["sigma"].is_number(),
+            "{key} in {report}"
+        );
+    }
+    let stability = report["stability"].as_array().unwrap();
+    assert_eq!(stability.len(), 6, "three optimizers at two batch sizes");
+    for line in stability {
+        let rate = line["max_learning_rate"].as_f64().unwrap();
+        let (low, high) = (
+            line["max_learning_rate_interval"][0].as_f64().unwrap(),
+            line["max_learning_rate_interval"][1].as_f64().unwrap(),
+        );
+        assert!(low <= rate && rate <= high && low > 0.0, "{line}");
+        let growth = line["growth_per_step"].as_f64().unwrap();
+        assert_eq!(line["stable"].as_bool().unwrap(), growth < 1.0, "{line}");
+        assert!(
+            line["lyapunov"]["mean"].is_number() && line["lyapunov"]["standard_error"].is_number(),
+            "{line}"
+        );
+        let momentum = line["optimizer"] == "momentum";
+        assert_eq!(line["criteria"].as_object().unwrap().is_empty(), momentum, "{line}");
+    }
+    assert_eq!(report["groups"].as_array().unwrap().len(), 2, "labels -1 and 4");
+    assert!(report["culprits"][0]["label"].is_number(), "{report}");
+    // The trace by hand: 2 / n sum of squares.
+    let entry = |at: u32| (f64::from((7 * at) % 23) - 11.0) / 2.0;
+    let trace = 2.0 / 3.0 * (0..30).map(|at| entry(at) * entry(at)).sum::<f64>();
+    assert!((report["trace"].as_f64().unwrap() - trace).abs() < 1e-10 * trace, "{report}");
+}
+
+#[test]
+fn standard_input_is_read() {
+    let bytes = std::fs::read(fixture("flat-f4-little-C-v1.npy")).unwrap();
+    let mut command = linstab(&["analyze", "-", "--batch-size", "1", "--format", "json"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&bytes).unwrap();
+    let run = child.wait_with_output().unwrap();
+    let from_file =
+        stdout(&["analyze", &fixture("flat-f4-little-C-v1.npy"), "--batch-size", "1", "--format", "json"]);
+    assert_eq!(String::from_utf8_lossy(&run.stdout), from_file, "{}", stderr(&run));
+}
+
+/// The file order, the blocks and the threads change nothing.
+#[test]
+fn the_report_is_a_function_of_the_numbers() {
+    let json = |arguments: &[&str]| {
+        stdout(&[&["analyze", "--format", "json", "--batch-size", "2"], arguments].concat())
+    };
+    let expected = json(&[&fixture("cube-f8-little-C-v1.npy")]);
+    assert_eq!(json(&[&fixture("cube-f8-big-C-v2.npy"), "--threads", "1"]), expected, "big endian");
+    assert_eq!(json(&[&fixture("cube-deflated.npz"), "--memory-limit", "20MiB"]), expected, "deflated");
+    assert_ne!(json(&[&fixture("cube-f8-little-C-v1.npy"), "--scale", "2"]), expected, "the control");
+}
+
+#[test]
+fn baselines_are_kept_or_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let baseline = folder.path().join("baseline.json");
+    let path = baseline.to_str().unwrap();
+    let written = stdout(&["analyze", EXAMPLE, "--rho-over-alpha", "0.1", "--format", "json", "-o", path]);
+    assert!(written.is_empty() && std::fs::read_dir(folder.path()).unwrap().count() == 1, "one file, whole");
+    assert!(stdout(&["check", EXAMPLE, "--against", path]).contains("0 moved"));
+    // One threshold half a percent elsewhere.
+    let mut report: Value = serde_json::from_slice(&std::fs::read(&baseline).unwrap()).unwrap();
+    let value = report["stability"][2]["max_learning_rate"].as_f64().unwrap();
+    report["stability"][2]["max_learning_rate"] = (1.005 * value).into();
+    std::fs::write(&baseline, report.to_string()).unwrap();
+    let run = output(linstab(&["check", EXAMPLE, "--against", path]));
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert_eq!(run.status.code(), Some(3), "{text}");
+    assert!(text.contains("max learning rate of sgd at batch size 8") && text.contains("-0.498 %"), "{text}");
+    assert!(text.contains("1 moved"), "only that one: {text}");
+    assert!(stdout(&["check", EXAMPLE, "--against", path, "--rtol", "0.01"]).contains("0 moved"));
+    // Another model altogether.
+    let run = output(linstab(&["check", &fixture("cube-f8-little-C-v1.npy"), "--against", path]));
+    assert_eq!(run.status.code(), Some(3), "{}", stderr(&run));
+    refused(&["check", EXAMPLE, "--against", EXAMPLE], 2, "is no JSON baseline");
+    std::fs::write(&baseline, r#"{"schema": 2}"#).unwrap();
+    refused(&["check", EXAMPLE, "--against", path], 2, "schema 2, supported: 1");
+    refused(&["check", EXAMPLE, "--against", "nonesuch.json"], 1, "nonesuch.json");
+}
+
+#[test]
+fn bad_requests_and_bad_files_are_told_apart() {
+    let analyze =
+        |rest: &[&str], code, expected: &str| refused(&[&["analyze"], rest].concat(), code, expected);
+    analyze(
+        &[EXAMPLE, "--batch-size", "101"],
+        2,
+        "--batch-size is 101, allowed: 1 to the number of samples, 100",
+    );
+    analyze(&[EXAMPLE, "--batch-size", "0"], 2, "--batch-size is 0");
+    analyze(&[EXAMPLE, "--momentum", "1"], 2, "above -1 and below 1");
+    analyze(&[EXAMPLE, "--learning-rate", "0"], 2, "positive and finite");
+    analyze(&[EXAMPLE, "--scale", "nan"], 2, "--scale is NaN");
+    analyze(&[EXAMPLE, "--lyapunov"], 2, "together with --learning-rate");
+    analyze(&[EXAMPLE, "--memory-limit", "10KiB"], 2, "allowed: 10 KiB (--memory-limit)");
+    analyze(&[EXAMPLE, "--memory-limit", "much"], 2, "512MiB");
+    analyze(&[EXAMPLE, "--tensor", "gradients"], 2, "those there are: factors, labels");
+    analyze(
+        &[EXAMPLE, "--labels", &fixture("labels.npy")],
+        2,
+        "number of labels is 3, allowed: one a sample: 100",
+    );
+    analyze(&["data"], 2, "is a folder");
+    analyze(&["nonesuch.npy"], 1, "nonesuch.npy");
+    analyze(&[&fixture("refused-nan.npy")], 1, "sample 1, factor 0, parameter 3 is NaN");
+    analyze(&[&fixture("refused-objects.npy")], 2, "never unpickled");
+    analyze(&["README.md"], 1, "wrong first bytes");
+}
+
+/// A target that cannot be written costs nothing that was there, and leaves nothing beside it.
+#[test]
+fn no_file_is_half_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("missing/report.json");
+    refused(&["analyze", EXAMPLE, "-o", target.to_str().unwrap()], 1, "cannot write");
+    let occupied = folder.path().join("occupied");
+    std::fs::create_dir(&occupied).unwrap();
+    refused(&["analyze", EXAMPLE, "-o", occupied.to_str().unwrap()], 1, "cannot write");
+    assert_eq!(names(folder.path()), [occupied], "nothing is left beside it");
+}
+
+fn names(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let mut child = linstab(&["man"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let run = child.wait_with_output().unwrap();
+    assert!(run.status.success() && run.stderr.is_empty(), "{}", stderr(&run));
+}
+
+#[test]
+fn the_example_is_what_its_command_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("example.safetensors");
+    stdout(&["example-factors", "-o", path.to_str().unwrap()]);
+    let report = |file: &str| -> Value {
+        serde_json::from_str(&stdout(&["analyze", file, "--format", "json", "--batch-size", "10"])).unwrap()
+    };
+    let (shipped, made) = (report(EXAMPLE), report(path.to_str().unwrap()));
+    // Training amplifies the rounding of another machine's instructions; the minimum it finds is the same.
+    let rate = |report: &Value| report["stability"][0]["max_learning_rate"].as_f64().unwrap();
+    assert!((rate(&shipped) - rate(&made)).abs() < 1e-4 * rate(&shipped), "{shipped} {made}");
+}
+
+#[test]
+fn maps_completions_and_the_manual_are_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("mine.toml");
+    std::fs::copy(root().join("data/configs/stability-map.toml"), &config).unwrap();
+    let out = folder.path().join("map");
+    let paths = [config.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    stdout(&[&["map", "--quick"][..], &paths].concat());
+    assert!(out.join("manifest.json").is_file() && out.join("tables").read_dir().unwrap().next().is_some());
+    refused(&["map", "nonesuch.toml", "--out", out.to_str().unwrap()], 1, "nonesuch.toml");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(stdout(&["completions", shell]).contains("analyze"), "{shell}");
+    }
+    let manual = stdout(&["man"]);
+    assert!(manual.contains(".TH linstab") && manual.contains("memory\\-limit"), "{manual}");
+}
+
+#[test]
+fn help_says_units_and_examples() {
+    let help = stdout(&["analyze", "--help"]);
+    for part in [
+        "mean-squared error",
+        "[default: without-replacement]",
+        "[default: 1GiB]",
+        "Examples:",
+        "Exit codes:",
+    ] {
+        assert!(help.contains(part), "`{part}` is not in:\n{help}");
+    }
+    assert!(stdout(&["check", "--help"]).contains("3 some moved"));
+}
