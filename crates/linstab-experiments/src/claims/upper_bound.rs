@@ -61,18 +61,18 @@ impl Exact {
 pub(super) fn upper_bound(_: &Setting<'_>, factor: f64) -> Result<Judgement> {
     let (loewner, by_trace) = (Exact::load("eq46")?, Exact::load("eq46-trace")?);
     let (exact, bound) = loewner.sides(2);
-    let difference = &bound.scaled(&of_f64(factor)) - &exact;
-    let (determinant, example) =
-        (difference.determinant().unwrap_or_else(|| integer(0)), Counterexample::load("eq46")?);
-    let as_expected = example.is("determinant_of_difference", &determinant)?
+    let (difference, scaled) = (&bound - &exact, &bound.scaled(&of_f64(factor)) - &exact);
+    let determinant = difference.determinant().unwrap_or_else(|| integer(0));
+    let example = Counterexample::load("eq46")?;
+    let as_listed = example.is("determinant_of_difference", &determinant)?
         && example.is("trace_of_difference", &difference.trace())?;
-    let first =
-        loewner.meets_condition(&integer(0)) && as_expected && difference.is_positive() == Some(false);
+    let first = loewner.meets_condition(&integer(0)) && as_listed && scaled.is_positive() == Some(false);
     let (exact, bound) = by_trace.sides(5);
-    let (exact, bound) = (exact.trace(), bound.trace() * of_f64(factor));
+    let (exact, bound) = (exact.trace(), bound.trace());
     let example = Counterexample::load("eq46-trace")?;
-    let near = example.is_near("exact", to_f64(&exact))? && example.is_near("bound", to_f64(&bound))?;
-    let second = by_trace.meets_condition(&fraction(1, 100_000_000_000)) && near && exact > bound;
+    let as_listed = example.is_near("exact", to_f64(&exact))? && example.is_near("bound", to_f64(&bound))?;
+    let meets_condition = by_trace.meets_condition(&fraction(1, 100_000_000_000));
+    let second = meets_condition && as_listed && exact > of_f64(factor) * &bound;
     Ok(Judgement::new(
         Verdict::holds_if(!(first && second)),
         format!(
