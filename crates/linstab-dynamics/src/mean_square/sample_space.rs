@@ -309,7 +309,7 @@ impl<'a> SampleSpace<'a> {
             }
         }
         let (ratio, blocks) = best?;
-        let mut margin = 2.0 * (ratio / top.value - 1.0).max(0.0) + 1e-13;
+        let mut margin = 2.0 * (ratio / top.value - 1.0).max(0.0) + 1e-10;
         let mut image = vec![0.0; blocks.len()];
         // Each try is a proof or none; a wider margin is easier to prove.
         for _ in 0..15 {
@@ -318,7 +318,7 @@ impl<'a> SampleSpace<'a> {
             if block_ratio(self.ensemble, &image, &blocks).is_some_and(|ratio| ratio <= 1.0) {
                 return Some(above);
             }
-            margin *= 3.0;
+            margin *= 4.0;
         }
         None
     }
