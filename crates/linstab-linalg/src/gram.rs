@@ -217,20 +217,18 @@ impl GramAccumulator {
     /// # Ok::<(), linstab_linalg::LinalgError>(())
     /// ```
     pub fn finish(self) -> Mat<f64> {
-        let mut gram = Mat::zeros(self.num_rows, self.num_rows);
+        let mut gram = Mat::<f64>::zeros(self.num_rows, self.num_rows);
         for tile in &self.tiles {
             for j in 0..tile.sum.ncols() {
-                let below = if tile.row == tile.column { j } else { 0 };
-                for i in below..tile.sum.nrows() {
-                    gram[(tile.row * TILE + i, tile.column * TILE + j)] += tile.sum[(i, j)];
+                let first = if tile.row == tile.column { j } else { 0 };
+                let column = gram.col_as_slice_mut(tile.column * TILE + j);
+                let sums = &mut column[tile.row * TILE..][first..];
+                for (sum, &term) in sums.iter_mut().zip(&tile.sum.col_as_slice(j)[first..]) {
+                    *sum += term;
                 }
             }
         }
-        for j in 0..self.num_rows {
-            for i in j + 1..self.num_rows {
-                gram[(j, i)] = gram[(i, j)];
-            }
-        }
+        mirror(&mut gram);
         gram
     }
 
@@ -254,6 +252,21 @@ impl GramAccumulator {
     }
 }
 
+/// Copies the lower triangle into the upper one, in squares that fit the cache: one of the two is walked against its grain.
+fn mirror(matrix: &mut Mat<f64>) {
+    const SQUARE: usize = 32;
+    let order = matrix.nrows();
+    for left in (0..order).step_by(SQUARE) {
+        for top in (left..order).step_by(SQUARE) {
+            for j in left..order.min(left + SQUARE) {
+                for i in top.max(j + 1)..order.min(top + SQUARE) {
+                    matrix[(j, i)] = matrix[(i, j)];
+                }
+            }
+        }
+    }
+}
+
 impl Tile {
     fn add_chunk<T: GramEntry>(&mut self, chunk: MatRef<'_, T>, product: &mut Mat<T>) {
         let left = chunk.subrows(self.row * TILE, self.sum.nrows());
@@ -265,8 +278,11 @@ impl Tile {
         } else {
             matmul(&mut *product, Accum::Replace, left, right, one, Par::Seq);
         }
+        // This passes through memory more than the product does: not a number too many.
         for j in 0..self.sum.ncols() {
-            for (sum, &term) in self.sum.col_as_slice_mut(j).iter_mut().zip(product.col_as_slice(j)) {
+            let first = if self.row == self.column { j } else { 0 };
+            let terms = &product.col_as_slice(j)[first..];
+            for (sum, &term) in self.sum.col_as_slice_mut(j)[first..].iter_mut().zip(terms) {
                 *sum += term.into();
             }
         }
