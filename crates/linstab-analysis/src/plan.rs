@@ -2,7 +2,7 @@
 
 use linstab_linalg::{GramAccumulator, GramPlan, Mat};
 
-use crate::files::{Decode, FactorFile};
+use crate::files::{Block, Decode, FactorFile};
 use crate::{AnalysisError, Result, units};
 
 /// Products of at most so many multiplications are made in double precision whatever the file holds: they take no second.
@@ -46,7 +46,8 @@ impl Plan {
         if analysis > memory_limit as u64 {
             return Err(too_large(analysis));
         }
-        let gram = GramPlan::new(rows, columns, entry, memory_limit).map_err(|error| match error {
+        // Two blocks at a time, so an entry counts twice.
+        let gram = GramPlan::new(rows, columns, 2 * entry, memory_limit).map_err(|error| match error {
             linstab_linalg::LinalgError::MemoryLimit { needed, .. } => too_large(needed as u64),
             other => other.into(),
         })?;
@@ -92,15 +93,22 @@ impl Plan {
         Ok(gram)
     }
 
+    /// Two blocks: while one is multiplied, the next is read.
     fn sum<T: Decode>(&self, file: &mut FactorFile) -> Result<Mat<f64>> {
         let mut gram = GramAccumulator::new(file.num_rows())?;
-        let mut block: Vec<T> = Vec::new();
-        let num_columns = file.num_parameters();
-        for start in (0..num_columns).step_by(self.gram.block_columns.max(1)) {
-            let end = (start + self.gram.block_columns).min(num_columns);
-            file.read_block(start..end, &mut block)?;
-            gram.add(file.view(&block, end - start))?;
+        let (num_columns, width) = (file.num_parameters(), self.gram.block_columns);
+        let mut blocks =
+            (0..num_columns).step_by(width.max(1)).map(|start| start..num_columns.min(start + width));
+        let (mut current, mut next) = (Block::<T>::default(), Block::<T>::default());
+        file.read_block(blocks.next().unwrap_or_default(), &mut current)?;
+        for following in blocks {
+            let (added, read) =
+                rayon::join(|| gram.add(current.view()), || file.read_block(following, &mut next));
+            added?;
+            read?;
+            std::mem::swap(&mut current, &mut next);
         }
+        gram.add(current.view())?;
         Ok(gram.finish())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use linstab_analysis::files::{self, FactorFile};
+use linstab_analysis::files::{self, Block, FactorFile};
 use linstab_analysis::{AnalysisError, Plan, Request, SamplingScheme, Sizes, analyse};
 
 const LIMIT: usize = 64 << 20;
@@ -45,9 +45,9 @@ fn check(name: &str, tensor: Option<&str>, num_factors: usize) {
         }
     }
     // The same in blocks, and in single precision.
-    let mut block: Vec<f32> = Vec::new();
+    let mut block = Block::<f32>::default();
     file.read_block(2..4, &mut block).unwrap();
-    let view = file.view(&block, 2);
+    let view = block.view();
     for row in 0..SAMPLES * num_factors {
         for at in 0..2 {
             let found = f64::from(view[(row, at)]);

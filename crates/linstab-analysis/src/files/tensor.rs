@@ -92,19 +92,42 @@ impl Tensor {
 
 /// Entries as the product wants them.
 pub trait Decode: GramEntry {
-    /// The number in the first bytes, rounded if need be.
-    fn decode(data_type: DataType, bytes: &[u8]) -> Self;
+    /// Reads the numbers in `bytes`, rounded if need be.
+    ///
+    /// # Panics
+    /// If `bytes` does not hold as many entries of the type as `target` has.
+    fn decode(data_type: DataType, bytes: &[u8], target: &mut [Self]);
 }
 
 impl Decode for f32 {
-    fn decode(data_type: DataType, bytes: &[u8]) -> Self {
-        data_type.decode_single(bytes)
+    fn decode(data_type: DataType, bytes: &[u8], target: &mut [Self]) {
+        data_type.decode_single(bytes, target);
     }
 }
 
 impl Decode for f64 {
-    fn decode(data_type: DataType, bytes: &[u8]) -> Self {
-        data_type.decode(bytes)
+    fn decode(data_type: DataType, bytes: &[u8], target: &mut [Self]) {
+        data_type.decode_double(bytes, target);
+    }
+}
+
+/// A block of columns (parameters) of all factors: row-major from an array in C order, column-major from one in Fortran order.
+#[derive(Clone, Debug, Default)]
+pub struct Block<T> {
+    entries: Vec<T>,
+    num_rows: usize,
+    num_columns: usize,
+    column_major: bool,
+}
+
+impl<T> Block<T> {
+    /// The block as a matrix of all factors and its columns.
+    pub fn view(&self) -> MatRef<'_, T> {
+        if self.column_major {
+            MatRef::from_column_major_slice(&self.entries, self.num_rows, self.num_columns)
+        } else {
+            MatRef::from_row_major_slice(&self.entries, self.num_rows, self.num_columns)
+        }
     }
 }
 
@@ -171,44 +194,34 @@ impl FactorFile {
         self.num_samples * self.num_factors
     }
 
-    /// Reads a block of columns (parameters) of all factors into `block`: for arrays in C order row-major, in Fortran order
-    /// column-major; [`FactorFile::view`] tells them apart.
+    /// Reads a block of columns (parameters) of all factors into `block`, whose memory is used again.
     ///
     /// # Errors
     /// [`AnalysisError::Io`], or [`AnalysisError::NonFinite`] for the first entry that is NaN or infinite.
-    pub fn read_block<T: Decode>(&mut self, columns: Range<usize>, block: &mut Vec<T>) -> Result<()> {
-        let (rows, width, size) = (self.num_rows(), columns.len(), self.tensor.data_type.kind.size());
-        block.resize(rows * width, T::default());
-        self.raw.resize(if self.tensor.fortran_order { rows } else { width } * size, 0);
+    pub fn read_block<T: Decode>(&mut self, columns: Range<usize>, block: &mut Block<T>) -> Result<()> {
+        let (rows, width, data_type) = (self.num_rows(), columns.len(), self.tensor.data_type);
+        let column_major = self.tensor.fortran_order;
+        block.entries.resize(rows * width, T::default());
+        (block.num_rows, block.num_columns, block.column_major) = (rows, width, column_major);
         let (n, k) = (self.num_samples, self.num_factors);
-        if self.tensor.fortran_order {
-            for (at, column) in columns.clone().enumerate() {
+        self.raw.resize(if column_major { rows } else { width } * data_type.kind.size(), 0);
+        if column_major {
+            let mut in_file = vec![T::default(); rows];
+            for (column, target) in columns.clone().zip(block.entries.chunks_exact_mut(rows)) {
                 self.read_raw(column * rows)?;
+                T::decode(data_type, &self.raw, &mut in_file);
                 // Entry (i, q) of a column lies at i + n q; its row is i k + q.
-                for (place, bytes) in self.raw.chunks_exact(size).enumerate() {
-                    let row = place % n * k + place / n;
-                    block[at * rows + row] = T::decode(self.tensor.data_type, bytes);
+                for (place, &entry) in in_file.iter().enumerate() {
+                    target[place % n * k + place / n] = entry;
                 }
             }
         } else {
-            for row in 0..rows {
+            for (row, target) in block.entries.chunks_exact_mut(width.max(1)).enumerate() {
                 self.read_raw(row * self.num_parameters + columns.start)?;
-                let target = &mut block[row * width..(row + 1) * width];
-                for (entry, bytes) in target.iter_mut().zip(self.raw.chunks_exact(size)) {
-                    *entry = T::decode(self.tensor.data_type, bytes);
-                }
+                T::decode(data_type, &self.raw, target);
             }
         }
-        self.require_finite(columns, block)
-    }
-
-    /// A block as a matrix of all factors and `width` columns.
-    pub fn view<'a, T: Decode>(&self, block: &'a [T], width: usize) -> MatRef<'a, T> {
-        if self.tensor.fortran_order {
-            MatRef::from_column_major_slice(block, self.num_rows(), width)
-        } else {
-            MatRef::from_row_major_slice(block, self.num_rows(), width)
-        }
+        self.require_finite(columns.start, block)
     }
 
     fn read_raw(&mut self, entry: usize) -> Result<()> {
@@ -217,28 +230,24 @@ impl FactorFile {
         bytes.read_at(offset, &mut self.raw).map_err(AnalysisError::io("read", path))
     }
 
-    fn require_finite<T: Decode>(&self, columns: Range<usize>, block: &[T]) -> Result<()> {
+    fn require_finite<T: Decode>(&self, first_column: usize, block: &Block<T>) -> Result<()> {
         let finite = |entry: &T| -> bool { Into::<f64>::into(*entry).is_finite() };
         // One pass that a processor does at the speed of memory; only then the search for the first.
-        if block.iter().fold(true, |all, entry| all & finite(entry)) {
+        if block.entries.iter().fold(true, |all, entry| all & finite(entry)) {
             return Ok(());
         }
-        let (rows, width) = (self.num_rows(), columns.len());
-        for row in 0..rows {
-            for at in 0..width {
-                let place = if self.tensor.fortran_order { at * rows + row } else { row * width + at };
-                if !finite(&block[place]) {
-                    return Err(AnalysisError::NonFinite {
-                        path: self.tensor.path.clone(),
-                        sample: row / self.num_factors,
-                        factor: row % self.num_factors,
-                        parameter: columns.start + at,
-                        value: block[place].into(),
-                    });
-                }
-            }
+        let view = block.view();
+        let places = (0..view.nrows()).flat_map(|row| (0..view.ncols()).map(move |column| (row, column)));
+        match places.into_iter().find(|&(row, column)| !finite(&view[(row, column)])) {
+            None => Ok(()),
+            Some((row, column)) => Err(AnalysisError::NonFinite {
+                path: self.tensor.path.clone(),
+                sample: row / self.num_factors,
+                factor: row % self.num_factors,
+                parameter: first_column + column,
+                value: view[(row, column)].into(),
+            }),
         }
-        Ok(())
     }
 
     /// All factors as a matrix in `f64`, for small files and for tests.
@@ -246,8 +255,8 @@ impl FactorFile {
     /// # Errors
     /// As [`FactorFile::read_block`].
     pub fn read_all(&mut self) -> Result<Mat<f64>> {
-        let mut block: Vec<f64> = Vec::new();
+        let mut block = Block::<f64>::default();
         self.read_block(0..self.num_parameters, &mut block)?;
-        Ok(self.view(&block, self.num_parameters).to_owned())
+        Ok(block.view().to_owned())
     }
 }
