@@ -1,6 +1,8 @@
 //! Whole-program tests: helpers; the tests are in `tests/`.
 #![expect(clippy::missing_panics_doc, reason = "test helpers panic to fail a test")]
 
+pub mod browser;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
