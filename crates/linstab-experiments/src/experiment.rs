@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::output::ResultsFolder;
+use crate::report::Section;
 use crate::{
     ExperimentError, Result, claims, coherence_dynamics, digits, local_convergence, solutions, stability_map,
 };
@@ -77,6 +78,8 @@ pub struct Finding {
     pub seed: u64,
     /// The result in a few lines of plain text.
     pub summary: String,
+    /// The result on the page.
+    pub section: Section,
 }
 
 impl Finding {
@@ -84,12 +87,17 @@ impl Finding {
     ///
     /// # Errors
     /// [`ExperimentError::Encode`] if the configuration cannot be encoded.
-    pub(crate) fn new<C: Serialize>(config: &C, seed: u64, summary: String) -> Result<Self> {
+    pub(crate) fn new<C: Serialize>(
+        config: &C,
+        seed: u64,
+        summary: String,
+        section: Section,
+    ) -> Result<Self> {
         let encode = |error: serde_json::Error| ExperimentError::Encode {
             what: "the configuration",
             message: error.to_string(),
         };
-        Ok(Self { config: serde_json::to_value(config).map_err(encode)?, seed, summary })
+        Ok(Self { config: serde_json::to_value(config).map_err(encode)?, seed, summary, section })
     }
 }
 

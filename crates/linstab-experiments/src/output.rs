@@ -75,6 +75,15 @@ impl ResultsFolder {
         written.map_err(ExperimentError::io("write", &path))
     }
 
+    /// Reads a file of the results so far.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Io`].
+    pub fn read(&self, relative: &str) -> Result<Vec<u8>> {
+        let path = self.work.join(RESULTS).join(relative);
+        fs::read(&path).map_err(ExperimentError::io("read", &path))
+    }
+
     /// Relative paths and contents of all result files so far, sorted by path.
     ///
     /// # Errors

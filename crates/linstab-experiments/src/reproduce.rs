@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::experiment::{self, Context, Experiment};
 use crate::manifest::{self, Provenance, RunRecord};
 use crate::output::ResultsFolder;
+use crate::report;
 use crate::{ExperimentError, Progress, Result};
 
 /// What to run and where to put it.
@@ -60,15 +61,18 @@ pub fn reproduce(options: &Options, progress: &dyn Progress) -> Result<Report> {
         experiment.check(&context)?;
     }
     let results = ResultsFolder::open(&options.out, options.restart)?;
-    let (mut records, mut summaries) = (Vec::new(), Vec::new());
+    let (mut records, mut summaries, mut pages) = (Vec::new(), Vec::new(), Vec::new());
     for experiment in selected {
         let begun = Instant::now();
         let finding = experiment.run(&context, &results)?;
         let id = experiment.id();
         let wall_time_secs = begun.elapsed().as_secs_f64();
+        let (seed, config) = (finding.seed, finding.config.clone());
+        pages.push(report::Record { id: id.to_owned(), seed, config, section: finding.section });
         records.push(RunRecord { id, seed: finding.seed, wall_time_secs, config: finding.config });
         summaries.push((id, finding.summary));
     }
+    report::write(&results, &overview(options, &pages), &pages)?;
     let wall_time_secs = started.elapsed().as_secs_f64();
     let manifest = manifest::encode(
         &results,
@@ -80,6 +84,21 @@ pub fn reproduce(options: &Options, progress: &dyn Progress) -> Result<Report> {
     )?;
     results.complete(&manifest)?;
     Ok(Report { out: options.out.clone(), wall_time_secs, summaries })
+}
+
+/// The run as the page tells of it.
+fn overview(options: &Options, pages: &[report::Record]) -> report::Overview {
+    let quick = if options.quick { " --quick" } else { "" };
+    let seed = options.seed.map_or(String::new(), |seed| format!(" --seed {seed}"));
+    let missing = experiment::ALL.iter().map(|experiment| experiment.id());
+    let missing = missing.filter(|id| pages.iter().all(|page| page.id != *id));
+    report::Overview {
+        quick: options.quick,
+        flags: format!("{quick}{seed}"),
+        configs: options.configs.display().to_string(),
+        revision: options.provenance.git_revision.clone(),
+        missing: missing.map(|id| report::Missing { id: id.to_owned(), error: None }).collect(),
+    }
 }
 
 fn select(only: &[String]) -> Result<Vec<&'static dyn Experiment>> {

@@ -4,44 +4,49 @@ use super::claim::Verdict;
 use super::ratios::{CRITERIA, Ratios};
 use super::tables::{self, ClaimRow};
 use crate::Result;
-use crate::figures::{self, Anchor, Panel, Scale, Series, Svg, TWO_COLUMNS, Text, chart, colour, legend};
+use crate::figures::{
+    self, Anchor, HEADLINE_HEIGHT, ONE_COLUMN, Panel, Scale, Series, Svg, TWO_COLUMNS, Text, chart, colour,
+    legend,
+};
 use crate::output::ResultsFolder;
 
 /// Writes all figures.
 pub(super) fn draw(rows: &[ClaimRow], ratios: &[Ratios], results: &ResultsFolder) -> Result<()> {
-    figures::write(results, "claims-verdicts", &verdicts(rows))?;
+    figures::write(results, "claims-verdicts", &verdicts(rows, (TWO_COLUMNS, 26.0 + 22.0 * 6.0 + 6.0)))?;
+    figures::write(results, "claims-headline", &verdicts(rows, (ONE_COLUMN, HEADLINE_HEIGHT)))?;
     figures::write(results, "claims-ratios", &distributions(ratios))
 }
 
-fn shade(verdict: Verdict) -> &'static str {
+pub(super) fn shade(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Holds => colour::BLUE,
-        Verdict::HoldsAfterCorrection => "#56b4e9",
-        Verdict::BoundOnly => "#e69f00",
+        Verdict::HoldsAfterCorrection => colour::SKY,
+        Verdict::BoundOnly => colour::ORANGE,
         Verdict::Refuted => colour::VERMILION,
-        Verdict::Supported => "#009e73",
-        Verdict::NotSupported => "#cc79a7",
+        Verdict::Supported => colour::GREEN,
+        Verdict::NotSupported => colour::PURPLE,
     }
 }
 
-/// A bar for each verdict.
-fn verdicts(rows: &[ClaimRow]) -> Svg {
-    const LEFT: f64 = 120.0;
+/// A bar for each verdict, in a figure of some width and height.
+fn verdicts(rows: &[ClaimRow], (width, height): (f64, f64)) -> Svg {
+    const LEFT: f64 = 96.0;
     const TOP: f64 = 26.0;
-    const LINE: f64 = 22.0;
-    const BAR: f64 = 15.0;
-    let mut svg = Svg::new(TWO_COLUMNS, TOP + LINE * 6.0 + 6.0, "Verdicts on the statements of the paper");
+    let pitch = (height - TOP - 6.0) / Verdict::ALL.len() as f64;
+    let bar = 0.68 * pitch;
+    let mut svg = Svg::new(width, height, "Verdicts on the statements of the paper");
     let count = |verdict: Verdict| rows.iter().filter(|row| row.verdict == verdict).count() as f64;
     let most = Verdict::ALL.into_iter().map(count).fold(1.0, f64::max);
     let heading = format!("{} statements of the paper, recomputed", rows.len());
-    svg.text(LEFT, 14.0, Text { bold: true, ..Text::new(&heading, 9.0, Anchor::Start) });
+    svg.text(0.5 * width, 14.0, Text { bold: true, ..Text::new(&heading, 9.0, Anchor::Middle) });
     for (index, verdict) in Verdict::ALL.into_iter().enumerate() {
-        let top = TOP + LINE * index as f64;
-        let width = (TWO_COLUMNS - LEFT - 40.0) * count(verdict) / most;
-        svg.text(LEFT - 6.0, top + 11.0, Text::new(verdict.name(), 8.0, Anchor::End));
-        svg.cell(LEFT, top, width, BAR, shade(verdict));
+        let top = TOP + pitch * index as f64;
+        let length = (width - LEFT - 30.0) * count(verdict) / most;
+        let baseline = top + 0.5 * bar + 2.8;
+        svg.text(LEFT - 6.0, baseline, Text::new(&verdict.name().replace('-', " "), 8.0, Anchor::End));
+        svg.cell(LEFT, top, length, bar, shade(verdict));
         let number = count(verdict).to_string();
-        svg.text(LEFT + width + 5.0, top + 11.0, Text::new(&number, 8.0, Anchor::Start));
+        svg.text(LEFT + length + 5.0, baseline, Text::new(&number, 8.0, Anchor::Start));
     }
     svg
 }

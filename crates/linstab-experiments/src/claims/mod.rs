@@ -23,6 +23,7 @@ mod perturbation;
 mod rational;
 mod ratios;
 mod search;
+mod section;
 mod setup;
 mod spread;
 mod tables;
@@ -39,7 +40,7 @@ pub use tables::{ClaimRow, RatioRow};
 
 use crate::experiment::{Context, Experiment, Finding};
 use crate::output::ResultsFolder;
-use crate::{ExperimentError, Result, engine, table};
+use crate::{Result, engine, table};
 
 /// The experiment `claims`.
 #[derive(Clone, Copy, Debug)]
@@ -71,10 +72,7 @@ impl Experiment for Claims {
         table::write(results, "claims-ratios", &quantiles)?;
         results.write("claims.json", &tables::ledger_as_json(&rows)?)?;
         drawing::draw(&rows, &ratios, results)?;
-        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
-            what: "the configuration",
-            message: error.to_string(),
-        })?;
-        Ok(Finding { config: echo, seed: config.seed, summary: tables::as_text(&rows, &quantiles) })
+        let section = section::section(&rows, &quantiles);
+        Finding::new(&config, config.seed, tables::as_text(&rows, &quantiles), section)
     }
 }

@@ -5,7 +5,7 @@ use super::tables::{self, Group, Regression};
 use super::tracking::Metric;
 use crate::Result;
 use crate::figures::{
-    self, Anchor, Panel, Scale, Series, Stroke, Svg, TWO_COLUMNS, Text, chart, colour, legend,
+    self, Anchor, Panel, Scale, Series, Stroke, Svg, TWO_COLUMNS, Text, chart, chart_with, colour, legend,
 };
 use crate::output::ResultsFolder;
 
@@ -50,13 +50,22 @@ fn is_plain(config: &Config, group: &Group<'_>) -> bool {
     group.cell.learning_rate.to_bits() == first && group.cell.contrastive_weight <= 0.0
 }
 
-fn name(group: &Group<'_>) -> String {
-    if group.cell.rho > 0.0 { format!("SAM ρ = {}", group.cell.rho) } else { "SGD".to_owned() }
+const SGD: &str = "SGD";
+
+pub(super) fn name(group: &Group<'_>) -> String {
+    if group.cell.rho > 0.0 { format!("SAM ρ = {}", group.cell.rho) } else { SGD.to_owned() }
 }
 
 /// The colour of the optimizer with this index, light to dark.
 fn ordered(index: usize) -> &'static str {
     if index == 0 { colour::BLUE } else { colour::ORDERED[index.min(colour::ORDERED.len() - 1)] }
+}
+
+/// The colour of a weight of the contrastive term: without it the training is that of plain SGD, and has its colour and name; the
+/// others have colours that no optimizer has.
+fn by_weight_shade(weight: f64, index: usize) -> &'static str {
+    const OTHERS: [&str; 3] = [colour::GREEN, colour::PURPLE, colour::SKY];
+    if weight > 0.0 { OTHERS[index % OTHERS.len()] } else { ordered(0) }
 }
 
 /// The place of a panel among so many columns.
@@ -116,46 +125,43 @@ fn regression_figure(config: &Config, groups: &[Group<'_>], regressions: &[Regre
         let y = Scale::logarithmic(ends.iter().map(|end| end.1), if index == 0 { "λmax(S)" } else { "" });
         let panel = panel_at(index, panels.len(), x, y);
         let contrastive = groups.iter().any(|group| group.cell.contrastive_weight > 0.0);
-        let mut series: Vec<Series> = groups
+        let series: Vec<Series> = groups
             .iter()
             .enumerate()
             .map(|(at, group)| {
                 let weight = group.cell.contrastive_weight;
-                let label = if contrastive { format!("SGD, weight {weight}") } else { name(group) };
-                let shade =
-                    if contrastive { colour::SERIES[(at * 2) % colour::SERIES.len()] } else { ordered(at) };
+                let label =
+                    if weight > 0.0 { format!("SGD, contrastive weight {weight}") } else { name(group) };
+                let shade = if contrastive { by_weight_shade(weight, at) } else { ordered(at) };
                 Series {
                     stroke: Stroke { colour: shade, width: 0.0, dashes: "" },
-                    ..Series::new(label, shade, Vec::new())
+                    ..Series::new(label, shade, tables::ends(config, group))
                 }
                 .dotted()
             })
             .collect();
         let line = regressions.iter().find(|row| row.panel == *name_of_panel);
-        chart(&mut svg, &panel, "", &[]);
-        for (group, one) in groups.iter().zip(&series) {
-            for (x, y) in tables::ends(config, group) {
-                let (x, y) = panel.at(x, y);
-                svg.dot(x, y, 1.8, one.stroke.colour);
+        chart_with(&mut svg, &panel, name_of_panel, &series, |svg| {
+            if let Some(line) = line {
+                draw_line(svg, &panel, line);
             }
-        }
-        let middle = panel.left + 0.5 * panel.width;
-        svg.text(
-            middle,
-            panel.top - 6.0,
-            Text { bold: true, ..Text::new(name_of_panel, 7.5, Anchor::Middle) },
-        );
+        });
         if let Some(line) = line {
-            draw_line(&mut svg, &panel, line);
+            let text = format!("slope {:.2}, R² {:.2}", line.slope, line.r_squared);
+            svg.text(panel.left + 4.0, panel.top + 10.0, Text::new(&text, 7.0, Anchor::Start));
         }
-        if contrastive { by_weight.append(&mut series) } else { by_radius = series }
+        if contrastive {
+            by_weight = series.into_iter().filter(|one| one.name != SGD).collect();
+        } else {
+            by_radius = series;
+        }
     }
     let used = legend(&mut svg, (FIRST.0, legend_top), &by_radius, (5, 92.0));
-    legend(&mut svg, (FIRST.0, legend_top + used), &by_weight, (5, 92.0));
+    legend(&mut svg, (FIRST.0, legend_top + used), &by_weight, (3, 150.0));
     svg
 }
 
-/// The regression line across a panel, with its slope.
+/// The regression line across a panel.
 fn draw_line(svg: &mut Svg, panel: &Panel, line: &Regression) {
     let at = |x: f64| (x, (line.intercept + line.slope * x.ln()).exp());
     let (left, right) = panel.x.range;
@@ -163,9 +169,6 @@ fn draw_line(svg: &mut Svg, panel: &Panel, line: &Regression) {
     let steps = (0..=60).map(|i| at(left * (right / left).powf(f64::from(i) / 60.0)));
     let inside: Vec<_> = steps.filter(|(_, y)| (panel.y.range.0..=panel.y.range.1).contains(y)).collect();
     panel.line(svg, &inside, Stroke { colour: colour::INK, width: 1.0, dashes: "3 2" });
-    let text = format!("slope {:.2}, R² {:.2}", line.slope, line.r_squared);
-    let (x, y) = (panel.left + 4.0, panel.top + 10.0);
-    svg.text(x, y, Text::new(&text, 7.0, Anchor::Start));
 }
 
 /// The exact threshold of the current point beside the learning rate, one panel a learning rate.

@@ -6,6 +6,7 @@
 mod cells;
 mod config;
 mod drawing;
+mod section;
 mod tables;
 mod tracking;
 
@@ -46,6 +47,7 @@ impl Experiment for CoherenceDynamics {
         table::write(results, "table-1", &comparisons)?;
         table::write(results, "figure-4-regressions", &regressions)?;
         drawing::draw(&config, &groups, &regressions, results)?;
-        Finding::new(&config, config.seed, tables::as_text(&comparisons, &regressions))
+        let section = section::section(&config, &groups, &comparisons, &regressions);
+        Finding::new(&config, config.seed, tables::as_text(&comparisons, &regressions), section)
     }
 }

@@ -2,10 +2,14 @@
 
 use super::config::{Config, Optimizer};
 use super::runs::{RunKey, RunResult};
+use super::section;
 use super::summary::CellSummary;
 use super::thresholds::ThresholdRow;
 use crate::Result;
-use crate::figures::{self, Anchor, Panel, Scale, Series, Stroke, Svg, TWO_COLUMNS, Text, colour, legend};
+use crate::figures::{
+    self, Anchor, HEADLINE_HEIGHT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, TWO_COLUMNS, Text, colour,
+    legend,
+};
 use crate::output::ResultsFolder;
 
 /// Writes all figures.
@@ -17,10 +21,13 @@ pub(super) fn draw(
     results: &ResultsFolder,
 ) -> Result<()> {
     figures::write(results, "digits", &predictions(config, thresholds, summaries))?;
+    if let Some(optimizer) = section::reference(config) {
+        figures::write(results, "digits-headline", &headline(config, optimizer, summaries))?;
+    }
     figures::write(results, "digits-losses", &losses(config, keys, runs))
 }
 
-fn title(optimizer: Optimizer, config: &Config) -> String {
+pub(super) fn title(optimizer: Optimizer, config: &Config) -> String {
     match optimizer {
         Optimizer::Sgd => "SGD".to_owned(),
         Optimizer::Momentum => format!("momentum {}", config.cells.momentum),
@@ -87,26 +94,65 @@ fn predictions(config: &Config, thresholds: &[ThresholdRow], summaries: &[CellSu
         let left = LEFT + PITCH * column as f64;
         let panel = |top, y| Panel { left, top, width: 88.0, height: HEIGHT, x: x.clone(), y };
         let absolute = panel(top.0, logarithmic(values.chain(tested), 1.15, label("learning rate η")));
-        figures::chart(&mut figure, &absolute, &title(optimizer, config), &all);
+        let mark = |figure: &mut Svg, at: (f64, f64), radius, cell: &CellSummary| {
+            figure.mark(at, |figure| share_mark(figure, at, radius, cell.share_grew()));
+        };
+        figures::chart_with(&mut figure, &absolute, &title(optimizer, config), &all, |figure| {
+            for cell in &runs {
+                let rate = cell.learning_rate_ratio * cell.max_learning_rate;
+                mark(figure, absolute.at(cell.batch_size as f64, rate), 1.9, cell);
+            }
+        });
         let ratios = (0.74, 1.26);
         let ticks = vec![0.8, 0.9, 1.0, 1.1, 1.2];
         let y = Scale { range: ratios, ticks, label: label("η / η*"), logarithmic: false };
         let relative = panel(top.1, y);
-        figures::chart(&mut figure, &relative, "", &relative_curves(&rows, &all, ratios));
-        for cell in runs {
-            let (size, ratio) = (cell.batch_size as f64, cell.learning_rate_ratio);
-            share_mark(
-                &mut figure,
-                absolute.at(size, ratio * cell.max_learning_rate),
-                1.9,
-                cell.share_grew(),
-            );
-            share_mark(&mut figure, relative.at(size, ratio), 3.4, cell.share_grew());
-        }
+        let curves = relative_curves(&rows, &all, ratios);
+        figures::chart_with(&mut figure, &relative, "", &curves, |figure| {
+            for cell in &runs {
+                let at = relative.at(cell.batch_size as f64, cell.learning_rate_ratio);
+                mark(figure, at, 3.4, cell);
+            }
+        });
         drawn = if drawn.is_empty() { all } else { drawn };
     }
     legend(&mut figure, (LEFT, legend_top), &drawn, (3, LEGEND_COLUMN));
     share_legend(&mut figure, (LEFT, legend_top + 26.0));
+    figure
+}
+
+/// The share of runs that grew over the learning rate in units of the exact threshold, and the step that is predicted.
+fn headline(config: &Config, optimizer: Optimizer, summaries: &[CellSummary]) -> Svg {
+    let name = title(optimizer, config);
+    let cells: Vec<&CellSummary> = summaries.iter().filter(|cell| cell.optimizer == optimizer).collect();
+    let ratios = &config.cells.learning_rate_ratios;
+    let reach = ratios.iter().map(|ratio| (ratio - 1.0).abs()).fold(0.05, f64::max) + 0.05;
+    let (first, last) = (1.0 - reach, 1.0 + reach);
+    let mut ticks = [&ratios[..], &[1.0]].concat();
+    ticks.sort_by(f64::total_cmp);
+    let x =
+        Scale { range: (first, last), ticks, label: "learning rate / exact threshold", logarithmic: false };
+    let y =
+        Scale { range: (-0.08, 1.08), ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0], label: "", logarithmic: false };
+    let panel = Panel { left: 34.0, top: TOP, width: ONE_COLUMN - 46.0, height: 134.0, x, y };
+    let step = vec![(first, 0.0), (1.0, 0.0), (1.0, 1.0), (last, 1.0)];
+    let predicted = Series::new("predicted", colour::INK, step);
+    let mut figure = Svg::new(ONE_COLUMN, HEADLINE_HEIGHT, &format!("{name}: share of the runs that grew"));
+    let heading = format!("{name}: share of the runs that grew");
+    figures::chart_with(&mut figure, &panel, &heading, std::slice::from_ref(&predicted), |figure| {
+        // Side by side, a batch size each: most of them coincide.
+        let sizes = &config.cells.batch_sizes;
+        let pitch = (0.22 * reach / sizes.len() as f64).min(0.014);
+        for cell in &cells {
+            let place = sizes.iter().position(|&size| size == cell.batch_size).unwrap_or(0) as f64;
+            let shift = pitch * (place - 0.5 * (sizes.len() - 1) as f64);
+            let (x, y) = panel.at(cell.learning_rate_ratio + shift, cell.share_grew());
+            let shade = if cell.share_grew() > 0.5 { colour::VERMILION } else { colour::BLUE };
+            figure.dot(x, y, 3.0, shade);
+        }
+    });
+    let runs = Series::new("runs, a dot a batch size", colour::VERMILION, Vec::new()).dotted();
+    legend(&mut figure, (34.0, HEADLINE_HEIGHT - 14.0), &[predicted, runs], (2, 78.0));
     figure
 }
 
@@ -181,24 +227,22 @@ fn losses(config: &Config, keys: &[RunKey], runs: &[RunResult]) -> Svg {
             let y = if column == 0 { scale.clone() } else { Scale { ticks: Vec::new(), ..scale.clone() } };
             let (left, top) = (LEFT + PITCH.0 * column as f64, TOP + PITCH.1 * row as f64);
             let panel = Panel { left, top, width: SIZE.0, height: SIZE.1, x, y };
-            let cut = Stroke { colour: colour::GREY, width: 0.6, dashes: "2 2" };
-            panel.line(
-                &mut figure,
-                &[(0.0, config.protocol.grown_loss), (steps, config.protocol.grown_loss)],
-                cut,
-            );
-            for (ratio, colour) in ratios.iter().zip(colours) {
-                let shown = |key: &RunKey| {
-                    key.batch_size == batch_size
-                        && ratio.is_some_and(|ratio| key.ratio.to_bits() == ratio.to_bits())
-                };
-                for (_, run) in of_row.iter().filter(|(key, _)| shown(key)) {
-                    let finite: Vec<_> =
-                        run.records.iter().copied().filter(|record| record.1.is_finite()).collect();
-                    panel.line(&mut figure, &finite, Stroke { colour, width: 0.55, dashes: "" });
+            let heading = if row == 0 { format!("B = {batch_size}") } else { String::new() };
+            panel.draw(&mut figure, &heading, |figure| {
+                let grown = config.protocol.grown_loss;
+                figure.series(CUT, &[], |figure| {
+                    panel.line(figure, &[(0.0, grown), (steps, grown)], cut());
+                });
+                for (ratio, colour) in ratios.iter().zip(colours) {
+                    let Some(ratio) = ratio else { continue };
+                    let shown =
+                        |key: &RunKey| key.batch_size == batch_size && key.ratio.to_bits() == ratio.to_bits();
+                    let runs = of_row.iter().filter(|(key, _)| shown(key)).map(|(_, run)| *run);
+                    figure.series(&name_of_ratio(*ratio), &[], |figure| {
+                        loss_curves(figure, &panel, runs, colour);
+                    });
                 }
-            }
-            panel.decorate(&mut figure, &if row == 0 { format!("B = {batch_size}") } else { String::new() });
+            });
             if column == 0 {
                 let label = format!("{}: loss", title(optimizer, config));
                 let text = Text { upwards: true, ..Text::new(&label, 8.0, Anchor::Middle) };
@@ -210,16 +254,38 @@ fn losses(config: &Config, keys: &[RunKey], runs: &[RunResult]) -> Svg {
     figure
 }
 
+/// The name of the line above which a run has grown.
+const CUT: &str = "above it, a run has grown";
+
+fn cut() -> Stroke {
+    Stroke { colour: colour::GREY, width: 0.6, dashes: "2 2" }
+}
+
+fn name_of_ratio(ratio: f64) -> String {
+    format!("{ratio} η*, a line a run")
+}
+
+fn loss_curves<'a>(
+    figure: &mut Svg,
+    panel: &Panel,
+    runs: impl Iterator<Item = &'a RunResult>,
+    colour: &'static str,
+) {
+    for run in runs {
+        let finite: Vec<_> = run.records.iter().copied().filter(|record| record.1.is_finite()).collect();
+        panel.line(figure, &finite, Stroke { colour, width: 0.55, dashes: "" });
+    }
+}
+
 fn losses_legend(figure: &mut Svg, top: f64, ratios: [Option<f64>; 2], colours: [&'static str; 2]) {
     let mut series: Vec<Series> = ratios
         .into_iter()
         .zip(colours)
         .filter_map(|(ratio, colour)| {
-            ratio.map(|ratio| Series::new(format!("{ratio} η*, a line a run"), colour, Vec::new()))
+            ratio.map(|ratio| Series::new(name_of_ratio(ratio), colour, Vec::new()))
         })
         .collect();
-    let end = Series::new("above it, a run has grown", colour::GREY, Vec::new());
-    series.push(Series { stroke: Stroke { width: 0.6, dashes: "2 2", ..end.stroke }, ..end });
+    series.push(Series { stroke: cut(), ..Series::new(CUT, colour::GREY, Vec::new()) });
     legend(figure, (LEFT, top + 8.0), &series, (3, LEGEND_COLUMN));
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod data;
 mod drawing;
 mod minimum;
 mod runs;
+mod section;
 mod summary;
 mod thresholds;
 
@@ -59,6 +60,11 @@ impl Experiment for Digits {
         table::write(results, "digits-minimum", std::slice::from_ref(&minimum.facts))?;
         drawing::draw(&config, &thresholds, &summaries, (cells.keys(), &outputs), results)?;
         let summary = summary::as_text(&config, &minimum.facts, &thresholds, &summaries);
-        Finding::new(&config, config.seed, summary)
+        Finding::new(
+            &config,
+            config.seed,
+            summary,
+            section::section(&config, &minimum.facts, &thresholds, &summaries),
+        )
     }
 }

@@ -1,8 +1,9 @@
 //! Curves with bands, and their legend.
 
-use super::colour;
 use super::panel::Panel;
 use super::svg::{Anchor, Stroke, Svg, Text};
+
+const LEGEND_SIZE: f64 = 7.5;
 
 /// One curve of a chart.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,32 +51,50 @@ impl Series {
 
 /// Draws the series into a panel: grid, bands, curves, dots, then the frame.
 pub fn chart(figure: &mut Svg, panel: &Panel, title: &str, series: &[Series]) {
-    let grid = Stroke { colour: colour::FAINT, width: 0.4, dashes: "" };
-    for &tick in &panel.y.ticks {
-        panel.line(figure, &[(panel.x.range.0, tick), (panel.x.range.1, tick)], grid);
+    chart_with(figure, panel, title, series, |_| {});
+}
+
+/// As [`chart`], with what `draw` draws above the curves.
+pub fn chart_with(
+    figure: &mut Svg,
+    panel: &Panel,
+    title: &str,
+    series: &[Series],
+    draw: impl FnOnce(&mut Svg),
+) {
+    panel.draw_with_grid(figure, title, |figure| {
+        // All bands below all curves.
+        for one in series.iter().filter(|one| !one.band.is_empty()) {
+            figure.series(&one.name, &[], |figure| band(figure, panel, one));
+        }
+        for one in series {
+            figure.series(&one.name, &one.points, |figure| curve(figure, panel, one));
+        }
+        draw(figure);
+    });
+}
+
+fn band(figure: &mut Svg, panel: &Panel, one: &Series) {
+    let finite: Vec<_> =
+        one.band.iter().filter(|(_, low, high)| low.is_finite() && high.is_finite()).collect();
+    let outline = finite.iter().map(|(x, low, _)| panel.at(*x, *low));
+    let back = finite.iter().rev().map(|(x, _, high)| panel.at(*x, *high));
+    let outline: Vec<_> = outline.chain(back).collect();
+    if !outline.is_empty() {
+        figure.area(&outline, one.stroke.colour, 0.18);
     }
-    for one in series {
-        let finite: Vec<_> =
-            one.band.iter().filter(|(_, low, high)| low.is_finite() && high.is_finite()).collect();
-        let outline = finite.iter().map(|(x, low, _)| panel.at(*x, *low));
-        let back = finite.iter().rev().map(|(x, _, high)| panel.at(*x, *high));
-        let outline: Vec<_> = outline.chain(back).collect();
-        if !outline.is_empty() {
-            figure.area(&outline, one.stroke.colour, 0.18);
+}
+
+fn curve(figure: &mut Svg, panel: &Panel, one: &Series) {
+    for run in one.points.split(|(x, y)| !(x.is_finite() && y.is_finite())) {
+        if run.len() > 1 && one.stroke.width > 0.0 {
+            panel.line(figure, run, one.stroke);
+        }
+        for &(x, y) in run.iter().filter(|_| one.dots || run.len() == 1) {
+            let (x, y) = panel.at(x, y);
+            figure.dot(x, y, 2.2, one.stroke.colour);
         }
     }
-    for one in series {
-        for run in one.points.split(|(x, y)| !(x.is_finite() && y.is_finite())) {
-            if run.len() > 1 {
-                panel.line(figure, run, one.stroke);
-            }
-            for &(x, y) in run.iter().filter(|_| one.dots || run.len() == 1) {
-                let (x, y) = panel.at(x, y);
-                figure.dot(x, y, 2.2, one.stroke.colour);
-            }
-        }
-    }
-    panel.decorate(figure, title);
 }
 
 /// Names beside short pieces of the curves, in rows of `num_columns`, from the upper left corner; returns the height used.
@@ -89,13 +108,23 @@ pub fn legend(
     for (index, one) in series.iter().enumerate() {
         let x = left + column_width * (index % num_columns) as f64;
         let y = top + LINE * (index / num_columns) as f64;
+        legend_entry(figure, (x, y), one);
+    }
+    LINE * series.len().div_ceil(num_columns) as f64
+}
+
+/// One entry of a legend, from the left end of its line.
+pub fn legend_entry(figure: &mut Svg, (x, y): (f64, f64), one: &Series) {
+    // Letters are half as wide as they are high, on average.
+    let width = 23.0 + 0.5 * LEGEND_SIZE * one.name.chars().count() as f64;
+    let place = format!("{x:.1} {:.1} {width:.1} 11", y - 5.5);
+    figure.group("legend", &[("series", &one.name), ("box", &place)], |figure| {
         if one.dots {
             figure.dot(x + 9.0, y, 2.2, one.stroke.colour);
         }
-        if one.points.len() > 1 || !one.dots {
+        if one.stroke.width > 0.0 && (one.points.len() > 1 || !one.dots) {
             figure.polyline(&[(x, y), (x + 18.0, y)], one.stroke);
         }
-        figure.text(x + 23.0, y + 2.6, Text::new(&one.name, 7.5, Anchor::Start));
-    }
-    LINE * series.len().div_ceil(num_columns) as f64
+        figure.text(x + 23.0, y + 2.6, Text::new(&one.name, LEGEND_SIZE, Anchor::Start));
+    });
 }

@@ -65,6 +65,12 @@ impl Scale {
         ((of(value) - of(self.range.0)) / (of(self.range.1) - of(self.range.0))).clamp(0.0, 1.0)
     }
 
+    /// The values at its ends and its kind, for readers of a drawing.
+    fn ends(&self) -> String {
+        let kind = if self.logarithmic { "log" } else { "linear" };
+        format!("{} {} {kind}", self.range.0, self.range.1)
+    }
+
     fn tick_label(&self, tick: f64) -> String {
         let plain = tick.to_string();
         if self.logarithmic && !(0.001..10_000.0).contains(&tick) || plain.len() > 6 {
@@ -133,9 +139,58 @@ impl Panel {
         figure.polyline(&points, stroke);
     }
 
+    /// Draws what `draw` draws, then the frame, ticks, labels and a title above.
+    pub fn draw(&self, figure: &mut Svg, title: &str, draw: impl FnOnce(&mut Svg)) {
+        self.groups(figure, title, false, draw);
+    }
+
+    /// As [`Panel::draw`], with horizontal lines at the ticks below.
+    pub fn draw_with_grid(&self, figure: &mut Svg, title: &str, draw: impl FnOnce(&mut Svg)) {
+        self.groups(figure, title, true, draw);
+    }
+
+    fn groups(&self, figure: &mut Svg, title: &str, with_grid: bool, draw: impl FnOnce(&mut Svg)) {
+        let place = format!("{:.2} {:.2} {:.2} {:.2}", self.left, self.top, self.width, self.height);
+        let (x, y) = (self.x.ends(), self.y.ends());
+        let data = [
+            ("box", place.as_str()),
+            ("x", &x),
+            ("y", &y),
+            ("x-label", self.x.label),
+            ("y-label", self.y.label),
+            ("title", title),
+        ];
+        figure.group("panel", &data, |figure| {
+            if with_grid {
+                figure.group("grid", &[], |figure| self.grid(figure));
+            }
+            figure.group("data", &[], draw);
+            self.decorate(figure, title);
+        });
+    }
+
+    fn grid(&self, figure: &mut Svg) {
+        let grid = Stroke { colour: colour::FAINT, width: 0.4, dashes: "" };
+        for &tick in &self.y.ticks {
+            self.line(figure, &[(self.x.range.0, tick), (self.x.range.1, tick)], grid);
+        }
+    }
+
     /// Draws the frame, ticks, labels and a title above.
     pub fn decorate(&self, figure: &mut Svg, title: &str) {
         let line = Stroke { colour: colour::INK, width: 0.7, dashes: "" };
+        figure.group("ticks x", &[], |figure| self.ticks_of_x(figure, line));
+        figure.group("ticks y", &[], |figure| self.ticks_of_y(figure, line));
+        figure.frame(self.left, self.top, self.width, self.height, line);
+        let middle = self.left + 0.5 * self.width;
+        let below = self.top + self.height + 23.0;
+        figure.text(middle, below, Text::new(self.x.label, LABEL_SIZE, Anchor::Middle));
+        let upwards = Text { upwards: true, ..Text::new(self.y.label, LABEL_SIZE, Anchor::Middle) };
+        figure.text(self.left - 23.0, self.top + 0.5 * self.height, upwards);
+        figure.text(middle, self.top - 6.0, Text { bold: true, ..Text::new(title, 9.0, Anchor::Middle) });
+    }
+
+    fn ticks_of_x(&self, figure: &mut Svg, line: Stroke) {
         let bottom = self.top + self.height;
         for &tick in &self.x.ticks {
             let (x, _) = self.at(tick, self.y.range.0);
@@ -143,6 +198,9 @@ impl Panel {
             let label = self.x.tick_label(tick);
             figure.text(x, bottom + TICK_LENGTH + TICK_SIZE, tick_label(&label, Anchor::Middle));
         }
+    }
+
+    fn ticks_of_y(&self, figure: &mut Svg, line: Stroke) {
         for &tick in &self.y.ticks {
             let (_, y) = self.at(self.x.range.0, tick);
             figure.polyline(&[(self.left - TICK_LENGTH, y), (self.left, y)], line);
@@ -150,12 +208,6 @@ impl Panel {
             let below = y + 0.35 * TICK_SIZE;
             figure.text(self.left - TICK_LENGTH - 2.0, below, tick_label(&label, Anchor::End));
         }
-        figure.frame(self.left, self.top, self.width, self.height, line);
-        let middle = self.left + 0.5 * self.width;
-        figure.text(middle, bottom + 23.0, Text::new(self.x.label, LABEL_SIZE, Anchor::Middle));
-        let upwards = Text { upwards: true, ..Text::new(self.y.label, LABEL_SIZE, Anchor::Middle) };
-        figure.text(self.left - 23.0, self.top + 0.5 * self.height, upwards);
-        figure.text(middle, self.top - 6.0, Text { bold: true, ..Text::new(title, 9.0, Anchor::Middle) });
     }
 }
 

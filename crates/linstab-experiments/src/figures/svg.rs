@@ -104,7 +104,7 @@ impl Svg {
 
     /// A line through points, with a white border that keeps it legible on any ground.
     pub fn curve(&mut self, points: &[(f64, f64)], stroke: Stroke) {
-        self.polyline(points, Stroke { colour: "#ffffff", width: stroke.width + 1.4, dashes: "" });
+        self.polyline(points, Stroke { colour: colour::GROUND, width: stroke.width + 1.4, dashes: "" });
         self.polyline(points, stroke);
     }
 
@@ -127,6 +127,9 @@ impl Svg {
 
     /// A line of text with its baseline at the given point.
     pub fn text(&mut self, x: f64, y: f64, text: Text<'_>) {
+        if text.content.is_empty() {
+            return;
+        }
         let anchor = match text.anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -143,6 +146,28 @@ impl Svg {
         ));
     }
 
+    /// What `draw` draws, as a group of a class with some data.
+    pub(super) fn group(&mut self, class: &str, data: &[(&str, &str)], draw: impl FnOnce(&mut Self)) {
+        let data: String =
+            data.iter().map(|(name, value)| format!(" data-{name}=\"{}\"", escape(value))).collect();
+        self.push(format_args!("<g class=\"{class}\"{data}>"));
+        draw(self);
+        self.push(format_args!("</g>"));
+    }
+
+    /// What `draw` draws, as the series of this name. `values` are its points in the units of the axes, for those who look closer, to
+    /// four digits; they may be left out.
+    pub fn series(&mut self, name: &str, values: &[(f64, f64)], draw: impl FnOnce(&mut Self)) {
+        let finite = values.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
+        let values: Vec<String> = finite.map(|&(x, y)| format!("{},{}", digits(x), digits(y))).collect();
+        self.group("series", &[("series", name), ("xy", &values.join(" "))], draw);
+    }
+
+    /// What `draw` draws around a point, as one mark: it keeps its shape when the axes change.
+    pub fn mark(&mut self, (x, y): (f64, f64), draw: impl FnOnce(&mut Self)) {
+        self.group("mark", &[("at", &format!("{x:.2} {y:.2}"))], draw);
+    }
+
     fn push(&mut self, element: std::fmt::Arguments<'_>) {
         let _ = writeln!(self.body, "{element}");
     }
@@ -154,7 +179,7 @@ impl Svg {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}pt\" height=\"{height}pt\" \
              viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\" \
              font-family=\"Roboto, 'Helvetica Neue', Arial, sans-serif\">\n<title>{title}</title>\n\
-             <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n{body}</svg>\n"
+             <rect class=\"ground\" width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n{body}</svg>\n"
         )
     }
 }
@@ -168,6 +193,13 @@ fn list_of(points: &[(f64, f64)]) -> String {
     list
 }
 
+/// Four significant digits, without what does not matter.
+fn digits(value: f64) -> String {
+    let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);
+    let plain = rounded.to_string();
+    if plain.len() <= 9 { plain } else { format!("{rounded:e}") }
+}
+
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -175,6 +207,12 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_have_four_digits() {
+        let values = [0.123_456, 1_234_567.0, 1e-12, -0.5, 0.0, 20.0];
+        assert_eq!(values.map(digits), ["0.1235", "1235000", "1e-12", "-0.5", "0", "20"]);
+    }
 
     #[test]
     fn text_is_escaped() {

@@ -8,6 +8,7 @@
 mod cells;
 mod config;
 mod drawing;
+mod section;
 mod summary;
 
 pub use cells::{Cell, CellResult, LocalConvergenceCells, Method};
@@ -43,6 +44,6 @@ impl Experiment for LocalConvergence {
         table::write(results, "local-convergence-solutions", &solutions)?;
         drawing::draw(&config, &losses, &solutions, results)?;
         let summary = summary::as_text(&config, &losses, &solutions);
-        Finding::new(&config, config.seed, summary)
+        Finding::new(&config, config.seed, summary, section::section(&config, &losses, &solutions))
     }
 }

@@ -107,7 +107,7 @@ fn runs_of<'a>(
 }
 
 /// The mean losses of one method after one epoch, solution by solution.
-fn across_solutions(config: &Config, rows: &[LossRow], method: Method, epoch: usize) -> Vec<f64> {
+pub(super) fn across_solutions(config: &Config, rows: &[LossRow], method: Method, epoch: usize) -> Vec<f64> {
     let of = |&num_features: &usize| {
         let mut found = rows.iter().filter(|row| {
             row.optimizer == method.name()
@@ -121,7 +121,7 @@ fn across_solutions(config: &Config, rows: &[LossRow], method: Method, epoch: us
 
 /// The last epoch up to which, from the first on, fewer features mean a smaller mean loss (relative to that of the start, if
 /// `relative`); 0 if not even in the first.
-fn last_ordered_epoch(config: &Config, rows: &[LossRow], method: Method, relative: bool) -> usize {
+pub(super) fn last_ordered_epoch(config: &Config, rows: &[LossRow], method: Method, relative: bool) -> usize {
     // The solutions in the order of their features, however they are listed.
     let mut order: Vec<usize> = (0..config.num_features.len()).collect();
     order.sort_by_key(|&place| config.num_features[place]);

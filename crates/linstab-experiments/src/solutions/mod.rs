@@ -11,6 +11,7 @@ mod cells;
 mod config;
 mod drawing;
 mod formulas;
+mod section;
 mod summary;
 
 pub use cells::{Cell, Compared, Solution, SolutionCells};
@@ -47,6 +48,6 @@ impl Experiment for Solutions {
         table::write(results, "solutions-redundancy", &sweep)?;
         drawing::draw(&config, &independent, &sweep, results)?;
         let summary = summary::as_text(&config, &independent, &sweep);
-        Finding::new(&config, config.seed, summary)
+        Finding::new(&config, config.seed, summary, section::section(&config, &independent, &sweep))
     }
 }

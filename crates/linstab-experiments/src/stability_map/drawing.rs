@@ -2,10 +2,11 @@
 
 use super::cells::Row;
 use super::config::{Config, Grid, Optimizer};
-use super::summary::{Boundary, MapKey, MapSummary, in_words, maps, short};
+use super::summary::{self, Boundary, MapKey, MapSummary, in_words, maps, short};
 use crate::Result;
 use crate::figures::{
-    self, Anchor, ONE_COLUMN, Panel, Scale, Stroke, Svg, TWO_COLUMNS, Text, colour, zero_contours,
+    self, Anchor, HEADLINE_HEIGHT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, TWO_COLUMNS, Text, colour,
+    legend_entry, zero_contours,
 };
 use crate::output::ResultsFolder;
 
@@ -35,6 +36,11 @@ pub(super) fn draw(
         }
     }
     figures::write(results, "stability-map-agreement", &agreement(summaries))?;
+    if let Some(summary) = summary::reference(config, summaries)
+        && let Some(map) = maps.maps.iter().find(|map| MapKey::of(&map[0]) == summary.key())
+    {
+        figures::write(results, "stability-map-headline", &maps.headline(map))?;
+    }
     for map in &maps.maps {
         let key = MapKey::of(&map[0]);
         let mut figure = Svg::new(ONE_COLUMN, legend_top(1) + 66.0, &key.title());
@@ -46,13 +52,18 @@ pub(super) fn draw(
 }
 
 /// How a boundary is drawn.
-fn style(boundary: Boundary) -> Stroke {
+pub(super) fn style(boundary: Boundary) -> Stroke {
     match boundary {
         Boundary::DivergenceCriterion => Stroke { colour: colour::INK, width: 1.3, dashes: "" },
         Boundary::Theorem33 => Stroke { colour: colour::INK, width: 1.3, dashes: "4.5 2.5" },
         Boundary::MeanSquare => Stroke { colour: colour::BLUE, width: 1.7, dashes: "" },
         Boundary::Lyapunov => Stroke { colour: colour::VERMILION, width: 2.0, dashes: "" },
     }
+}
+
+/// The curves of a boundary across a map, on its axes.
+pub(super) fn boundary_lines(config: &Config, map: &[Row], boundary: Boundary) -> Vec<Vec<(f64, f64)>> {
+    Maps { config, maps: Vec::new() }.contours(map, |row| boundary.signed_excess(row))
 }
 
 /// Upper edge of the legend below so many rows of panels.
@@ -117,7 +128,42 @@ impl<'a> Maps<'a> {
     }
 
     fn heat_map(&self, figure: &mut Svg, at: (usize, usize), map: &[Row]) {
-        let panel = self.panel(at);
+        self.heat_map_in(figure, &self.panel(at), map);
+    }
+
+    fn heat_map_in(&self, figure: &mut Svg, panel: &Panel, map: &[Row]) {
+        panel.draw(figure, &MapKey::of(&map[0]).title(), |figure| {
+            self.cells(figure, panel, map);
+            for boundary in Boundary::ALL {
+                figure.series(boundary.title(), &[], |figure| {
+                    for line in self.contours(map, |row| boundary.signed_excess(row)) {
+                        panel.curve(figure, &line, style(boundary));
+                    }
+                });
+            }
+        });
+    }
+
+    /// One map for the first screen of the report.
+    fn headline(&self, map: &[Row]) -> Svg {
+        let title = format!("Where runs diverge: {}", MapKey::of(&map[0]).title());
+        let mut figure = Svg::new(ONE_COLUMN, HEADLINE_HEIGHT, &title);
+        let panel = Panel { height: 134.0, ..self.panel((0, 0)) };
+        let panel = Panel { y: Scale { label: "coherence σ", ..panel.y }, ..panel };
+        self.heat_map_in(&mut figure, &panel, map);
+        for (index, boundary) in Boundary::ALL.into_iter().enumerate() {
+            let x = FIRST_PANEL.0 - 6.0 + 102.0 * (index % 2) as f64;
+            let y = HEADLINE_HEIGHT - 20.0 + 12.0 * (index / 2) as f64;
+            legend_entry(
+                &mut figure,
+                (x, y),
+                &named(boundary.title().trim_start_matches("paper: "), style(boundary)),
+            );
+        }
+        figure
+    }
+
+    fn cells(&self, figure: &mut Svg, panel: &Panel, map: &[Row]) {
         let half_b = 0.5 * self.config.batch_size.step as f64;
         let half_sigma = 0.5 * self.config.coherence.step as f64;
         for cells in map.chunk_by(|a, b| a.batch_size == b.batch_size) {
@@ -128,12 +174,6 @@ impl<'a> Maps<'a> {
                 panel.fill(figure, from, to, &colour::diverged(share_diverged(&run[0])));
             }
         }
-        for boundary in Boundary::ALL {
-            for line in self.contours(map, |row| boundary.signed_excess(row)) {
-                panel.curve(figure, &line, style(boundary));
-            }
-        }
-        panel.decorate(figure, &MapKey::of(&map[0]).title());
     }
 
     /// The lines between positive and nonpositive cells, continued over half a cell to the frame.
@@ -152,20 +192,27 @@ impl<'a> Maps<'a> {
         let mut any = false;
         for (column, &eta) in self.drawn_learning_rates().iter().enumerate() {
             let panel = self.panel((column, 0));
-            for line in family {
-                let Some(map) = self.find(line.optimizer, eta, line.rho_over_alpha) else { continue };
-                any = true;
-                for simulated in self.contours(map, |row| share_diverged(row) - 0.5) {
-                    panel.line(&mut figure, &simulated, line.stroke);
+            let title = format!("η={}, {}", short(eta), in_words(self.config.sampling[0]));
+            panel.draw(&mut figure, &title, |figure| {
+                for line in family {
+                    let Some(map) = self.find(line.optimizer, eta, line.rho_over_alpha) else { continue };
+                    any = true;
+                    figure.series(&line.label, &[], |figure| self.boundaries(figure, &panel, line, map));
                 }
-                for exact in self.contours(map, |row| Boundary::Lyapunov.signed_excess(row)) {
-                    panel.line(&mut figure, &exact, Stroke { width: 0.7, dashes: "1.5 1.5", ..line.stroke });
-                }
-            }
-            panel.decorate(&mut figure, &format!("η={}, {}", short(eta), in_words(self.config.sampling[0])));
+            });
         }
         line_legend(&mut figure, family);
         any.then_some(figure)
+    }
+
+    /// Solid where half of the runs diverge, dotted where the Lyapunov exponent is 0.
+    fn boundaries(&self, figure: &mut Svg, panel: &Panel, line: &Line, map: &[Row]) {
+        for simulated in self.contours(map, |row| share_diverged(row) - 0.5) {
+            panel.line(figure, &simulated, line.stroke);
+        }
+        for exact in self.contours(map, |row| Boundary::Lyapunov.signed_excess(row)) {
+            panel.line(figure, &exact, Stroke { width: 0.7, dashes: "1.5 1.5", ..line.stroke });
+        }
     }
 
     /// Figure 1 (b): the boundaries of the three optimizers.
@@ -245,12 +292,8 @@ fn heat_map_legend(figure: &mut Svg, top: f64, num_columns: usize) {
     let per_column = Boundary::ALL.len() / num_columns;
     for (index, boundary) in Boundary::ALL.into_iter().enumerate() {
         let x = FIRST_PANEL.0 + 152.0 * (index / per_column) as f64;
-        legend_line(
-            figure,
-            (x, top + LEGEND_LINE * (index % per_column) as f64),
-            boundary.title(),
-            style(boundary),
-        );
+        let y = top + LEGEND_LINE * (index % per_column) as f64;
+        legend_entry(figure, (x, y), &named(boundary.title(), style(boundary)));
     }
     let (x, y) = if num_columns == 1 {
         (FIRST_PANEL.0, top + LEGEND_LINE * per_column as f64 - 3.0)
@@ -273,7 +316,8 @@ fn line_legend(figure: &mut Svg, family: &[Line]) {
     let (top, per_row) = (legend_top(1), 3);
     for (index, line) in family.iter().enumerate() {
         let x = FIRST_PANEL.0 + 150.0 * (index % per_row) as f64;
-        legend_line(figure, (x, top + LEGEND_LINE * (index / per_row) as f64), &line.label, line.stroke);
+        let y = top + LEGEND_LINE * (index / per_row) as f64;
+        legend_entry(figure, (x, y), &named(&line.label, line.stroke));
     }
     let note = "solid: simulated, half of the runs diverge · dotted: Lyapunov exponent 0 · islands: cells where some batch multiplies by exactly 0";
     let y = top + LEGEND_LINE * family.len().div_ceil(per_row) as f64 + 2.5;
@@ -284,9 +328,9 @@ fn line_legend(figure: &mut Svg, family: &[Line]) {
     );
 }
 
-fn legend_line(figure: &mut Svg, (x, y): (f64, f64), label: &str, stroke: Stroke) {
-    figure.polyline(&[(x, y), (x + 20.0, y)], stroke);
-    figure.text(x + 25.0, y + 2.7, Text::new(label, LEGEND_SIZE, Anchor::Start));
+/// A series for the legend alone.
+fn named(name: &str, stroke: Stroke) -> Series {
+    Series { stroke, ..Series::new(name, stroke.colour, Vec::new()) }
 }
 
 /// For each map, the share of its cells that each boundary predicts rightly.

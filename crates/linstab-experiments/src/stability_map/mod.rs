@@ -6,6 +6,8 @@
 mod cells;
 mod config;
 mod drawing;
+mod explorer;
+mod section;
 mod summary;
 
 pub use cells::{Cell, CellResult, MapCells, Row};
@@ -46,6 +48,8 @@ impl Experiment for StabilityMap {
         table::write(results, ID, &rows)?;
         table::write(results, "stability-map-summary", &summaries)?;
         drawing::draw(&config, &rows, &summaries, results)?;
-        Finding::new(&config, config.seed, summary::as_text(&summaries))
+        explorer::write(&config, &rows, &summaries, results)?;
+        let section = section::section(&config, &rows, &summaries);
+        Finding::new(&config, config.seed, summary::as_text(&summaries), section)
     }
 }

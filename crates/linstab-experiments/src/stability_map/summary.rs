@@ -6,7 +6,7 @@ use linstab_dynamics::SamplingScheme;
 use serde::Serialize;
 
 use super::cells::Row;
-use super::config::Optimizer;
+use super::config::{Config, Optimizer};
 
 /// Predictions at equality are "stable"; this much of rounding still counts as equality.
 const EQUALITY: f64 = 1e-12;
@@ -196,6 +196,15 @@ pub(crate) fn maps(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
 /// One summary a map.
 pub(crate) fn summarise(rows: &[Row]) -> Vec<MapSummary> {
     maps(rows).map(MapSummary::of).collect()
+}
+
+/// The map that the first screen shows: SGD's, if there is one, under the first sampling scheme at the first learning rate.
+pub(super) fn reference<'a>(config: &Config, summaries: &'a [MapSummary]) -> Option<&'a MapSummary> {
+    let first = |one: &&MapSummary| {
+        one.sampling == config.sampling[0] && one.learning_rate.to_bits() == config.learning_rate[0].to_bits()
+    };
+    let sgd = summaries.iter().filter(first).find(|one| one.optimizer == Optimizer::Sgd);
+    sgd.or_else(|| summaries.iter().find(first))
 }
 
 /// The summaries as a table for a terminal.

@@ -1,0 +1,173 @@
+//! What the local convergence has to say on the page.
+
+use super::cells::Method;
+use super::config::Config;
+use super::summary::{LossRow, SolutionRow, across_solutions, last_ordered_epoch, title};
+use crate::minimum::Metric;
+use crate::report::section::{Figure, Picture, Section, Table};
+use crate::report::text::{list, range, significant};
+
+/// The section of Figure 1 (d).
+pub(super) fn section(config: &Config, losses: &[LossRow], solutions: &[SolutionRow]) -> Section {
+    Section {
+        title: "Local convergence: next to a solution that looks at C inputs".to_owned(),
+        short_title: "Local convergence".to_owned(),
+        paper: paper(config),
+        findings: findings(config, losses, solutions),
+        figures: figures(config),
+        tables: vec![loss_table(config, losses), solution_table(config, solutions)],
+        ..Section::default()
+    }
+}
+
+fn paper(config: &Config) -> Vec<String> {
+    vec![format!(
+        "Figure 1 (d) starts training next to solutions of a two-layer ReLU network that look at C of {} inputs and are equally flat, and \
+         shows the loss over the epochs: it falls faster for smaller C, and faster still with SAM. The paper reads this as a preference for \
+         simple solutions, which have the larger coherence σ.",
+        config.num_inputs
+    )]
+}
+
+fn mean_of(rows: &[SolutionRow], num_features: usize, metric: Metric, batch_size: Option<usize>) -> f64 {
+    let wanted = |row: &&SolutionRow| {
+        (row.num_features, row.metric, row.batch_size) == (num_features, metric, batch_size)
+    };
+    rows.iter().find(wanted).map_or(f64::NAN, |row| row.mean)
+}
+
+fn findings(config: &Config, losses: &[LossRow], solutions: &[SolutionRow]) -> Vec<String> {
+    let last = config.num_epochs;
+    let epochs = |method: Method, relative: bool| {
+        let epoch = last_ordered_epoch(config, losses, method, relative);
+        format!("{epoch} ({})", title(method))
+    };
+    let methods = Method::all(config);
+    let through =
+        |relative: bool| list(&methods.iter().map(|&one| epochs(one, relative)).collect::<Vec<_>>());
+    let mut findings = vec![format!(
+        "**Fewer features are fitted faster at first.** Of {last} epochs, the mean loss rises with C through epoch {}, and the loss relative \
+         to its start through epoch {}.",
+        through(false),
+        through(true)
+    )];
+    for &rho in &config.sam_rho {
+        let of = |method| across_solutions(config, losses, method, 1);
+        let (sgd, sam) = (of(Method::Sgd), of(Method::Sam { rho }));
+        let ratios = sam.iter().zip(&sgd).map(|(sam, sgd)| sam / sgd);
+        let ratios = range(ratios, |ratio| format!("{ratio:.3}"));
+        findings.push(format!(
+            "**SAM with ρ = {rho}** has {ratios} times the loss of SGD after the first epoch, over C."
+        ));
+    }
+    findings.extend(thresholds(config, solutions));
+    findings
+}
+
+/// What the exact thresholds say of the same solutions.
+fn thresholds(config: &Config, rows: &[SolutionRow]) -> Option<String> {
+    let (&fewest, &most) = (config.num_features.iter().min()?, config.num_features.iter().max()?);
+    let of = |num_features: usize, metric, batch_size| mean_of(rows, num_features, metric, batch_size);
+    let of_all = |metric, batch_size| config.num_features.iter().map(move |&c| of(c, metric, batch_size));
+    let ratios: Vec<String> = config
+        .threshold_batch_size
+        .iter()
+        .map(|&b| {
+            let ratio =
+                of(fewest, Metric::MaxLearningRate, Some(b)) / of(most, Metric::MaxLearningRate, Some(b));
+            format!("{ratio:.2} (B = {b})")
+        })
+        .collect();
+    let spread = |b: usize| {
+        let values: Vec<f64> =
+            of_all(Metric::CriterionDivergence, Some(b)).filter(|x| x.is_finite()).collect();
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        (!values.is_empty()).then(|| values.iter().copied().fold(0.0, f64::max) / low)
+    };
+    let spread = range(config.threshold_batch_size.iter().filter_map(|&b| spread(b)), |x| format!("{x:.3}"));
+    Some(format!(
+        "**Stability says the opposite.** At equal trace ({}) the exact threshold of the solution with C = {fewest} is {} times that of \
+         C = {most}: the simpler solution bears the smaller learning rate. The paper's divergence criterion does not tell them apart (largest \
+         over smallest: {spread}), since σ and the sharpness rise together.",
+        range(of_all(Metric::Trace, None), |x| significant(x, 4)),
+        list(&ratios)
+    ))
+}
+
+fn figures(config: &Config) -> Vec<Figure> {
+    vec![
+        Figure {
+            name: Some("Figure 1 (d)".to_owned()),
+            title: "Loss next to solutions of C features".to_owned(),
+            caption: format!(
+                "Every parameter of a solution is perturbed with standard deviation {}, then trained at learning rate {}, B = {}. Lines are \
+                 means over {} runs, bands one standard deviation.",
+                config.perturbation_standard_deviation,
+                config.learning_rate,
+                config.batch_size,
+                config.num_runs
+            ),
+            picture: Picture::new(
+                "figure-1d",
+                "Mean loss over the epochs on a logarithmic axis, a panel an optimizer, a curve for each number of features. In the first \
+                 epochs curves of fewer features lie lower; the larger SAM's radius, the steeper the curves fall.",
+                "local-convergence",
+            ),
+        },
+        Figure {
+            name: None,
+            title: "Exact thresholds of these solutions".to_owned(),
+            caption: "Largest stable learning rate of SGD in the mean square, over the batch size."
+                .to_owned(),
+            picture: Picture::new(
+                "local-convergence-thresholds",
+                "Exact threshold over the batch size on logarithmic axes. All curves start together at a batch of one; at larger batches the \
+                 solution with the most features has the largest threshold.",
+                "local-convergence-solutions",
+            ),
+        },
+    ]
+}
+
+fn loss_table(config: &Config, rows: &[LossRow]) -> Table {
+    let last = config.num_epochs;
+    let mut epochs = vec![0, 1, 2, config.num_first_epochs, last / 2, last];
+    epochs.retain(|&epoch| epoch <= last);
+    epochs.sort_unstable();
+    epochs.dedup();
+    let heads: Vec<String> = epochs.iter().map(|epoch| format!("epoch {epoch}")).collect();
+    let columns: Vec<&str> = ["method", "C"].into_iter().chain(heads.iter().map(String::as_str)).collect();
+    let mut table = Table::new("Mean loss", &columns, "local-convergence");
+    for method in Method::all(config) {
+        for (place, c) in config.num_features.iter().enumerate() {
+            let mut row = vec![title(method), c.to_string()];
+            row.extend(
+                epochs
+                    .iter()
+                    .map(|&epoch| significant(across_solutions(config, rows, method, epoch)[place], 3)),
+            );
+            table.rows.push(row);
+        }
+    }
+    table
+}
+
+fn solution_table(config: &Config, rows: &[SolutionRow]) -> Table {
+    let heads: Vec<String> = config.threshold_batch_size.iter().map(|b| format!("η*, B = {b}")).collect();
+    let columns = ["C", "σ", "λmax(S)", "sharpness λmax(H)", "trace of H"]
+        .into_iter()
+        .chain(heads.iter().map(String::as_str));
+    let mut table =
+        Table::new("The unperturbed solutions", &columns.collect::<Vec<_>>(), "local-convergence-solutions");
+    table.note =
+        format!("Means over {} data sets; η* is the exact mean-square threshold of SGD.", config.num_runs);
+    for &c in &config.num_features {
+        let plain = [Metric::Sigma, Metric::LambdaMaxS, Metric::Sharpness, Metric::Trace];
+        let mut row = vec![c.to_string()];
+        row.extend(plain.map(|metric| significant(mean_of(rows, c, metric, None), 4)));
+        let of = |&b: &usize| significant(mean_of(rows, c, Metric::MaxLearningRate, Some(b)), 4);
+        row.extend(config.threshold_batch_size.iter().map(of));
+        table.rows.push(row);
+    }
+    table
+}

@@ -1,0 +1,196 @@
+//! What the constructed solutions have to say on the page.
+
+use super::cells::Solution;
+use super::config::Config;
+use super::summary::{Row, solutions, title};
+use crate::minimum::{Metric, Optimizer};
+use crate::report::section::{Figure, Picture, Section, Table};
+use crate::report::text::{list, range, significant};
+
+/// The section of the solutions.
+pub(super) fn section(config: &Config, independent: &[Row], sweep: &[Row]) -> Section {
+    let mut findings = formulas_in_words(config, independent);
+    findings.extend(criteria_in_words(config, independent));
+    findings.extend(redundancy_in_words(config, sweep));
+    Section {
+        title: "Constructed solutions: the paper's formulas against exact numbers".to_owned(),
+        short_title: "Solutions".to_owned(),
+        paper: vec![format!(
+            "Theorems 3.4 to 3.6: a solution in which each sample has a unit of its own (it memorises) has a diagonal coherence matrix; a solution that \
+             looks at C of {} inputs has λmax(S) of the order n/2^C, so that σ falls with C, and under SAM the more steeply. From that the paper concludes \
+             that SGD and SAM prefer simple solutions, and names redundant inputs as the case to which coherence is blind.",
+            config.num_inputs
+        )],
+        findings,
+        figures: figures(config),
+        tables: vec![formula_table(config, independent), threshold_table(config, independent)],
+        ..Section::default()
+    }
+}
+
+fn of<'a>(
+    rows: &'a [Row],
+    solution: Solution,
+    optimizer: Optimizer,
+    metric: Metric,
+    batch_size: Option<usize>,
+) -> Option<&'a Row> {
+    rows.iter()
+        .find(|row| row.is_of(solution) && row.measures(optimizer, metric) && row.batch_size == batch_size)
+}
+
+fn quantities(config: &Config) -> [(&'static str, Optimizer, Metric); 5] {
+    let sam = Optimizer::Sam { rho_over_alpha: config.rho_over_alpha };
+    [
+        ("λmax(S), SGD", Optimizer::Sgd, Metric::LambdaMaxS),
+        ("σ, SGD", Optimizer::Sgd, Metric::Sigma),
+        ("λmax(S), SAM", sam, Metric::LambdaMaxS),
+        ("largest sample sharpness, SAM", sam, Metric::MaxSampleSharpness),
+        ("σ, SAM", sam, Metric::Sigma),
+    ]
+}
+
+/// How far the formulas are from the numbers.
+fn formulas_in_words(config: &Config, rows: &[Row]) -> Vec<String> {
+    let ratio = |value: fn(&Row) -> Option<f64>| {
+        let ratios = quantities(config).into_iter().flat_map(|(_, optimizer, metric)| {
+            solutions(config).filter_map(move |solution| {
+                let row = of(rows, solution, optimizer, metric, None)?;
+                row.num_features?;
+                Some(value(row)? / row.mean)
+            })
+        });
+        range(ratios.filter(|ratio| ratio.is_finite()), |ratio| format!("{ratio:.2}"))
+    };
+    vec![format!(
+        "**The printed formulas give an order, not the numbers:** over C, optimizer and quantity they are {} times the exact values. With the mean inner \
+         product of two gradients of a cluster in place of a sample's own, and the largest cluster that was drawn in place of the mean one, they are {} times.",
+        ratio(|row| row.paper),
+        ratio(|row| row.corrected)
+    )]
+}
+
+/// The criterion cannot tell the solutions apart; the exact threshold can, and says the opposite.
+fn criteria_in_words(config: &Config, rows: &[Row]) -> Option<String> {
+    let fewest = *config.num_features.iter().min()?;
+    let most = *config.num_features.iter().max()?;
+    let of = |c: usize, metric, b| {
+        of(rows, Solution::Generalising { num_features: c }, Optimizer::Sgd, metric, Some(b))
+            .map(|row| row.mean)
+    };
+    let mut parts = Vec::new();
+    for &b in &config.batch_size {
+        let both = |metric| Some(of(most, metric, b)? / of(fewest, metric, b)?);
+        if let (Some(criterion), Some(exact)) =
+            (both(Metric::CriterionDivergence), both(Metric::MaxLearningRate))
+            && criterion.is_finite()
+        {
+            parts.push(format!("B = {b}: {criterion:.3} by the criterion, {exact:.3} exactly"));
+        }
+    }
+    (!parts.is_empty()).then(|| {
+        format!(
+            "**The divergence criterion is the same number for all of them,** since λmax(S) = n λmax(H) for these curvatures. Largest learning rate with \
+             C = {most} over that with C = {fewest}, SGD: {}. Simpler solutions are not the more stable ones.",
+            parts.join("; ")
+        )
+    })
+}
+
+fn redundancy_in_words(config: &Config, rows: &[Row]) -> Option<String> {
+    let fewest = *config.num_features.iter().min()?;
+    let solution = Solution::Generalising { num_features: fewest };
+    let correlated: Vec<&Row> = rows
+        .iter()
+        .filter(|row| {
+            row.redundancy == "correlated"
+                && row.is_of(solution)
+                && row.measures(Optimizer::Sgd, Metric::Sigma)
+        })
+        .collect();
+    let (first, last) = (correlated.first()?, correlated.last()?);
+    Some(format!(
+        "**Redundant inputs:** as their correlation goes from {} to {}, σ of the solution with C = {fewest} goes from {} to {}.",
+        first.degree?,
+        last.degree?,
+        significant(first.mean, 3),
+        significant(last.mean, 3)
+    ))
+}
+
+fn figures(config: &Config) -> Vec<Figure> {
+    let figure = |file: &str, title: &str, caption: String, description: &str, table: &str| Figure {
+        name: None,
+        title: title.to_owned(),
+        caption,
+        picture: Picture::new(file, description, table),
+    };
+    let draws = config.num_draws;
+    vec![
+        figure(
+            "solutions-coherence",
+            "Coherence over C: exact, printed, corrected",
+            format!("Means over {draws} data sets. Solid: exact; dashed: the paper's formulas; dotted: corrected, for the largest cluster drawn."),
+            "Three panels over the number of features. The largest eigenvalue of S and sigma fall with C; the paper's formulas lie above the exact dots for \
+             few features and below for many, the corrected ones run through them.",
+            "solutions",
+        ),
+        figure(
+            "solutions-thresholds",
+            "Exact thresholds",
+            "Exact mean-square threshold over the batch size, a panel an optimizer.".to_owned(),
+            "Exact threshold over the batch size on logarithmic axes, a panel an optimizer. All solutions start alike at a batch of one; at larger batches \
+             more features, and memorising most of all, bear larger learning rates.",
+            "solutions",
+        ),
+        figure(
+            "solutions-criteria",
+            "The paper's criteria in units of the exact threshold",
+            "Above 1 a criterion allows more than the exact threshold, below 1 less. Infinite values (the full batch) are left out.".to_owned(),
+            "Ratios of the two criteria to the exact threshold over the batch size, for SGD and SAM. The divergence criterion lies above one, Theorem 3.3 \
+             around and below it.",
+            "solutions",
+        ),
+        figure(
+            "solutions-redundancy",
+            "What redundant inputs change",
+            format!("σ, exact threshold and criterion of SGD at B = {}; means over {draws} data sets.", config.redundancy.batch_size),
+            "Six panels over the correlation of the inputs and over the number of distinct inputs: sigma rises with redundancy, and solutions come closer to \
+             one another.",
+            "solutions-redundancy",
+        ),
+    ]
+}
+
+fn formula_table(config: &Config, rows: &[Row]) -> Table {
+    let columns = ["solution", "quantity", "exact", "paper", "corrected"];
+    let mut table = Table::new("Formulas against exact numbers", &columns, "solutions");
+    "A dash where there is no formula.".clone_into(&mut table.note);
+    let shown = |value: Option<f64>| value.map_or("-".to_owned(), |value| significant(value, 4));
+    for solution in solutions(config) {
+        for (name, optimizer, metric) in quantities(config) {
+            let Some(row) = of(rows, solution, optimizer, metric, None) else { continue };
+            let numbers = [Some(row.mean), row.paper, row.corrected].map(shown);
+            table.rows.push([title(solution), name.to_owned()].into_iter().chain(numbers).collect());
+        }
+    }
+    table
+}
+
+fn threshold_table(config: &Config, rows: &[Row]) -> Table {
+    let names: Vec<String> = solutions(config).map(title).collect();
+    let columns: Vec<&str> = ["optimizer", "B"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let mut table = Table::new("Exact thresholds of the learning rate", &columns, "solutions");
+    table.note = format!("Means over {} data sets; columns: {}.", config.num_draws, list(&names));
+    for optimizer in config.optimizers() {
+        for &b in &config.batch_size {
+            let cells = solutions(config).map(|solution| {
+                of(rows, solution, optimizer, Metric::MaxLearningRate, Some(b))
+                    .map_or("-".to_owned(), |row| significant(row.mean, 4))
+            });
+            let head = [optimizer.name().to_owned(), b.to_string()];
+            table.rows.push(head.into_iter().chain(cells).collect());
+        }
+    }
+    table
+}

@@ -1,0 +1,230 @@
+//! What the maps have to say on the page.
+
+use super::cells::Row;
+use super::config::{Config, Optimizer};
+use super::explorer;
+use super::summary::{self, Boundary, MapKey, MapSummary, in_words, short};
+use crate::report::section::{Figure, Headline, Map, Number, Picture, Section, Table};
+use crate::report::text::{list, percent, range};
+
+/// The section of the maps.
+pub(super) fn section(config: &Config, rows: &[Row], summaries: &[MapSummary]) -> Section {
+    Section {
+        title: "The stability map: where do runs diverge?".to_owned(),
+        short_title: "Stability map".to_owned(),
+        paper: paper(config),
+        findings: findings(config, summaries),
+        headline: headline(config, summaries),
+        figures: figures(config, summaries),
+        map: Some(map(rows, summaries)),
+        tables: vec![table(summaries)],
+        ..Section::default()
+    }
+}
+
+fn paper(config: &Config) -> Vec<String> {
+    let Config { num_samples, sharpness, num_steps, num_repetitions, .. } = config;
+    vec![
+        format!(
+            "Figure 1 (a) marks over the batch size B and the coherence σ where SAM diverges on a family of {num_samples} samples whose \
+             mean curvature is {sharpness}, and draws two criteria through it: Theorem 3.2, below which runs must diverge, and Theorem 3.3, \
+             above which a stable family exists. (b) lays the boundaries of SGD, random perturbation and SAM over one another: the first \
+             two largely coincide, SAM's stable region is smaller. (c) shows it shrink as ρ/α grows."
+        ),
+        format!(
+            "The protocol: {num_repetitions} runs of {num_steps} steps a cell, diverged if more than half of them grow {}-fold. We found no \
+             statement of the learning rates and ρ/α of the panels; those here are ours.",
+            config.divergence_factor
+        ),
+    ]
+}
+
+/// The summaries with one sampling scheme, learning rate and optimizer.
+fn of(
+    summaries: &[MapSummary],
+    optimizer: Optimizer,
+    sampling: usize,
+    rate: f64,
+    config: &Config,
+) -> Vec<MapSummary> {
+    let wanted = |one: &&MapSummary| {
+        one.optimizer == optimizer
+            && one.sampling == config.sampling[sampling]
+            && one.learning_rate.to_bits() == rate.to_bits()
+    };
+    summaries.iter().filter(wanted).cloned().collect()
+}
+
+fn share(summary: &MapSummary, boundary: Boundary) -> String {
+    percent(summary.right(boundary), summary.num_cells)
+}
+
+fn headline(config: &Config, summaries: &[MapSummary]) -> Option<Headline> {
+    let summary = summary::reference(config, summaries)?;
+    let [lyapunov, theorem, mean_square] = [Boundary::Lyapunov, Boundary::Theorem33, Boundary::MeanSquare]
+        .map(|boundary| share(summary, boundary));
+    let title = summary.key().title();
+    Some(Headline {
+        title: "The simulated boundary is the Lyapunov boundary, not the theorem's".to_owned(),
+        numbers: vec![Number::new(&lyapunov, "Lyapunov exponent"), Number::new(&theorem, "Theorem 3.3")],
+        sentence: format!(
+            "Of {} cells ({title}), the sign of the Lyapunov exponent predicts {lyapunov} as they were simulated, the exact mean-square \
+             threshold {mean_square}, Theorem 3.3 {theorem}. The published picture shows how almost every run ends, not the mean square \
+             of which the theorems speak.",
+            summary.num_cells
+        ),
+        picture: Picture::new(
+            "stability-map-headline",
+            format!(
+                "Map of {title} over batch size and coherence. Runs diverge to the lower left; the vermilion curve of the Lyapunov \
+                 exponent follows the edge of the diverging cells, the blue curve of the exact mean square and the dashed one of Theorem \
+                 3.3 lie above it, the divergence criterion below."
+            ),
+            "stability-map",
+        ),
+    })
+}
+
+fn findings(config: &Config, summaries: &[MapSummary]) -> Vec<String> {
+    let mut findings = Vec::new();
+    if !summaries.is_empty() {
+        let shares = |boundary: Boundary| {
+            let of = |one: &MapSummary| 100.0 * one.right(boundary) as f64 / one.num_cells as f64;
+            range(summaries.iter().map(of), |share| format!("{share:.1}"))
+        };
+        findings.push(format!(
+            "**Over all {} maps** the Lyapunov exponent predicts {} % of the cells as they were simulated, the exact mean square {} %, \
+             Theorem 3.3 {} % and the paper's divergence criterion {} %. Between the mean-square boundary and the Lyapunov boundary the mean \
+             square grows, carried by ever rarer runs, while almost every run converges.",
+            summaries.len(),
+            shares(Boundary::Lyapunov),
+            shares(Boundary::MeanSquare),
+            shares(Boundary::Theorem33),
+            shares(Boundary::DivergenceCriterion),
+        ));
+    }
+    let sampling = in_words(config.sampling[0]);
+    for &rate in &config.learning_rate {
+        let stable = |optimizer| of(summaries, optimizer, 0, rate, config).first().map(|one| one.num_stable);
+        let (sgd, noisy) = (stable(Optimizer::Sgd), stable(Optimizer::RandomPerturbation));
+        let sam = of(summaries, Optimizer::Sam, 0, rate, config);
+        let mut said = Vec::new();
+        said.extend(sgd.map(|count| format!("SGD is stable in {count} cells")));
+        said.extend(noisy.map(|count| format!("random perturbation in {count}")));
+        if !sam.is_empty() {
+            let ratios: Vec<String> = sam.iter().map(|one| short(one.rho_over_alpha)).collect();
+            let counts: Vec<String> = sam.iter().map(|one| one.num_stable.to_string()).collect();
+            said.push(format!("SAM in {} for ρ/α = {}", list(&counts), list(&ratios)));
+        }
+        if !said.is_empty() {
+            findings.push(format!("**η = {}, {sampling}:** {}.", short(rate), said.join("; ")));
+        }
+    }
+    findings.push(
+        "Where the exponent misses, the protocol asks another question: whether a run ever passes the cut, not how it ends. Noise of its \
+         own (random perturbation) throws a run up again and again; beyond the gradient-descent limit the stable cells of SAM are islands \
+         in which some batch happens to cancel a direction."
+            .to_owned(),
+    );
+    findings
+}
+
+fn figures(config: &Config, summaries: &[MapSummary]) -> Vec<Figure> {
+    let has = |optimizer| summaries.iter().any(|one| one.optimizer == optimizer);
+    let (sgd, sam) = (has(Optimizer::Sgd), has(Optimizer::Sam));
+    let any = sgd || sam || has(Optimizer::RandomPerturbation);
+    let rates = list(&config.learning_rate.iter().take(2).map(|&rate| short(rate)).collect::<Vec<_>>());
+    let figure =
+        |name: Option<&str>, file: &str, title: &str, caption: String, description: &str, table: &str| {
+            Figure {
+                name: name.map(str::to_owned),
+                title: title.to_owned(),
+                caption,
+                picture: Picture::new(file, description, table),
+            }
+        };
+    let mut figures = Vec::new();
+    if sgd || sam {
+        figures.push(figure(
+            Some("Figure 1 (a)"),
+            "figure-1a",
+            "Simulated divergence, the paper's criteria and the exact boundaries",
+            format!("SGD beside SAM at ρ/α = {}, a row for each η of {rates}. Orange: the runs of the cell diverge.", config.reference_rho_over_alpha),
+            "Heat maps over batch size and coherence: runs diverge for small batches and small coherence. The Lyapunov curve runs along the \
+             edge of the diverging cells; the exact mean square and Theorem 3.3 lie above it, the more so the larger the learning rate.",
+            "stability-map",
+        ));
+    }
+    if any {
+        figures.push(figure(
+            Some("Figure 1 (b)"),
+            "figure-1b",
+            "SGD, random perturbation and SAM",
+            format!("Boundaries of the three at η of {rates}; SAM at ρ/α = {}.", config.reference_rho_over_alpha),
+            "Boundary curves over batch size and coherence, falling from the upper left to the lower right. That of SAM lies above those of SGD \
+             and random perturbation, which are close to one another.",
+            "stability-map",
+        ));
+    }
+    if sgd || sam {
+        figures.push(figure(
+            Some("Figure 1 (c)"),
+            "figure-1c",
+            "SAM at several ρ/α",
+            format!("Boundaries of SAM as ρ/α grows, at η of {rates}."),
+            "Boundary curves of SAM over batch size and coherence. The larger the ratio, the farther up and right the curve, and the smaller the \
+             stable region; at the larger learning rate and ratio only islands of stability are left.",
+            "stability-map",
+        ));
+    }
+    figures.push(figure(
+        None,
+        "stability-map-agreement",
+        "Who predicts the simulation?",
+        "For each map the share of its cells that each boundary predicts as they were simulated.".to_owned(),
+        "A line for each map with four marks. The Lyapunov exponent stands near 100 percent throughout; the other three scatter to the left.",
+        "stability-map-summary",
+    ));
+    figures
+}
+
+fn map(rows: &[Row], summaries: &[MapSummary]) -> Map {
+    Map {
+        title: "Look at any cell".to_owned(),
+        caption: format!(
+            "{} maps, {} cells. Point at a cell, or focus the map and use the arrow keys: its numbers and the four verdicts on it stand beside \
+             the map. The paper's criteria each claim one side only; silence is read as the other side. Numbers have four digits here, all \
+             of them in the table; pictures of all maps are in `figures/maps`.",
+            summaries.len(),
+            rows.len()
+        ),
+        description: "Stability map over batch size and coherence; the arrow keys move from cell to cell"
+            .to_owned(),
+        embedded: explorer::PATH.to_owned(),
+        data: "tables/stability-map.csv".to_owned(),
+    }
+}
+
+fn table(summaries: &[MapSummary]) -> Table {
+    let columns = [
+        "map",
+        "stable cells",
+        "of all",
+        "divergence criterion",
+        "Theorem 3.3",
+        "exact mean square",
+        "Lyapunov exponent",
+    ];
+    let mut table = Table::new(
+        "Cells that each boundary predicts as they were simulated",
+        &columns,
+        "stability-map-summary",
+    );
+    for summary in summaries {
+        let key: MapKey = summary.key();
+        let mut row = vec![key.title(), summary.num_stable.to_string(), summary.num_cells.to_string()];
+        row.extend(Boundary::ALL.map(|boundary| share(summary, boundary)));
+        table.rows.push(row);
+    }
+    table
+}
