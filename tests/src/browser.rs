@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test gives up after a while")]
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -104,7 +104,7 @@ impl Page {
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
         let host = address.trim_start_matches("ws://").split('/').next().unwrap_or_default();
         let stream = TcpStream::connect(host).expect("the browser listens");
-        stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout can be set");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         let (socket, _) = tungstenite::client(&address, stream).expect("the browser answers");
         let (session, events) = (String::new(), VecDeque::new());
         let mut page = Self { browser, _profile: profile, socket, session, last_id: 0, events };
@@ -147,7 +147,7 @@ impl Page {
     /// Moves the mouse to the middle of the first element that a selector finds, offset by a part of its size.
     pub fn hover(&mut self, selector: &str, (right, down): (f64, f64)) -> (f64, f64) {
         let expression = format!(
-            "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{block: 'center'}}); \
+            "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
              const r = e.getBoundingClientRect(); \
              return [r.x + r.width * (0.5 + {right}), r.y + r.height * (0.5 + {down})]; }})()"
         );
@@ -216,9 +216,8 @@ impl Page {
             request["sessionId"] = json!(self.session);
         }
         self.socket.send(Message::text(request.to_string())).expect("the browser is there");
-        let started = Instant::now();
         loop {
-            match self.receive(started, method) {
+            match self.receive(method) {
                 message if message["id"] == json!(self.last_id) => {
                     assert!(message.get("error").is_none(), "{method}: {message}");
                     return message["result"].clone();
@@ -229,23 +228,19 @@ impl Page {
     }
 
     fn await_event(&mut self, method: &str) {
-        let started = Instant::now();
         while !self.events.iter().any(|event| event["method"] == json!(method)) {
-            let event = self.receive(started, method);
+            let event = self.receive(method);
             self.events.push_back(event);
         }
         self.events.retain(|event| event["method"] != json!(method));
     }
 
-    fn receive(&mut self, started: Instant, awaited: &str) -> Value {
+    fn receive(&mut self, awaited: &str) -> Value {
         loop {
-            assert!(started.elapsed() < PATIENCE, "the browser does not answer {awaited}");
             match self.socket.read() {
                 Ok(Message::Text(text)) => return serde_json::from_str(&text).expect("JSON"),
                 Ok(_) => {}
-                Err(tungstenite::Error::Io(error))
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(error) => panic!("the browser is gone while {awaited} is awaited: {error}"),
+                Err(error) => panic!("the browser does not answer {awaited}: {error}"),
             }
         }
     }

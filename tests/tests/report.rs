@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use linstab_tests::browser::{Page, chromium};
 use linstab_tests::{linstab, output, root, stderr};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const DESKTOP: (u32, u32) = (1280, 900);
 const PHONE: (u32, u32) = (360, 780);
@@ -223,6 +223,7 @@ fn dark_narrow_and_on_paper() {
         let brightness: f64 = ground
             .trim_start_matches(|c: char| !c.is_ascii_digit())
             .split(|c: char| !c.is_ascii_digit())
+            .filter(|part| !part.is_empty())
             .take(3)
             .map(|part| part.parse::<f64>().unwrap())
             .sum();
