@@ -133,33 +133,19 @@ pub fn assess(
     };
     let seen_sharpness = sgd.sharpness * (1.0 + c * sgd.sharpness);
     let gradient_descent = 2.0 / seen_sharpness;
-    let mut found = Vec::new();
-    if c > 0.0 {
-        let sam = FactorCoherence::of_sam(ensemble, c)?;
-        let as_sgd =
-            Problem { coherence: sam.measure, sharpness: seen_sharpness, rho_over_alpha: 0.0, ..sgd };
-        let value = criteria::divergence(&as_sgd).min(gradient_descent);
-        found.push(assessment("dexter-88-on-sam", Claim::DivergesAbove, value, vec![bernoulli, psd]));
-        found.push(assessment(
-            "c-8-4",
-            Claim::DivergesAbove,
-            criteria::divergence(&sgd),
-            vec![bernoulli, psd],
-        ));
-        let value = criteria::existence_of_stable(&sgd);
-        found.push(assessment("eq-87", Claim::SomeEnsembleStable, value, vec![bernoulli, family]));
+    let (seen_coherence, [dexter, existence]) = if c > 0.0 {
+        (FactorCoherence::of_sam(ensemble, c)?.measure, ["dexter-88-on-sam", "eq-87"])
     } else {
-        let value = criteria::divergence(&sgd).min(gradient_descent);
-        found.push(assessment("dexter-88", Claim::DivergesAbove, value, vec![bernoulli, psd]));
-        found.push(assessment(
-            "c-8-4",
-            Claim::DivergesAbove,
-            criteria::divergence(&sgd),
-            vec![bernoulli, psd],
-        ));
-        let value = criteria::existence_of_stable(&sgd);
-        found.push(assessment("dexter-89", Claim::SomeEnsembleStable, value, vec![bernoulli, family]));
-    }
+        (coherence.measure, ["dexter-88", "dexter-89"])
+    };
+    let seen = Problem { coherence: seen_coherence, sharpness: seen_sharpness, rho_over_alpha: 0.0, ..sgd };
+    let diverges = |name, value| assessment(name, Claim::DivergesAbove, value, vec![bernoulli, psd]);
+    let stable = criteria::existence_of_stable(&sgd);
+    let mut found = vec![
+        diverges(dexter, criteria::divergence(&seen).min(gradient_descent)),
+        diverges("c-8-4", criteria::divergence(&sgd)),
+        assessment(existence, Claim::SomeEnsembleStable, stable, vec![bernoulli, family]),
+    ];
     let value = convergence(ensemble, &sgd, question)?;
     found.push(assessment("c-9-3", Claim::ConvergesBelow, value, vec![bernoulli, psd, full_rank]));
     Ok(found)

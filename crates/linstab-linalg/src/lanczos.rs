@@ -56,11 +56,24 @@ impl SymmetricOperator for Explicit {
     }
 
     fn apply(&mut self, input: &[f64], output: &mut [f64]) {
-        output.fill(0.0);
-        for (at, x) in input.iter().enumerate() {
-            for (output, entry) in output.iter_mut().zip(column(&self.0, at)) {
-                *output += x * entry;
-            }
+        multiply(&self.0, input, output);
+    }
+}
+
+/// `output = matrix input`, column by column.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::{Mat, lanczos};
+/// let mut image = [0.0; 2];
+/// lanczos::multiply(&Mat::from_fn(2, 2, |i, j| (i + j) as f64), &[1.0, 10.0], &mut image);
+/// assert_eq!(image, [10.0, 21.0]);
+/// ```
+pub fn multiply(matrix: &Mat<f64>, input: &[f64], output: &mut [f64]) {
+    output.fill(0.0);
+    for (at, x) in input.iter().enumerate() {
+        for (output, entry) in output.iter_mut().zip(column(matrix, at)) {
+            *output += x * entry;
         }
     }
 }

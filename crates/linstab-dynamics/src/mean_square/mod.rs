@@ -58,6 +58,7 @@ mod growth;
 mod noise_floor;
 mod operator;
 mod perron;
+mod sample_operator;
 mod sample_space;
 mod threshold;
 

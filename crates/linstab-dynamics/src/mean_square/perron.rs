@@ -4,7 +4,7 @@
 //! both inverts `t - S` and proves that `t` is above. Inverse iteration from the identity therefore stays positive, and gains a factor
 //! `(t - mu_1) / (t - mu_2)` a step: with `t` next to the eigenvalue it tells apart what Lanczos, which watches residuals, takes for one.
 
-use linstab_linalg::lanczos::TopEigenpair;
+use linstab_linalg::lanczos::{TopEigenpair, multiply};
 use linstab_linalg::symmetric::Cholesky;
 use linstab_linalg::{LinalgError, Mat};
 
@@ -86,12 +86,7 @@ fn normalised(mut x: Vec<f64>) -> Vec<f64> {
 
 fn image(matrix: &Mat<f64>, x: &[f64]) -> Vec<f64> {
     let mut y = vec![0.0; x.len()];
-    for (column, x) in x.iter().enumerate() {
-        let entries = matrix.col(column).try_as_col_major().expect("columns are contiguous").as_slice();
-        for (y, entry) in y.iter_mut().zip(entries) {
-            *y += x * entry;
-        }
-    }
+    multiply(matrix, x, &mut y);
     y
 }
 

@@ -29,11 +29,13 @@
 //! definite blocks `s`, then `mu(lambda) <= 1` (Collatz and Wielandt) and `eta* >= 1 / lambda`. This is verified with the exact
 //! kernel, not its low-rank form. The other side is the Rayleigh quotient of `P`.
 
-use linstab_linalg::lanczos::{self, Explicit, LanczosOptions, SymmetricOperator, TopEigenpair};
-use linstab_linalg::{LinalgError, Mat, Reduced, inner_products, low_rank, packed, spread, symmetric};
+use linstab_linalg::lanczos::{Explicit, SymmetricOperator, TopEigenpair};
+use linstab_linalg::{LinalgError, Mat, Reduced, inner_products, low_rank};
 
 use super::operator::{CriticalWeights, Parts, entrywise};
-use super::perron;
+use super::sample_operator::{
+    CERTAIN_RESIDUAL, Form, SampleOperator, block_ratio, column_by_column, identity_blocks,
+};
 use crate::Result;
 
 /// Newton steps; two or three are needed, many only where the root touches the noise-free limit.
@@ -52,13 +54,11 @@ struct Accuracy {
 const FIRST: Accuracy = Accuracy { kernel: 1e-8, residual: 1e-4 };
 /// For a root that is wanted to 1e-4.
 const NEAR: Accuracy = Accuracy { kernel: 1e-3, residual: 1e-3 };
-const FINAL: Accuracy = Accuracy { kernel: 1e-13, residual: 1e-10 };
+const FINAL: Accuracy = Accuracy { kernel: 1e-13, residual: CERTAIN_RESIDUAL };
 /// Where the certificate turned out wide: eigenvalues can be so close that the iteration took two for one.
 const REFINED: Accuracy = Accuracy { kernel: 1e-14, residual: 1e-11 };
 /// Width of an interval that is good enough.
 const WIDEST: f64 = 1.0 + 1e-8;
-/// Vectors are short here, so restarts would be false economy.
-const BASIS_SIZE: usize = 40;
 /// An eigenvector takes about so many applications without the low-rank form; forming it has to cost less.
 const USUAL_APPLICATIONS: usize = 8;
 
@@ -90,50 +90,6 @@ struct NewtonStep<'a> {
     next: f64,
 }
 
-/// The operator, as it is cheapest.
-enum Form<'a> {
-    /// As a matrix.
-    Explicit(Explicit),
-    /// By its action.
-    Implicit(SampleOperator<'a>),
-}
-
-impl Form<'_> {
-    fn operator(&mut self) -> &mut dyn SymmetricOperator {
-        match self {
-            Self::Explicit(matrix) => matrix,
-            Self::Implicit(operator) => operator,
-        }
-    }
-
-    /// The top eigenpair. A final one of a matrix is checked and refined by inverse iteration, which no near-degeneracy misleads.
-    fn top_eigenpair(&mut self, start: &[f64], identity: &[f64], residual_rtol: f64) -> Result<TopEigenpair> {
-        let value_rtol = residual_rtol * residual_rtol;
-        let check_every = if matches!(self, Self::Explicit(_)) { 4 } else { 1 };
-        let operator = self.operator();
-        // Long vectors are kept few: so many numbers are a tenth of a gigabyte.
-        let basis_size = (16_000_000 / operator.dim().max(1)).clamp(8, BASIS_SIZE);
-        let options = LanczosOptions {
-            residual_rtol,
-            value_rtol,
-            basis_size,
-            check_every,
-            ..LanczosOptions::default()
-        };
-        let top = lanczos::top_eigenpair(operator, start, options)?;
-        if let Self::Explicit(Explicit(matrix)) = self
-            && residual_rtol <= FINAL.residual
-        {
-            let refined = perron::top_eigenpair(matrix, identity, &top.vector)?;
-            return Ok(TopEigenpair {
-                num_applications: top.num_applications + refined.num_applications,
-                ..refined
-            });
-        }
-        Ok(top)
-    }
-}
-
 /// The critical point.
 pub(super) struct Critical {
     /// Rayleigh quotient: a lower bound on `1 / eta*`, accurate to second order.
@@ -157,7 +113,7 @@ impl<'a> SampleSpace<'a> {
     /// Solves `mu(lambda) = 1`, starting at a lower bound on the root.
     pub(super) fn solve(&self, lower: f64) -> Result<Critical> {
         let mut lambda = lower.max(self.pole * (1.0 + 1e-3));
-        let identity = pack_blocks(self.ensemble, &identity_blocks(self.ensemble));
+        let identity = identity_blocks(self.ensemble);
         let share = 0.1 / (identity.len() as f64).sqrt();
         let mut start = identity.clone();
         let mut num_applications = 0;
@@ -190,7 +146,7 @@ impl<'a> SampleSpace<'a> {
     /// of three digits.
     pub(super) fn solve_near(&self, guess: f64) -> Result<f64> {
         let mut lambda = if guess > self.pole { guess } else { self.pole * (1.0 + 1e-3) };
-        let mut start = pack_blocks(self.ensemble, &identity_blocks(self.ensemble));
+        let mut start = identity_blocks(self.ensemble);
         for _ in 0..MAX_STEPS {
             let top = self.cheapest(lambda, NEAR).top_eigenpair(&start, &start, NEAR.residual)?;
             let mut exact = self.operator(lambda);
@@ -213,7 +169,7 @@ impl<'a> SampleSpace<'a> {
     fn newton_step(&self, lambda: f64, accuracy: Accuracy, start: &[f64]) -> Result<NewtonStep<'_>> {
         let mut exact = self.operator(lambda);
         let mut form = self.cheapest(lambda, accuracy);
-        let identity = pack_blocks(self.ensemble, &identity_blocks(self.ensemble));
+        let identity = identity_blocks(self.ensemble);
         let top = form.top_eigenpair(start, &identity, accuracy.residual)?;
         exact.spread_kernel(&top.vector);
         let slope = self.weight * self.weighted_norm(&exact.moment, |part| part.linear);
@@ -224,8 +180,7 @@ impl<'a> SampleSpace<'a> {
 
     fn operator(&self, lambda: f64) -> SampleOperator<'_> {
         let kernel = entrywise(&self.h, |x, y| (self.weights.parts(x, y).at(lambda) * self.unit).recip());
-        let moment = vec![0.0; kernel.len()];
-        SampleOperator { space: self, kernel, moment }
+        SampleOperator::new(self.ensemble, kernel, self.weight / self.unit)
     }
 
     /// The explicit form of the operator where forming it pays.
@@ -233,10 +188,11 @@ impl<'a> SampleSpace<'a> {
         // A final matrix is worth more: its eigenvector is certain.
         let is_final = accuracy.residual <= FINAL.residual;
         let usual = if is_final { 3 * USUAL_APPLICATIONS } else { USUAL_APPLICATIONS };
-        let mut operator = self.operator(lambda);
         if let Some(matrix) = self.explicit(lambda, accuracy.kernel, usual) {
-            Form::Explicit(Explicit(matrix))
-        } else if is_final && operator.dim() <= FEW_UNKNOWNS {
+            return Form::Explicit(Explicit(matrix));
+        }
+        let mut operator = self.operator(lambda);
+        if is_final && operator.dim() <= FEW_UNKNOWNS {
             Form::Explicit(Explicit(column_by_column(&mut operator)))
         } else {
             Form::Implicit(operator)
@@ -324,100 +280,10 @@ impl<'a> SampleSpace<'a> {
     }
 }
 
-/// The matrix of an operator, from its images of the unit vectors.
-fn column_by_column(operator: &mut dyn SymmetricOperator) -> Mat<f64> {
-    let dim = operator.dim();
-    let (mut matrix, mut unit, mut image) = (Mat::zeros(dim, dim), vec![0.0; dim], vec![0.0; dim]);
-    for column in 0..dim {
-        unit[column] = 1.0;
-        operator.apply(&unit, &mut image);
-        unit[column] = 0.0;
-        for (row, entry) in image.iter().enumerate() {
-            matrix[(row, column)] = *entry;
-        }
-    }
-    matrix
-}
-
-struct SampleOperator<'a> {
-    space: &'a SampleSpace<'a>,
-    /// `K` over the unit.
-    kernel: Vec<f64>,
-    /// `K o sum_i V_i^T s_i V_i` of the last application.
-    moment: Vec<f64>,
-}
-
-impl SampleOperator<'_> {
-    fn spread_kernel(&mut self, input: &[f64]) {
-        let ensemble = self.space.ensemble;
-        spread(ensemble, &unpack_blocks(ensemble, input), &mut self.moment);
-        for (x, k) in self.moment.iter_mut().zip(&self.kernel) {
-            *x *= k;
-        }
-    }
-}
-
-impl SymmetricOperator for SampleOperator<'_> {
-    fn dim(&self) -> usize {
-        self.space.ensemble.num_samples() * packed::packed_len(self.space.ensemble.num_factors())
-    }
-
-    fn apply(&mut self, input: &[f64], output: &mut [f64]) {
-        self.spread_kernel(input);
-        let inner = inner_products(self.space.ensemble, &self.moment);
-        for (output, x) in output.iter_mut().zip(pack_blocks(self.space.ensemble, &inner)) {
-            *output = self.space.weight / self.space.unit * x;
-        }
-    }
-}
-
-/// Largest generalised eigenvalue of `t_i` against `s_i` over the samples; `None` if an `s_i` is not positive definite.
-fn block_ratio(ensemble: &Reduced, t: &[f64], s: &[f64]) -> Option<f64> {
-    let (k, len) = (ensemble.num_factors(), packed::packed_len(ensemble.num_factors()));
-    let mut largest = 0.0_f64;
-    if k == 1 {
-        // A sample without curvature has t = 0, whatever its s.
-        let ratios = t.iter().zip(s).map(|(t, s)| if *s > 0.0 { Some(t / s) } else { None });
-        return ratios.collect::<Option<Vec<f64>>>().map(|ratios| ratios.into_iter().fold(0.0, f64::max));
-    }
-    for (t, s) in t.chunks_exact(len).zip(s.chunks_exact(len)) {
-        let whitened = symmetric::whiten(packed::unpack(t, k), packed::unpack(s, k))?;
-        largest = largest.max(symmetric::top_eigenvalue(whitened.as_ref()).ok()?);
-    }
-    Some(largest)
-}
-
-fn identity_blocks(ensemble: &Reduced) -> Vec<f64> {
-    let k = ensemble.num_factors();
-    (0..ensemble.num_samples() * k * k)
-        .map(|at| f64::from(u8::from((at % (k * k)).is_multiple_of(k + 1))))
-        .collect()
-}
-
-/// Row-major blocks as packed ones, an isometry.
-fn pack_blocks(ensemble: &Reduced, blocks: &[f64]) -> Vec<f64> {
-    let k = ensemble.num_factors();
-    blocks
-        .chunks_exact(k * k)
-        .flat_map(|block| packed::from_fn(k, |row, column| block[row * k + column]))
-        .collect()
-}
-
-fn unpack_blocks(ensemble: &Reduced, packed_blocks: &[f64]) -> Vec<f64> {
-    let k = ensemble.num_factors();
-    if k == 1 {
-        return packed_blocks.to_vec();
-    }
-    let unpack = |block: &[f64]| -> Vec<f64> {
-        let matrix: Mat<f64> = packed::unpack(block, k);
-        (0..k * k).map(|at| matrix[(at / k, at % k)]).collect()
-    };
-    packed_blocks.chunks_exact(packed::packed_len(k)).flat_map(unpack).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linstab_linalg::symmetric;
     use linstab_linalg::testing::random_factored;
     use proptest::prelude::*;
 
