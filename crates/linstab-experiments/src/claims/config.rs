@@ -92,6 +92,14 @@ impl Config {
         config_file::read_checked(path)
     }
 
+    /// Everything the ledger depends on: this configuration, and those of its runs.
+    ///
+    /// # Errors
+    /// As [`Config::load`], for the configurations of the map and the trainings.
+    pub(super) fn as_run(&self, configs: &Path) -> Result<AsRun<'_>> {
+        Ok(AsRun { config: self, map: self.map(configs)?, trainings: self.trainings(configs)? })
+    }
+
     pub(super) fn budget(&self) -> Budget {
         let factor = if self.thorough { 10 } else { 1 };
         let Sizes { num_random, num_refined, num_steps, .. } = self.sizes;
@@ -114,4 +122,13 @@ impl Config {
             (self.seed, self.sizes.num_seeds, false);
         Ok(trainings)
     }
+}
+
+/// The configuration of the ledger, with those of its runs.
+#[derive(Debug, Serialize)]
+pub(super) struct AsRun<'a> {
+    #[serde(flatten)]
+    config: &'a Config,
+    map: stability_map::Config,
+    trainings: coherence_dynamics::Config,
 }

@@ -37,9 +37,9 @@ pub use ledger::ledger;
 pub use ratios::{CRITERIA, RatioCells, Ratios};
 pub use tables::{ClaimRow, RatioRow};
 
-use crate::experiment::{Context, Experiment, Finding};
+use crate::experiment::{Context, Experiment, Finding, Inputs};
 use crate::output::ResultsFolder;
-use crate::{ExperimentError, Result, engine, table};
+use crate::{Result, engine, table};
 
 /// The experiment `claims`.
 #[derive(Clone, Copy, Debug)]
@@ -52,10 +52,13 @@ impl Experiment for Claims {
         ID
     }
 
-    fn check(&self, context: &Context<'_>) -> Result<()> {
+    fn core_seconds(&self, quick: bool) -> f64 {
+        if quick { 4.7 } else { 15.0 }
+    }
+
+    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
         let config = Config::load(context)?;
-        config.map(context.configs)?;
-        config.trainings(context.configs).map(drop)
+        Inputs::new(&config.as_run(context.configs)?, config.seed)
     }
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
@@ -71,10 +74,7 @@ impl Experiment for Claims {
         table::write(results, "claims-ratios", &quantiles)?;
         results.write("claims.json", &tables::ledger_as_json(&rows)?)?;
         drawing::draw(&rows, &ratios, results)?;
-        let echo = serde_json::to_value(&config).map_err(|error| ExperimentError::Encode {
-            what: "the configuration",
-            message: error.to_string(),
-        })?;
-        Ok(Finding { config: echo, seed: config.seed, summary: tables::as_text(&rows, &quantiles) })
+        let summary = tables::as_text(&rows, &quantiles);
+        Finding::new(&config.as_run(context.configs)?, config.seed, summary)
     }
 }
