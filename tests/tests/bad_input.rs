@@ -141,7 +141,7 @@ fn a_full_disk_is_reported_and_leaves_earlier_results() {
         .args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$@\"", "bash"])
         .arg(program)
         .args(paths)
-        .args(["--seed", "9"]);
+        .args(["--seed", "9", "--quiet"]);
     limited.current_dir(root());
     let run = output(limited);
     assert_eq!(run.status.code(), Some(FAILURE), "{}", stderr(&run));

@@ -184,7 +184,7 @@ fn a_killed_run_resumes_and_no_thread_count_changes_a_bit() {
     let bytes = std::fs::read(&checkpoint).unwrap();
     let refused = |extra: &[&str], content: &[u8], reason: &str| {
         std::fs::write(&checkpoint, content).unwrap();
-        let run = output(linstab(&[&arguments, extra].concat()));
+        let run = output(linstab(&[&arguments, extra, &["--quiet"]].concat()));
         assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
         let message = stderr(&run);
         assert!(message.contains(reason) && message.contains("--restart"), "{message}");
@@ -239,4 +239,95 @@ fn a_second_run_replaces_the_first_and_a_concurrent_one_is_refused() {
     assert!(running.wait().unwrap().success());
     assert_ne!(contents(&out), quick);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no folder beside the results");
+}
+
+/// The arguments of a quick run of two experiments that take half a second.
+fn two_experiments<'a>(configs: &'a Path, out: &'a Path) -> Vec<&'a str> {
+    let paths = ["--configs", configs.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    [&["reproduce", "--quick", "--only", "local-convergence", "--only", "digits"][..], &paths].concat()
+}
+
+/// Two experiments, of which the second is made as small as can be.
+fn small_configs(max_polish_steps: usize) -> tempfile::TempDir {
+    let folder = configs_with(&[]);
+    let digits = linstab_tests::root().join("data/digits/digits.csv");
+    let path = folder.path().join("digits.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let replacements = [
+        ("\"../digits/digits.csv\"", format!("{:?}", digits.to_str().unwrap())),
+        ("max_polish_steps = 100", format!("max_polish_steps = {max_polish_steps}")),
+        ("max_rounds = 5 ", "max_rounds = 1 ".to_owned()),
+        ("[\"sgd\", \"momentum\", \"sam\", \"normalised-sam\"]", "[\"sgd\"]".to_owned()),
+        ("batch_sizes = [50, 100]", "batch_sizes = [100]".to_owned()),
+    ];
+    let text = replacements.iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "the configuration no longer holds `{from}`");
+        text.replacen(from, to, 1)
+    });
+    std::fs::write(path, text).unwrap();
+    folder
+}
+
+fn manifest(out: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(out.join("manifest.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn what_is_unchanged_is_not_run_again_and_what_was_edited_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, configs) = (folder.path().join("results"), small_configs(100));
+    let arguments = two_experiments(configs.path(), &out);
+    let run = |extra: &[&str]| {
+        let run = output(linstab(&[&arguments[..], extra].concat()));
+        assert!(run.status.success(), "{}", stderr(&run));
+        (String::from_utf8_lossy(&run.stdout).into_owned(), stderr(&run))
+    };
+    let (summary, lines) = run(&[]);
+    assert!(lines.contains("no results yet") && lines.contains("done digits"), "{lines}");
+    assert!(lines.contains("on ") && lines.contains("reduced sizes"), "{lines}");
+    assert!(summary.contains("2 run, 0 unchanged") && summary.contains("summary: "), "{summary}");
+    assert!(summary.lines().count() < 12, "compact: {summary}");
+    let whole = std::fs::read_to_string(out.join("summary.txt")).unwrap();
+    assert!(whole.lines().count() > 20 && whole.contains("restarted at distance"), "{whole}");
+    let (fresh, first) = (contents(&out), manifest(&out));
+
+    let (summary, lines) = run(&[]);
+    assert!(lines.contains("nothing has to be run") && !lines.contains("done"), "{lines}");
+    assert!(summary.contains("0 run, 2 unchanged"), "{summary}");
+    assert_eq!((contents(&out), &manifest(&out)["experiments"]), (fresh.clone(), &first["experiments"]));
+
+    let table = out.join("tables/digits.csv");
+    let edited = std::fs::read_to_string(&table).unwrap().replacen('1', "2", 1);
+    std::fs::write(&table, edited).unwrap();
+    let (summary, lines) = run(&["--only", "digits"]);
+    assert!(lines.contains("tables/digits.csv is missing or was edited"), "{lines}");
+    assert!(summary.contains("1 run, 1 unchanged"), "{summary}");
+    assert_eq!(contents(&out), fresh);
+
+    let (summary, _) = run(&["--force"]);
+    assert!(summary.contains("2 run, 0 unchanged"), "{summary}");
+    assert_eq!(contents(&out), fresh);
+    assert_eq!(run(&["--quiet"]), (String::new(), String::new()));
+}
+
+/// A minimum that is never reached makes `digits` fail while it runs.
+#[test]
+fn a_failed_experiment_is_named_and_the_others_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, failing, working) = (folder.path().join("results"), small_configs(0), small_configs(100));
+    let run = output(linstab(&two_experiments(failing.path(), &out)));
+    assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
+    let (summary, lines) = (String::from_utf8_lossy(&run.stdout).into_owned(), stderr(&run));
+    assert!(summary.contains("digits: FAILED") && summary.contains("1 failed (digits)"), "{summary}");
+    assert!(lines.lines().last().unwrap().starts_with("error: digits: "), "{lines}");
+    let files = contents(&out);
+    assert!(files.contains_key("tables/local-convergence.csv"), "the rest is complete");
+    assert!(!files.keys().any(|path| path.contains("digits")), "{:?}", files.keys());
+    assert_eq!(manifest(&out)["failures"][0]["id"], "digits");
+
+    let run = output(linstab(&two_experiments(working.path(), &out)));
+    assert!(run.status.success(), "{}", stderr(&run));
+    assert!(String::from_utf8_lossy(&run.stdout).contains("1 run, 1 unchanged"), "{}", stderr(&run));
+    assert!(contents(&out).contains_key("tables/digits.csv"), "the next try makes it whole");
+    assert_eq!(manifest(&out)["failures"].as_array().unwrap().len(), 0);
 }

@@ -11,8 +11,10 @@ Examples:
   linstab reproduce --quick --out target/quick
   linstab reproduce --only stability-map --seed 7 --threads 1
 
-An interrupted run continues where it stopped. RUST_LOG=info logs what happens.
-Exit codes: 0 done, 1 failure, 2 bad request.";
+What has not changed since the last run into the same folder is not run again: results are used again if program,
+configuration, seed, data and sizes are the same and every file is as it was written. An interrupted run continues where it
+stopped. An experiment that fails does not stop the others; it is named at the end. RUST_LOG=info logs what happens.
+Exit codes: 0 done, 1 failure (of one experiment at least), 2 bad request.";
 
 const MAP_HELP: &str = "\
 Examples:
@@ -56,31 +58,42 @@ pub(crate) enum Command {
     Thresholds(ThresholdsArguments),
 }
 
+/// How experiments are run.
 #[derive(Debug, Args)]
-#[command(after_help = REPRODUCE_HELP)]
-pub(crate) struct ReproduceArguments {
-    /// Run only this experiment (may be repeated). Default: all. Known: stability-map, local-convergence,
-    /// coherence-dynamics, solutions, digits, claims
-    #[arg(long, value_name = "ID")]
-    pub(crate) only: Vec<String>,
-    /// Reduced sizes: a coarser grid, whose cells come out as in the full run
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct RunArguments {
+    /// Reduced sizes, a few seconds in all; cells of the maps come out as in the full run
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Results folder. It is replaced as a whole, and only once everything is complete
-    #[arg(long, value_name = "DIR", default_value = "target/reproduce")]
-    pub(crate) out: PathBuf,
     /// Root of all random streams. Default: the seed of each configuration
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// Worker threads; they change the time, never the results. Default: one a core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Run even what has not changed since the last run into the same folder
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Discard the checkpoints of an interrupted run instead of continuing it
     #[arg(long)]
     pub(crate) restart: bool,
     /// Print nothing but errors
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = REPRODUCE_HELP)]
+pub(crate) struct ReproduceArguments {
+    /// Run only this experiment (may be repeated). Default: all. Known: stability-map, local-convergence,
+    /// coherence-dynamics, solutions, digits, claims. Results of the others stay where they are current
+    #[arg(long, value_name = "ID")]
+    pub(crate) only: Vec<String>,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// Results folder. It is replaced as a whole, and only once everything is complete
+    #[arg(long, value_name = "DIR", default_value = "target/reproduce")]
+    pub(crate) out: PathBuf,
     /// Folder of the configurations, one ID.toml an experiment
     #[arg(long, value_name = "DIR", default_value = "data/configs")]
     pub(crate) configs: PathBuf,
@@ -103,22 +116,9 @@ pub(crate) struct MapArguments {
     /// Configuration, a TOML file as data/configs/stability-map.toml
     #[arg(value_name = "CONFIG.toml")]
     pub(crate) config: PathBuf,
-    /// A coarser grid, whose cells come out as in the full run
-    #[arg(long)]
-    pub(crate) quick: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
     /// Results folder. It is replaced as a whole, and only once everything is complete
     #[arg(long, value_name = "DIR", default_value = "target/map")]
     pub(crate) out: PathBuf,
-    /// Root of all random streams. Default: the seed of the configuration
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
-    /// Worker threads; they change the time, never the results. Default: one a core
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
-    /// Discard the checkpoint of an interrupted run instead of continuing it
-    #[arg(long)]
-    pub(crate) restart: bool,
-    /// Print nothing but errors
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
 }

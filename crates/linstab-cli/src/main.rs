@@ -6,6 +6,7 @@ mod analyze;
 mod arguments;
 mod progress;
 mod provenance;
+mod reproduce;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -14,9 +15,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use linstab_analysis::AnalysisError;
-use linstab_experiments::{ExperimentError, Options, Report, example_factors, golden, reproduce};
+use linstab_experiments::{ExperimentError, example_factors, golden};
 
-use arguments::{Arguments, Command, MapArguments, ReproduceArguments, ThresholdsArguments};
+use arguments::{Arguments, Command, ThresholdsArguments};
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
@@ -28,11 +29,11 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let outcome = match &arguments.command {
-        Command::Reproduce(arguments) => run_reproduce(arguments),
+        Command::Reproduce(arguments) => reproduce::run_reproduce(arguments),
         Command::Thresholds(arguments) => run_thresholds(arguments),
         Command::Analyze(arguments) => analyze::run_analyze(arguments),
         Command::Check(arguments) => analyze::run_check(arguments),
-        Command::Map(arguments) => run_map(arguments),
+        Command::Map(arguments) => reproduce::run_map(arguments),
         Command::ExampleFactors { output } => write_example(output),
         Command::Completions { shell } => completions(*shell),
         Command::Man => man_page(),
@@ -68,35 +69,6 @@ fn say(text: &str) -> anyhow::Result<()> {
     }
 }
 
-fn run_reproduce(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
-    let progress = progress::start(arguments.quiet);
-    let options = Options {
-        only: arguments.only.clone(),
-        configs: arguments.configs.clone(),
-        out: arguments.out.clone(),
-        quick: arguments.quick,
-        seed: arguments.seed,
-        num_threads: arguments.threads.map_or_else(available_threads, usize::from),
-        restart: arguments.restart,
-        provenance: provenance::of_this_run(),
-    };
-    report(&reproduce(&options, &*progress)?, arguments.quiet)
-}
-
-/// Says what was found and where it lies.
-fn report(report: &Report, quiet: bool) -> anyhow::Result<ExitCode> {
-    if !quiet {
-        let mut text = String::new();
-        for (id, summary) in &report.summaries {
-            text = format!("{text}{id}\n{summary}\n");
-        }
-        let (out, seconds) = (report.out.display(), report.wall_time_secs);
-        let figures = report.out.join("figures");
-        say(&format!("{text}results: {out} ({seconds:.1} s)\nfigures: {}\n", figures.display()))?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
@@ -128,21 +100,6 @@ fn describe(case: &golden::Comparison) -> String {
         case.rtol,
         case.path.display()
     )
-}
-
-fn run_map(arguments: &MapArguments) -> anyhow::Result<ExitCode> {
-    let progress = progress::start(arguments.quiet);
-    let options = Options {
-        only: vec!["stability-map".to_owned()],
-        configs: arguments.config.clone(),
-        out: arguments.out.clone(),
-        quick: arguments.quick,
-        seed: arguments.seed,
-        num_threads: arguments.threads.map_or_else(available_threads, usize::from),
-        restart: arguments.restart,
-        provenance: provenance::of_this_run(),
-    };
-    report(&reproduce(&options, &*progress)?, arguments.quiet)
 }
 
 /// The shipped example: gradients of a small network on optical digits.

@@ -1,5 +1,6 @@
-//! Progress bars on a terminal, log messages where RUST_LOG asks for them.
+//! The plan, a line for each experiment that ends, a bar on a terminal, log messages where RUST_LOG asks for them.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,9 +8,10 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use linstab_experiments::Progress;
 use linstab_experiments::experiment::Silent;
+use linstab_experiments::plan::{Ending, Plan};
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging and returns where progress goes: a bar if standard error is a terminal and `quiet` is not set.
+/// Starts logging and returns where progress goes: to standard error, unless `quiet` is set.
 pub(crate) fn start(quiet: bool) -> Box<dyn Progress> {
     let terminal = io::stderr().is_terminal();
     let bars = MultiProgress::new();
@@ -20,24 +22,34 @@ pub(crate) fn start(quiet: bool) -> Box<dyn Progress> {
         .with_ansi(terminal)
         .without_time()
         .init();
-    if quiet || !terminal { Box::new(Silent) } else { Box::new(Bars { bars, current: Mutex::new(None) }) }
+    if quiet { Box::new(Silent) } else { Box::new(Lines { bars, terminal, current: Mutex::new(None) }) }
 }
 
-struct Bars {
+struct Lines {
     bars: MultiProgress,
+    /// Bars are for people.
+    terminal: bool,
     current: Mutex<Option<ProgressBar>>,
 }
 
-impl Bars {
+impl Lines {
     fn with_current(&self, act: impl FnOnce(&ProgressBar)) {
         if let Some(bar) = &*self.current.lock().expect("no holder of the bar panics") {
             act(bar);
         }
     }
+
+    /// Nobody may be listening; that is no reason to stop.
+    fn print(&self, text: &str) {
+        let _ = LogWriter(self.bars.clone()).write_all(text.as_bytes());
+    }
 }
 
-impl Progress for Bars {
+impl Progress for Lines {
     fn start(&self, experiment: &str, num_done: usize, num_cells: usize) {
+        if !self.terminal {
+            return;
+        }
         let template = "{msg} {wide_bar} {human_pos}/{human_len} cells, {per_sec}, {eta} left";
         let style = ProgressStyle::with_template(template).expect("the template is a constant");
         let bar = ProgressBar::new(num_cells as u64).with_style(style).with_message(experiment.to_owned());
@@ -56,6 +68,53 @@ impl Progress for Bars {
     fn finish(&self) {
         self.with_current(ProgressBar::finish_and_clear);
     }
+
+    fn plan(&self, plan: &Plan) {
+        self.print(&table(plan));
+    }
+
+    fn ended(&self, experiment: &str, ending: &Ending) {
+        // After an error the bar is still there.
+        self.finish();
+        match ending {
+            Ending::Completed(seconds) => self.print(&format!("done {experiment} {seconds:.1} s\n")),
+            // The plan has said so.
+            Ending::Unchanged => {}
+            Ending::Failed(error, seconds) => {
+                self.print(&format!("FAILED {experiment} {seconds:.1} s: {error}\n"));
+            }
+        }
+    }
+}
+
+/// The plan as a table: what, why, how long.
+fn table(plan: &Plan) -> String {
+    let mut text = String::new();
+    for step in &plan.steps {
+        let _ = match &step.cause {
+            None => writeln!(text, "  {:<20}unchanged", step.id),
+            Some(cause) => writeln!(text, "  {:<20}run{:>6}   {cause}", step.id, about(step.seconds)),
+        };
+    }
+    for (id, cause) in &plan.dropped {
+        let _ = writeln!(
+            text,
+            "  {id:<20}dropped: not asked for, and its earlier results are not current ({cause})"
+        );
+    }
+    if plan.steps.iter().all(|step| step.cause.is_none()) {
+        text.push_str("nothing has to be run\n");
+        return text;
+    }
+    let threads = if plan.num_threads == 1 { "thread" } else { "threads" };
+    let sizes = if plan.quick { ", reduced sizes" } else { "" };
+    let _ = writeln!(text, "about {} on {} {threads}{sizes}", about(plan.seconds()), plan.num_threads);
+    text
+}
+
+/// A forecast: whole seconds, or minutes.
+fn about(seconds: f64) -> String {
+    if seconds < 100.0 { format!("{:.0} s", seconds.max(1.0)) } else { format!("{:.0} min", seconds / 60.0) }
 }
 
 /// Standard error, with the bars taken off while a message is written.

@@ -6,7 +6,46 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use crate::stability_map::short;
-use crate::{ExperimentError, Result};
+use crate::{Context, ExperimentError, Result};
+
+/// The configuration of an experiment.
+pub(crate) trait Configuration: DeserializeOwned {
+    /// Name of its experiment, and so of its file.
+    const ID: &'static str;
+
+    /// Checks every value, those of a quick run among them.
+    fn check(&self, checker: &Checker) -> Result<()>;
+
+    /// The root of all random streams.
+    fn seed_mut(&mut self) -> &mut u64;
+
+    /// Puts the sizes of a quick run in their places.
+    fn reduce(&mut self);
+}
+
+/// Where a configuration is: in the folder of configurations, unless that is a file, which then is the configuration itself.
+pub(crate) fn path_of(configs: &Path, id: &str) -> PathBuf {
+    if configs.is_file() { configs.to_path_buf() } else { configs.join(format!("{id}.toml")) }
+}
+
+/// The configuration of a run: read, checked, with the overrides of the context.
+pub(crate) fn load<C: Configuration>(context: &Context<'_>) -> Result<C> {
+    let mut config: C = read_checked(&path_of(context.configs, C::ID))?;
+    if let Some(seed) = context.seed {
+        *config.seed_mut() = seed;
+    }
+    if context.quick {
+        config.reduce();
+    }
+    Ok(config)
+}
+
+/// Reads and checks a configuration file.
+pub(crate) fn read_checked<C: Configuration>(path: &Path) -> Result<C> {
+    let config: C = read(path)?;
+    config.check(&Checker::new(path))?;
+    Ok(config)
+}
 
 /// Reads a TOML file into `T`; unknown keys are errors if `T` says so.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {

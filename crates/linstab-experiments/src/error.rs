@@ -88,6 +88,12 @@ pub enum ExperimentError {
         /// The system's answer.
         message: String,
     },
+    /// An experiment panicked: an error in the program.
+    #[error("it panicked: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
     /// A figure could not be rendered.
     #[error("cannot render {figure}: {message}")]
     Render {
@@ -148,6 +154,17 @@ impl ExperimentError {
                 | Self::NoThresholds { .. }
                 | Self::DataFile { .. }
         )
+    }
+
+    /// The error with all its causes, in one line.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
     }
 
     /// Adaptor for `map_err` on file operations.

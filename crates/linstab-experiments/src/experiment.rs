@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::output::ResultsFolder;
+use crate::plan::{Ending, Plan};
 use crate::report::Section;
 use crate::{
     ExperimentError, Result, claims, coherence_dynamics, digits, local_convergence, solutions, stability_map,
@@ -26,8 +27,12 @@ pub trait Progress: Sync {
     fn start(&self, experiment: &str, num_done: usize, num_cells: usize);
     /// So many cells are done now.
     fn advance(&self, num_done: usize);
-    /// The experiment is complete.
+    /// These cells are complete; an experiment may go on with others.
     fn finish(&self);
+    /// What the whole run is going to do, before it does.
+    fn plan(&self, _plan: &Plan) {}
+    /// An experiment has ended, one way or another.
+    fn ended(&self, _experiment: &str, _ending: &Ending) {}
 }
 
 /// Reports to nobody.
@@ -69,14 +74,50 @@ impl std::fmt::Debug for Context<'_> {
     }
 }
 
-/// What an experiment leaves behind beside its files.
-#[derive(Clone, Debug)]
+/// What an experiment's results are a function of, beside the program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// The root of all random streams.
+    pub seed: u64,
+    /// The configuration as it is run, with all overrides.
+    pub config: serde_json::Value,
+    /// The data files that are read.
+    pub data: Vec<DataDigest>,
+}
+
+/// A data file and what was in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataDigest {
+    /// The file, as the configuration names it.
+    pub path: String,
+    /// SHA-256 of its contents.
+    pub sha256: String,
+}
+
+impl Inputs {
+    /// Of an experiment that reads its configuration alone.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Encode`] if the configuration cannot be encoded.
+    pub(crate) fn new<C: Serialize>(config: &C, seed: u64) -> Result<Self> {
+        Ok(Self { seed, config: encoded(config)?, data: Vec::new() })
+    }
+}
+
+fn encoded<C: Serialize>(config: &C) -> Result<serde_json::Value> {
+    serde_json::to_value(config)
+        .map_err(|error| ExperimentError::Encode { what: "the configuration", message: error.to_string() })
+}
+
+/// What an experiment leaves behind beside its files. It is kept in `findings/<id>.json`, so that what is made of all experiments
+/// together can be made again without running this one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// The configuration that was run, as it goes into the manifest.
+    /// The configuration that was run.
     pub config: serde_json::Value,
     /// The seed that was used.
     pub seed: u64,
-    /// The result in a few lines of plain text.
+    /// The result in plain text. Its first line alone is the result in short.
     pub summary: String,
     /// The result on the page.
     pub section: Section,
@@ -93,11 +134,7 @@ impl Finding {
         summary: String,
         section: Section,
     ) -> Result<Self> {
-        let encode = |error: serde_json::Error| ExperimentError::Encode {
-            what: "the configuration",
-            message: error.to_string(),
-        };
-        Ok(Self { config: serde_json::to_value(config).map_err(encode)?, seed, summary, section })
+        Ok(Self { config: encoded(config)?, seed, summary, section })
     }
 }
 
@@ -106,11 +143,14 @@ pub trait Experiment: Sync {
     /// Its name on the command line and in file names.
     fn id(&self) -> &'static str;
 
-    /// Reads and checks the configuration without running anything.
+    /// About how many seconds it keeps one core busy, for the forecast of a first run.
+    fn core_seconds(&self, quick: bool) -> f64;
+
+    /// Reads and checks the configuration without running anything, and says what the results are a function of.
     ///
     /// # Errors
     /// A configuration error that names the file, the key and the admissible values.
-    fn check(&self, context: &Context<'_>) -> Result<()>;
+    fn inputs(&self, context: &Context<'_>) -> Result<Inputs>;
 
     /// Runs the experiment and writes its tables and figures.
     ///

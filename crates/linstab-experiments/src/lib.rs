@@ -3,7 +3,7 @@
 //! # Contents
 //!
 //! - [`Experiment`], [`experiment::ALL`]: what can be run.
-//! - [`reproduce()`]: runs experiments into a results folder that is replaced only when complete.
+//! - [`reproduce()`]: runs experiments into a results folder that is replaced only when complete; [`plan`]: what has to be run.
 //! - [`engine`]: cells in parallel, checkpoints, determinism; [`streams`]: how random streams are derived.
 //! - [`coherence_dynamics`]: coherence and the exact threshold along the training of a small network.
 //! - [`claims`]: what the paper states, judged by recomputation.
@@ -31,6 +31,7 @@ pub mod local_convergence;
 pub mod manifest;
 pub mod minimum;
 mod output;
+pub mod plan;
 pub mod report;
 pub mod reproduce;
 pub mod solutions;
@@ -41,4 +42,4 @@ mod table;
 
 pub use error::{ExperimentError, Result};
 pub use experiment::{Context, Experiment, Progress};
-pub use reproduce::{Options, Report, reproduce};
+pub use reproduce::{Options, Outcome, Report, reproduce};

@@ -1,18 +1,24 @@
 //! The manifest of a results folder: what was run, with what, on what, and the hash of each file.
+//!
+//! An experiment's record names its results by content: its key is the digest of everything they are a function of. Where the key
+//! is the same and the files are those of the record, there is nothing to run ([`crate::plan`]).
 
-use serde::Serialize;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::experiment::Inputs;
 use crate::output::ResultsFolder;
 use crate::{ExperimentError, Result};
 
 /// Where a run took place. Faces fill it in: the driver does not ask the environment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Revision of the source that the program was built from, with `-dirty` appended if it had been changed; empty if
     /// unknown.
     pub git_revision: String,
-    /// SHA-256 of the program itself: a checkpoint is continued only by the very program that wrote it.
+    /// SHA-256 of the program itself: checkpoints and results are used again only by the very program that wrote them.
     pub program_sha256: String,
     /// Compiler that built the program.
     pub toolchain: String,
@@ -26,70 +32,133 @@ pub struct Provenance {
 
 /// What marks a manifest, and the folder that holds it, as ours.
 pub(crate) const PROGRAM: &str = "linstab";
+/// Name of the manifest in its folder.
+pub(crate) const FILE: &str = "manifest.json";
+/// Raise it when a field changes its meaning: results of another schema are not used again.
+const SCHEMA: u32 = 2;
 
-#[derive(Serialize)]
-struct Manifest<'a> {
+/// `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
     schema: u32,
-    program: &'static str,
-    version: &'static str,
-    provenance: &'a Provenance,
-    quick: bool,
+    program: String,
+    version: String,
+    pub(crate) provenance: Provenance,
+    pub(crate) quick: bool,
     num_threads: usize,
     wall_time_secs: f64,
-    experiments: &'a [RunRecord],
-    files: Vec<FileRecord>,
+    pub(crate) experiments: Vec<RunRecord>,
+    pub(crate) failures: Vec<FailureRecord>,
+    pub(crate) files: Vec<FileRecord>,
 }
 
 /// One experiment in the manifest.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// Its name.
-    pub id: &'static str,
-    /// The seed that was used.
-    pub seed: u64,
-    /// Seconds from its start to its last file.
+    pub id: String,
+    /// Digest of everything its results are a function of.
+    pub key: String,
+    /// Seconds from its start to its last file, when it was run.
     pub wall_time_secs: f64,
-    /// The configuration that was run.
-    pub config: serde_json::Value,
+    /// Worker threads it had.
+    pub num_threads: usize,
+    /// Seed, configuration and data that were run.
+    #[serde(flatten)]
+    pub inputs: Inputs,
 }
 
-#[derive(Serialize)]
-struct FileRecord {
-    path: String,
+/// An experiment that could not be completed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureRecord {
+    /// Its name.
+    pub id: String,
+    /// Why.
+    pub error: String,
+}
+
+/// One file of the results.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileRecord {
+    /// Its path below the results folder.
+    pub(crate) path: String,
+    /// The experiment that wrote it; absent if it is made of all of them.
+    pub(crate) experiment: Option<String>,
     bytes: usize,
     sha256: String,
 }
 
-pub(crate) fn encode(
-    results: &ResultsFolder,
-    provenance: &Provenance,
-    quick: bool,
-    num_threads: usize,
-    wall_time_secs: f64,
-    experiments: &[RunRecord],
-) -> Result<Vec<u8>> {
-    let record = |(path, bytes): (String, Vec<u8>)| FileRecord {
-        path,
-        bytes: bytes.len(),
-        sha256: sha256_hex(&bytes),
-    };
-    let files = results.files()?.into_iter().map(record).collect();
+impl FileRecord {
+    /// Whether the file still has these contents.
+    pub(crate) fn is_of(&self, contents: &[u8]) -> bool {
+        self.bytes == contents.len() && self.sha256 == sha256_hex(contents)
+    }
+}
+
+impl Manifest {
+    /// The manifest of the files that are in `results`, each with the experiment that wrote it.
+    pub(crate) fn new(
+        results: &ResultsFolder,
+        (provenance, quick, num_threads): (&Provenance, bool, usize),
+        wall_time_secs: f64,
+        experiments: Vec<RunRecord>,
+        failures: Vec<FailureRecord>,
+    ) -> Result<Self> {
+        let record = |(path, contents): (String, Vec<u8>)| FileRecord {
+            experiment: results.writer_of(&path),
+            path,
+            bytes: contents.len(),
+            sha256: sha256_hex(&contents),
+        };
+        let files = results.files()?.into_iter().map(record).collect();
+        Ok(Self {
+            schema: SCHEMA,
+            program: PROGRAM.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            provenance: provenance.clone(),
+            quick,
+            num_threads,
+            wall_time_secs,
+            experiments,
+            failures,
+            files,
+        })
+    }
+
+    /// The manifest of a results folder, if it has one of this schema.
+    pub(crate) fn read(folder: &Path) -> Option<Self> {
+        let manifest: Self = serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()?;
+        (manifest.schema == SCHEMA && manifest.program == PROGRAM).then_some(manifest)
+    }
+
+    /// The file's text.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .map_err(|error| ExperimentError::Encode { what: "the manifest", message: error.to_string() })?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// The record of an experiment.
+    pub(crate) fn record(&self, id: &str) -> Option<&RunRecord> {
+        self.experiments.iter().find(|record| record.id == id)
+    }
+
+    /// The files that an experiment wrote.
+    pub(crate) fn files_of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a FileRecord> {
+        self.files.iter().filter(move |file| file.experiment.as_deref() == Some(id))
+    }
+}
+
+/// The digest of everything an experiment's results are a function of.
+pub(crate) fn key(id: &str, inputs: &Inputs, quick: bool, program: &str) -> String {
+    let Inputs { seed, config, data } = inputs;
     let version = env!("CARGO_PKG_VERSION");
-    let manifest = Manifest {
-        schema: 1,
-        program: PROGRAM,
-        version,
-        provenance,
-        quick,
-        num_threads,
-        wall_time_secs,
-        experiments,
-        files,
-    };
-    let mut bytes = serde_json::to_vec_pretty(&manifest)
-        .map_err(|error| ExperimentError::Encode { what: "the manifest", message: error.to_string() })?;
-    bytes.push(b'\n');
-    Ok(bytes)
+    let parts = serde_json::json!({
+        "schema": SCHEMA, "version": version, "program": program, "experiment": id, "quick": quick, "seed": seed,
+        "config": config, "data": data,
+    });
+    sha256_hex(parts.to_string().as_bytes())
 }
 
 /// SHA-256 in hexadecimal digits.

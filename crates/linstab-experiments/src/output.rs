@@ -1,16 +1,18 @@
 //! The results folder: written beside the old one, put in its place only when complete.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use crate::manifest::FILE as MANIFEST;
 use crate::{ExperimentError, Result};
 
-const MANIFEST: &str = "manifest.json";
 /// Marks a work folder as ours; a folder without it is never cleared.
 const MARKER: &str = "this-folder-belongs-to-linstab";
 const LOCK: &str = "lock";
 const CHECKPOINTS: &str = "checkpoints";
+const CHECKPOINT: &str = ".checkpoint";
 const RESULTS: &str = "results";
 const PREVIOUS: &str = "previous";
 
@@ -25,7 +27,21 @@ pub struct ResultsFolder {
     work: PathBuf,
     /// Held for its lock.
     _lock: File,
+    journal: RefCell<Journal>,
 }
+
+/// Who wrote what.
+#[derive(Debug, Default)]
+struct Journal {
+    /// Who is writing; nobody in particular at first.
+    writer: Option<String>,
+    /// Each file, in the order in which they were begun, with its writer.
+    files: Vec<(String, Option<String>)>,
+}
+
+/// A point in the order of the files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start(usize);
 
 impl ResultsFolder {
     /// Opens the work folder for `out`; `restart` discards what an interrupted run left there.
@@ -39,7 +55,7 @@ impl ResultsFolder {
         let name = out.file_name().unwrap_or_default().to_string_lossy();
         let work = out.with_file_name(format!(".{name}.linstab-work"));
         create_work_folder(&work)?;
-        let folder = Self { _lock: lock(&out, &work.join(LOCK))?, out, work };
+        let folder = Self { _lock: lock(&out, &work.join(LOCK))?, out, work, journal: RefCell::default() };
         // A run that was stopped between the two renames of `complete` left the earlier results here.
         let previous = folder.work.join(PREVIOUS);
         if previous.exists() && !folder.out.exists() {
@@ -54,9 +70,58 @@ impl ResultsFolder {
         Ok(folder)
     }
 
-    /// Where the checkpoint of an experiment lives.
-    pub fn checkpoint(&self, experiment: &str) -> PathBuf {
-        self.work.join(CHECKPOINTS).join(format!("{experiment}.checkpoint"))
+    /// The folder that is going to be replaced.
+    pub(crate) fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// Where a checkpoint of an experiment lives; its name is that of the experiment, or begins with that and a hyphen.
+    pub fn checkpoint(&self, name: &str) -> PathBuf {
+        self.work.join(CHECKPOINTS).join(format!("{name}{CHECKPOINT}"))
+    }
+
+    /// From here on files are written by this experiment.
+    pub(crate) fn start(&self, experiment: &str) -> Start {
+        let mut journal = self.journal.borrow_mut();
+        journal.writer = Some(experiment.to_owned());
+        Start(journal.files.len())
+    }
+
+    /// From here on files are written by no experiment in particular.
+    pub(crate) fn start_common(&self) {
+        self.journal.borrow_mut().writer = None;
+    }
+
+    /// Which experiment wrote a file.
+    pub(crate) fn writer_of(&self, relative: &str) -> Option<String> {
+        let journal = self.journal.borrow();
+        journal.files.iter().find(|(path, _)| path == relative).and_then(|(_, writer)| writer.clone())
+    }
+
+    /// Removes all files that were begun since.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Io`].
+    pub(crate) fn discard_since(&self, start: Start) -> Result<()> {
+        let discarded = self.journal.borrow_mut().files.split_off(start.0);
+        let root = self.work.join(RESULTS);
+        for (relative, _) in discarded {
+            let path = root.join(relative);
+            if path.exists() {
+                fs::remove_file(&path).map_err(ExperimentError::io("remove", &path))?;
+            }
+            // A folder that still holds files of others cannot be removed, and stays.
+            let above = path.ancestors().skip(1).take_while(|folder| *folder != root);
+            above.take_while(|folder| fs::remove_dir(folder).is_ok()).for_each(drop);
+        }
+        Ok(())
+    }
+
+    /// A file of the earlier results; `None` if it cannot be read or lies elsewhere.
+    pub(crate) fn read_earlier(&self, relative: &str) -> Option<Vec<u8>> {
+        let relative = Path::new(relative);
+        let below = relative.components().all(|component| matches!(component, Component::Normal(_)));
+        if below { fs::read(self.out.join(relative)).ok() } else { None }
     }
 
     /// Writes a file of the results, creating the folders above it.
@@ -65,6 +130,11 @@ impl ResultsFolder {
     /// [`ExperimentError::Io`].
     pub fn write(&self, relative: &str, bytes: &[u8]) -> Result<()> {
         let path = self.work.join(RESULTS).join(relative);
+        {
+            let mut journal = self.journal.borrow_mut();
+            let writer = journal.writer.clone();
+            journal.files.push((relative.to_owned(), writer));
+        }
         if let Some(parent) = path.parent() {
             create_folder(parent)?;
         }
@@ -107,11 +177,12 @@ impl ResultsFolder {
         Ok(files)
     }
 
-    /// Writes the manifest, puts the results in the place of `out` and removes the work folder.
+    /// Writes the manifest, puts the results in the place of `out` and removes the work folder, but for the checkpoints of the
+    /// experiments that failed, if there are any.
     ///
     /// # Errors
     /// [`ExperimentError::Io`]; the checkpoints are then still there, and so are earlier results.
-    pub fn complete(self, manifest: &[u8]) -> Result<()> {
+    pub fn complete(self, manifest: &[u8], failed: &[&str]) -> Result<()> {
         self.write(MANIFEST, manifest)?;
         refuse_foreign(&self.out)?;
         let previous = self.work.join(PREVIOUS);
@@ -124,7 +195,26 @@ impl ResultsFolder {
             }
             return Err(error);
         }
-        remove_folder(&self.work)
+        if failed.is_empty() {
+            return remove_folder(&self.work);
+        }
+        remove_folder(&previous)?;
+        self.keep_checkpoints(failed)
+    }
+
+    /// Removes all checkpoints but those of these experiments.
+    fn keep_checkpoints(&self, experiments: &[&str]) -> Result<()> {
+        let of =
+            |name: &str, id: &str| name.strip_prefix(id).is_some_and(|rest| rest.starts_with(['.', '-']));
+        let folder = self.work.join(CHECKPOINTS);
+        for entry in fs::read_dir(&folder).map_err(ExperimentError::io("list", &folder))? {
+            let entry = entry.map_err(ExperimentError::io("list", &folder))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !experiments.iter().any(|id| of(&name, id)) {
+                fs::remove_file(entry.path()).map_err(ExperimentError::io("remove", &entry.path()))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -242,7 +332,7 @@ mod tests {
     fn complete(out: &Path, content: &str) {
         let folder = ResultsFolder::open(out, false).unwrap();
         folder.write("table.csv", content.as_bytes()).unwrap();
-        folder.complete(br#"{"program": "linstab"}"#).unwrap();
+        folder.complete(br#"{"program": "linstab"}"#, &[]).unwrap();
     }
 
     #[test]

@@ -80,10 +80,12 @@ fn every_verdict_is_the_expected_one() {
         seed: None,
         num_threads: 2,
         restart: false,
+        force: false,
         provenance,
     };
     let report = reproduce(&options, &Silent).unwrap();
-    assert!(report.summaries[0].1.contains("every verdict is the expected one"), "{}", report.summaries[0].1);
+    let summary = &report.outcomes[0].summary;
+    assert!(summary.contains("every verdict is the expected one"), "{summary}");
     let list: Vec<serde_json::Value> =
         serde_json::from_slice(&std::fs::read(out.join("claims.json")).unwrap()).unwrap();
     assert_eq!(list.len(), IDS.split_whitespace().count());

@@ -46,10 +46,11 @@ fn run(configs: &Path, num_threads: usize) -> Result<(TempDir, String), Experime
         seed: None,
         num_threads,
         restart: false,
+        force: false,
         provenance,
     };
     let report = reproduce(&options, &Silent)?;
-    Ok((folder, report.summaries[0].1.clone()))
+    Ok((folder, report.outcomes[0].summary.clone()))
 }
 
 fn table(folder: &TempDir, name: &str) -> Vec<Row> {

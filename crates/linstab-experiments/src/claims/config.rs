@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::search::Budget;
-use crate::config_file::{self, Checker};
+use crate::config_file::{self, Checker, Configuration};
 use crate::{Context, Result, coherence_dynamics, stability_map};
 
 /// What is run; every field is in `data/configs/claims.toml`, explained there.
@@ -44,30 +44,11 @@ pub struct Sizes {
     pub num_runs: usize,
 }
 
-impl Config {
-    /// The configuration of a run, with the overrides of the context, checked.
-    ///
-    /// # Errors
-    /// A configuration error that names the file, the key and the admissible values.
-    pub fn load(context: &Context<'_>) -> Result<Self> {
-        let mut config = Self::read(&context.configs.join("claims.toml"))?;
-        if let Some(seed) = context.seed {
-            config.seed = seed;
-        }
-        if context.quick {
-            config.sizes = config.quick;
-        }
-        Ok(config)
-    }
+impl Configuration for Config {
+    const ID: &'static str = super::ID;
 
-    /// Reads and checks a configuration file.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn read(path: &Path) -> Result<Self> {
-        let config: Self = config_file::read(path)?;
-        let checker = Checker::new(path);
-        for (table, sizes) in [("sizes", config.sizes), ("quick", config.quick)] {
+    fn check(&self, checker: &Checker) -> Result<()> {
+        for (table, sizes) in [("sizes", self.sizes), ("quick", self.quick)] {
             for (key, value, low, high) in [
                 ("num_random", sizes.num_random, 1, 1_000_000),
                 ("num_refined", sizes.num_refined, 1, 10_000),
@@ -82,7 +63,41 @@ impl Config {
                 checker.require(admissible, &format!("{table}.{key}"), value, format!("{low} to {high}"))?;
             }
         }
-        Ok(config)
+        Ok(())
+    }
+
+    fn seed_mut(&mut self) -> &mut u64 {
+        &mut self.seed
+    }
+
+    fn reduce(&mut self) {
+        self.sizes = self.quick;
+    }
+}
+
+impl Config {
+    /// The configuration of a run: `claims.toml`, checked, with the overrides of the context.
+    ///
+    /// # Errors
+    /// A configuration error that names the file, the key and the admissible values.
+    pub fn load(context: &Context<'_>) -> Result<Self> {
+        config_file::load(context)
+    }
+
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(path: &Path) -> Result<Self> {
+        config_file::read_checked(path)
+    }
+
+    /// Everything the ledger depends on: this configuration, and those of its runs.
+    ///
+    /// # Errors
+    /// As [`Config::load`], for the configurations of the map and the trainings.
+    pub(super) fn as_run(&self, configs: &Path) -> Result<AsRun<'_>> {
+        Ok(AsRun { config: self, map: self.map(configs)?, trainings: self.trainings(configs)? })
     }
 
     pub(super) fn budget(&self) -> Budget {
@@ -107,4 +122,13 @@ impl Config {
             (self.seed, self.sizes.num_seeds, false);
         Ok(trainings)
     }
+}
+
+/// The configuration of the ledger, with those of its runs.
+#[derive(Debug, Serialize)]
+pub(super) struct AsRun<'a> {
+    #[serde(flatten)]
+    config: &'a Config,
+    map: stability_map::Config,
+    trainings: coherence_dynamics::Config,
 }

@@ -38,7 +38,7 @@ pub use ledger::ledger;
 pub use ratios::{CRITERIA, RatioCells, Ratios};
 pub use tables::{ClaimRow, RatioRow};
 
-use crate::experiment::{Context, Experiment, Finding};
+use crate::experiment::{Context, Experiment, Finding, Inputs};
 use crate::output::ResultsFolder;
 use crate::{Result, engine, table};
 
@@ -53,10 +53,13 @@ impl Experiment for Claims {
         ID
     }
 
-    fn check(&self, context: &Context<'_>) -> Result<()> {
+    fn core_seconds(&self, quick: bool) -> f64 {
+        if quick { 4.7 } else { 15.0 }
+    }
+
+    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
         let config = Config::load(context)?;
-        config.map(context.configs)?;
-        config.trainings(context.configs).map(drop)
+        Inputs::new(&config.as_run(context.configs)?, config.seed)
     }
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
@@ -73,6 +76,7 @@ impl Experiment for Claims {
         results.write("claims.json", &tables::ledger_as_json(&rows)?)?;
         drawing::draw(&rows, &ratios, results)?;
         let section = section::section(&rows, &quantiles);
-        Finding::new(&config, config.seed, tables::as_text(&rows, &quantiles), section)
+        let summary = tables::as_text(&rows, &quantiles);
+        Finding::new(&config.as_run(context.configs)?, config.seed, summary, section)
     }
 }

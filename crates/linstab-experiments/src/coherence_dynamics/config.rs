@@ -6,7 +6,7 @@ use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
 use super::tracking::Metric;
-use crate::config_file::{self, Checker};
+use crate::config_file::{self, Checker, Configuration};
 use crate::{Context, Result};
 
 /// What is run; every field is in `data/configs/coherence-dynamics.toml`, explained there.
@@ -85,37 +85,8 @@ pub struct ReferenceValue {
     pub sd: Option<f64>,
 }
 
-impl Config {
-    /// The configuration of a run, with the overrides of the context, checked.
-    ///
-    /// # Errors
-    /// A configuration error that names the file, the key and the admissible values.
-    pub fn load(context: &Context<'_>) -> Result<Self> {
-        let mut config = Self::read(&context.configs.join("coherence-dynamics.toml"))?;
-        if let Some(seed) = context.seed {
-            config.seed = seed;
-        }
-        if context.quick {
-            config.num_seeds = config.quick.num_seeds;
-            config.num_epochs = config.quick.num_epochs;
-        }
-        Ok(config)
-    }
-
-    /// Reads and checks a configuration file.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn read(path: &Path) -> Result<Self> {
-        let config: Self = config_file::read(path)?;
-        config.check(&Checker::new(path))?;
-        Ok(config)
-    }
-
-    /// Radii of all optimizers: 0, which is SGD, and those of SAM.
-    pub(super) fn radii(&self) -> impl Iterator<Item = f64> {
-        std::iter::once(0.0).chain(self.rho.iter().copied())
-    }
+impl Configuration for Config {
+    const ID: &'static str = super::ID;
 
     fn check(&self, checker: &Checker) -> Result<()> {
         let sizes = [
@@ -179,5 +150,37 @@ impl Config {
         checker.require(cut > 0.0 && cut <= 1e100, "divergence_loss", cut, "above 0, at most 1e100")?;
         let share = self.explained_variance;
         checker.require(share > 0.0 && share <= 1.0, "explained_variance", share, "above 0, at most 1")
+    }
+
+    fn seed_mut(&mut self) -> &mut u64 {
+        &mut self.seed
+    }
+
+    fn reduce(&mut self) {
+        self.num_seeds = self.quick.num_seeds;
+        self.num_epochs = self.quick.num_epochs;
+    }
+}
+
+impl Config {
+    /// The configuration of a run: `coherence-dynamics.toml`, checked, with the overrides of the context.
+    ///
+    /// # Errors
+    /// A configuration error that names the file, the key and the admissible values.
+    pub fn load(context: &Context<'_>) -> Result<Self> {
+        config_file::load(context)
+    }
+
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(path: &Path) -> Result<Self> {
+        config_file::read_checked(path)
+    }
+
+    /// Radii of all optimizers: 0, which is SGD, and those of SAM.
+    pub(super) fn radii(&self) -> impl Iterator<Item = f64> {
+        std::iter::once(0.0).chain(self.rho.iter().copied())
     }
 }

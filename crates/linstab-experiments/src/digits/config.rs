@@ -6,7 +6,7 @@ use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
 use super::data::Source;
-use crate::config_file::{self, Checker};
+use crate::config_file::{self, Checker, Configuration};
 use crate::{Context, Result};
 
 /// Everything the experiment depends on. No field has a default: a scientific parameter is written down.
@@ -177,38 +177,29 @@ impl Optimizer {
     }
 }
 
-impl Config {
-    /// The configuration of a run: `digits.toml`, with the overrides of the context, checked.
-    ///
-    /// # Errors
-    /// A configuration error that names the file, the key and the admissible values.
-    pub fn load(context: &Context<'_>) -> Result<Self> {
-        let mut config = Self::read(&Self::path(context))?;
-        if let Some(seed) = context.seed {
-            config.seed = seed;
-        }
-        if context.quick {
-            config.reduce();
-        }
-        Ok(config)
+impl Configuration for Config {
+    const ID: &'static str = super::ID;
+
+    fn check(&self, checker: &Checker) -> Result<()> {
+        let n = self.num_samples;
+        count(checker, "num_samples", n, 1, MAX_SAMPLES)?;
+        let [one, other] = self.digits.classes;
+        let classes = format!("[{one}, {other}]");
+        checker.require(
+            one != other && one < 10 && other < 10,
+            "digits.classes",
+            classes,
+            "two of the digits 0 to 9",
+        )?;
+        self.check_minimum(checker)?;
+        self.check_cells(checker)?;
+        self.check_protocol(checker)
     }
 
-    /// Where the configuration is; data files are relative to it.
-    pub(super) fn path(context: &Context<'_>) -> PathBuf {
-        context.configs.join("digits.toml")
+    fn seed_mut(&mut self) -> &mut u64 {
+        &mut self.seed
     }
 
-    /// Reads and checks a configuration file.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn read(path: &Path) -> Result<Self> {
-        let config: Self = config_file::read(path)?;
-        config.check(&Checker::new(path))?;
-        Ok(config)
-    }
-
-    /// Keeps the cells of a quick run.
     fn reduce(&mut self) {
         let Quick { batch_sizes, learning_rate_ratios, num_runs } = self.quick.clone();
         let all = std::mem::replace(&mut self.cells.batch_sizes, batch_sizes);
@@ -226,6 +217,29 @@ impl Config {
         }
         self.lyapunov.num_steps = reduced(&self.lyapunov.num_steps);
     }
+}
+
+impl Config {
+    /// The configuration of a run: `digits.toml`, checked, with the overrides of the context.
+    ///
+    /// # Errors
+    /// A configuration error that names the file, the key and the admissible values.
+    pub fn load(context: &Context<'_>) -> Result<Self> {
+        config_file::load(context)
+    }
+
+    /// Where the configuration is; data files are relative to it.
+    pub(super) fn path(context: &Context<'_>) -> PathBuf {
+        config_file::path_of(context.configs, super::ID)
+    }
+
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(path: &Path) -> Result<Self> {
+        config_file::read_checked(path)
+    }
 
     /// How often and how long an optimizer runs.
     pub fn length(&self, optimizer: Optimizer) -> &Length {
@@ -242,22 +256,6 @@ impl Config {
     pub(super) fn num_steps(&self, num_steps: &[usize], batch_size: usize) -> usize {
         let place = self.cells.batch_sizes.iter().position(|&other| other == batch_size);
         num_steps[place.expect("a batch size of the configuration")]
-    }
-
-    fn check(&self, checker: &Checker) -> Result<()> {
-        let n = self.num_samples;
-        count(checker, "num_samples", n, 1, MAX_SAMPLES)?;
-        let [one, other] = self.digits.classes;
-        let classes = format!("[{one}, {other}]");
-        checker.require(
-            one != other && one < 10 && other < 10,
-            "digits.classes",
-            classes,
-            "two of the digits 0 to 9",
-        )?;
-        self.check_minimum(checker)?;
-        self.check_cells(checker)?;
-        self.check_protocol(checker)
     }
 
     fn check_minimum(&self, checker: &Checker) -> Result<()> {

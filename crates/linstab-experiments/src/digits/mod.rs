@@ -17,7 +17,7 @@ pub use config::{
     CellsConfig, Config, Length, LyapunovConfig, MinimumConfig, Optimizer, Order, Protocol, Quick, RunsConfig,
 };
 
-use crate::experiment::{Context, Experiment, Finding};
+use crate::experiment::{Context, DataDigest, Experiment, Finding, Inputs};
 use crate::output::ResultsFolder;
 use crate::{Result, engine, table};
 use minimum::Minimum;
@@ -36,9 +36,17 @@ impl Experiment for Digits {
         ID
     }
 
-    fn check(&self, context: &Context<'_>) -> Result<()> {
+    fn core_seconds(&self, quick: bool) -> f64 {
+        if quick { 3.5 } else { 44.0 }
+    }
+
+    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
         let config = Config::load(context)?;
-        data::load(&Config::path(context), &config.digits, config.num_samples).map(drop)
+        // Loading compares the file with the digest of the configuration.
+        data::load(&Config::path(context), &config.digits, config.num_samples)?;
+        let data::Source { file, sha256, .. } = config.digits.clone();
+        let data = vec![DataDigest { path: file.display().to_string(), sha256 }];
+        Ok(Inputs { data, ..Inputs::new(&config, config.seed)? })
     }
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {

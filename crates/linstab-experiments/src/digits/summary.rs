@@ -106,7 +106,9 @@ pub(super) fn as_text(
         Order::Independent => "independent batches",
         Order::Shuffled => "shuffled epochs",
     };
-    let mut text = format!(
+    let mut text = verdicts(config, summaries);
+    let _ = write!(
+        text,
         "{} images of {one} and {other}: loss {:.1e} after SGD, {:.1e} after {} Gauss-Newton steps (round {}); \
          sharpness {:.4}, sigma {:.2}, rank {}\n\
          restarted at distance {:e} with {batches}; runs that grew, of all:\n\
@@ -143,7 +145,6 @@ pub(super) fn as_text(
         }
         text.push('\n');
     }
-    text.push_str(&verdicts(config, summaries));
     text.push_str(&between_thresholds(thresholds, summaries));
     text
 }

@@ -4,7 +4,7 @@ use linstab_dynamics::SamplingScheme;
 use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
-use crate::config_file::{self, Checker};
+use crate::config_file::{self, Checker, Configuration};
 use crate::minimum::SolutionScale;
 use crate::{Context, Result};
 
@@ -64,25 +64,8 @@ pub struct Quick {
 const MAX_SIZE: usize = 10_000;
 const MAX_EPOCHS: usize = 1_000_000;
 
-impl Config {
-    /// The configuration of a run: `local-convergence.toml`, checked, with the overrides of the context.
-    ///
-    /// # Errors
-    /// A configuration error that names the file, the key and the admissible values.
-    pub fn load(context: &Context<'_>) -> Result<Self> {
-        let path = context.configs.join("local-convergence.toml");
-        let mut config: Self = config_file::read(&path)?;
-        config.check(&Checker::new(&path))?;
-        if let Some(seed) = context.seed {
-            config.seed = seed;
-        }
-        if context.quick {
-            config.num_runs = config.quick.num_runs;
-            config.num_epochs = config.quick.num_epochs;
-            config.threshold_batch_size.clone_from(&config.quick.threshold_batch_size);
-        }
-        Ok(config)
-    }
+impl Configuration for Config {
+    const ID: &'static str = super::ID;
 
     fn check(&self, checker: &Checker) -> Result<()> {
         checker.require_count("num_inputs", self.num_inputs, MAX_SIZE)?;
@@ -106,5 +89,25 @@ impl Config {
             checker.require_counts(&key, batch_sizes, self.num_samples)?;
         }
         Ok(())
+    }
+
+    fn seed_mut(&mut self) -> &mut u64 {
+        &mut self.seed
+    }
+
+    fn reduce(&mut self) {
+        self.num_runs = self.quick.num_runs;
+        self.num_epochs = self.quick.num_epochs;
+        self.threshold_batch_size.clone_from(&self.quick.threshold_batch_size);
+    }
+}
+
+impl Config {
+    /// The configuration of a run: `local-convergence.toml`, checked, with the overrides of the context.
+    ///
+    /// # Errors
+    /// A configuration error that names the file, the key and the admissible values.
+    pub fn load(context: &Context<'_>) -> Result<Self> {
+        config_file::load(context)
     }
 }

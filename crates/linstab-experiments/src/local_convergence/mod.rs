@@ -15,7 +15,7 @@ pub use cells::{Cell, CellResult, LocalConvergenceCells, Method};
 pub use config::{Config, Quick};
 pub use summary::{LossRow, SolutionRow};
 
-use crate::experiment::{Context, Experiment, Finding};
+use crate::experiment::{Context, Experiment, Finding, Inputs};
 use crate::output::ResultsFolder;
 use crate::{Result, engine, table};
 
@@ -30,8 +30,13 @@ impl Experiment for LocalConvergence {
         ID
     }
 
-    fn check(&self, context: &Context<'_>) -> Result<()> {
-        Config::load(context).map(drop)
+    fn core_seconds(&self, quick: bool) -> f64 {
+        if quick { 0.3 } else { 2.4 }
+    }
+
+    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
+        let config = Config::load(context)?;
+        Inputs::new(&config, config.seed)
     }
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {

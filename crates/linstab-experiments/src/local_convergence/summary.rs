@@ -136,7 +136,8 @@ pub(super) fn last_ordered_epoch(config: &Config, rows: &[LossRow], method: Meth
 
 /// The findings as a text for a terminal.
 pub(super) fn as_text(config: &Config, losses: &[LossRow], solutions: &[SolutionRow]) -> String {
-    let mut text = format!("mean loss over {} runs", config.num_runs);
+    let mut text = headline(config, solutions);
+    let _ = write!(text, "mean loss over {} runs", config.num_runs);
     let last = config.num_epochs;
     let num_first = config.num_first_epochs.min(last);
     let mut epochs = vec![0, 1, 2, num_first, last / 2, last];
@@ -198,6 +199,11 @@ fn describe_solutions(text: &mut String, config: &Config, rows: &[SolutionRow]) 
         let name = format!("exact threshold, B={batch_size},");
         line(&name, Metric::MaxLearningRate, Some(batch_size));
     }
+}
+
+/// The result in short: how far apart the thresholds of the solutions are.
+fn headline(config: &Config, rows: &[SolutionRow]) -> String {
+    let mut text = String::new();
     let of = |num_features: usize, batch_size: usize| {
         let wanted =
             |row: &&SolutionRow| row.num_features == num_features && row.metric == Metric::MaxLearningRate;
@@ -212,6 +218,7 @@ fn describe_solutions(text: &mut String, config: &Config, rows: &[SolutionRow]) 
         let ratios = ratios.join(", ");
         let _ = writeln!(text, "exact threshold of C={fewest} over that of C={most}: {ratios}");
     }
+    text
 }
 
 /// A method in figures and texts.

@@ -4,7 +4,7 @@ use linstab_dynamics::SamplingScheme;
 use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
-use crate::config_file::{self, Checker};
+use crate::config_file::{self, Checker, Configuration};
 use crate::minimum::{Optimizer, SolutionScale};
 use crate::{Context, Result};
 
@@ -76,28 +76,8 @@ pub struct Quick {
 const MAX_SIZE: usize = 10_000;
 const MAX_SAMPLES: usize = 2_000;
 
-impl Config {
-    /// The configuration of a run: `solutions.toml`, checked, with the overrides of the context.
-    ///
-    /// # Errors
-    /// A configuration error that names the file, the key and the admissible values.
-    pub fn load(context: &Context<'_>) -> Result<Self> {
-        let path = context.configs.join("solutions.toml");
-        let mut config: Self = config_file::read(&path)?;
-        config.check(&Checker::new(&path))?;
-        if let Some(seed) = context.seed {
-            config.seed = seed;
-        }
-        if context.quick {
-            let quick = config.quick.clone();
-            config.num_draws = quick.num_draws;
-            config.num_features = quick.num_features;
-            config.batch_size = quick.batch_size;
-            config.redundancy.correlation = quick.correlation;
-            config.redundancy.num_distinct = quick.num_distinct;
-        }
-        Ok(config)
-    }
+impl Configuration for Config {
+    const ID: &'static str = super::ID;
 
     fn check(&self, checker: &Checker) -> Result<()> {
         checker.require_count("num_inputs", self.num_inputs, MAX_SIZE)?;
@@ -122,6 +102,29 @@ impl Config {
         }
         self.check_sweep(checker, "redundancy", &sweep.correlation, &sweep.num_distinct)?;
         self.check_sweep(checker, "quick", &quick.correlation, &quick.num_distinct)
+    }
+
+    fn seed_mut(&mut self) -> &mut u64 {
+        &mut self.seed
+    }
+
+    fn reduce(&mut self) {
+        let quick = self.quick.clone();
+        self.num_draws = quick.num_draws;
+        self.num_features = quick.num_features;
+        self.batch_size = quick.batch_size;
+        self.redundancy.correlation = quick.correlation;
+        self.redundancy.num_distinct = quick.num_distinct;
+    }
+}
+
+impl Config {
+    /// The configuration of a run: `solutions.toml`, checked, with the overrides of the context.
+    ///
+    /// # Errors
+    /// A configuration error that names the file, the key and the admissible values.
+    pub fn load(context: &Context<'_>) -> Result<Self> {
+        config_file::load(context)
     }
 
     fn check_sweep(

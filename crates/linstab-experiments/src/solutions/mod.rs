@@ -18,7 +18,7 @@ pub use cells::{Cell, Compared, Solution, SolutionCells};
 pub use config::{Config, Quick, Sweep};
 pub use summary::Row;
 
-use crate::experiment::{Context, Experiment, Finding};
+use crate::experiment::{Context, Experiment, Finding, Inputs};
 use crate::output::ResultsFolder;
 use crate::{Result, engine, table};
 
@@ -33,8 +33,13 @@ impl Experiment for Solutions {
         ID
     }
 
-    fn check(&self, context: &Context<'_>) -> Result<()> {
-        Config::load(context).map(drop)
+    fn core_seconds(&self, quick: bool) -> f64 {
+        if quick { 0.6 } else { 7.5 }
+    }
+
+    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
+        let config = Config::load(context)?;
+        Inputs::new(&config, config.seed)
     }
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {

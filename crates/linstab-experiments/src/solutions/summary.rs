@@ -134,7 +134,9 @@ pub(super) fn title(solution: Solution) -> String {
 
 /// The findings as a text for a terminal.
 pub(super) fn as_text(config: &Config, independent: &[Row], sweep: &[Row]) -> String {
-    let mut text = String::from("exact (paper's formula; corrected formula)");
+    let mut text = String::new();
+    describe_spread(&mut text, config, independent);
+    text.push_str("exact (paper's formula; corrected formula)");
     let sam = Optimizer::Sam { rho_over_alpha: config.rho_over_alpha };
     for (name, optimizer, metric) in [
         ("lambda_max(S)", Optimizer::Sgd, Metric::LambdaMaxS),
@@ -152,7 +154,6 @@ pub(super) fn as_text(config: &Config, independent: &[Row], sweep: &[Row]) -> St
     }
     text.push('\n');
     describe_thresholds(&mut text, config, independent);
-    describe_spread(&mut text, config, independent);
     describe_sweep(&mut text, config, sweep);
     text
 }
@@ -188,7 +189,8 @@ fn describe_thresholds(text: &mut String, config: &Config, rows: &[Row]) {
 
 /// How much the generalising solutions differ, by the criterion and exactly.
 fn describe_spread(text: &mut String, config: &Config, rows: &[Row]) {
-    for &batch_size in &config.batch_size {
+    // The larger the batch, the more it shows.
+    for &batch_size in config.batch_size.iter().rev() {
         let spread = |metric: Metric| {
             let here = |row: &&Row| row.measures(Optimizer::Sgd, metric) && row.num_features.is_some();
             let values = rows.iter().filter(here).filter(|row| row.batch_size == Some(batch_size));

@@ -6,7 +6,7 @@ use linstab_dynamics::simulation::MeasuredNorm;
 use linstab_dynamics::{Divergence, SamplingScheme};
 use serde::{Deserialize, Serialize};
 
-use crate::config_file::{self, Checker, LARGEST};
+use crate::config_file::{self, Checker, Configuration, LARGEST};
 use crate::{Context, Result};
 
 /// Everything the map depends on. No field has a default: a scientific parameter is written down.
@@ -158,35 +158,8 @@ pub enum Tie {
     Diverged,
 }
 
-impl Config {
-    /// The configuration of a run: `stability-map.toml`, with the overrides of the context, checked.
-    ///
-    /// # Errors
-    /// A configuration error that names the file, the key and the admissible values.
-    pub fn load(context: &Context<'_>) -> Result<Self> {
-        // A folder of configurations, or one of another name.
-        let given = context.configs;
-        let path = if given.is_file() { given.to_path_buf() } else { given.join("stability-map.toml") };
-        let mut config = Self::read(&path)?;
-        if let Some(seed) = context.seed {
-            config.seed = seed;
-        }
-        if context.quick {
-            config.coherence = config.quick.coherence;
-            config.batch_size = config.quick.batch_size;
-        }
-        Ok(config)
-    }
-
-    /// Reads and checks a configuration file.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn read(path: &Path) -> Result<Self> {
-        let config: Self = config_file::read(path)?;
-        config.check(&Checker::new(path))?;
-        Ok(config)
-    }
+impl Configuration for Config {
+    const ID: &'static str = super::ID;
 
     fn check(&self, checker: &Checker) -> Result<()> {
         checker.require_count("num_samples", self.num_samples, MAX_SAMPLES)?;
@@ -219,6 +192,33 @@ impl Config {
         let among = self.rho_over_alpha.contains(&reference);
         let allowed = format!("one of rho_over_alpha = {:?}", self.rho_over_alpha);
         checker.require(among, "reference_rho_over_alpha", reference, allowed)
+    }
+
+    fn seed_mut(&mut self) -> &mut u64 {
+        &mut self.seed
+    }
+
+    fn reduce(&mut self) {
+        self.coherence = self.quick.coherence;
+        self.batch_size = self.quick.batch_size;
+    }
+}
+
+impl Config {
+    /// The configuration of a run: `stability-map.toml`, checked, with the overrides of the context.
+    ///
+    /// # Errors
+    /// A configuration error that names the file, the key and the admissible values.
+    pub fn load(context: &Context<'_>) -> Result<Self> {
+        config_file::load(context)
+    }
+
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(path: &Path) -> Result<Self> {
+        config_file::read_checked(path)
     }
 
     /// Number of cells of all maps; saturates.

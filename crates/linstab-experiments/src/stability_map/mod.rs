@@ -15,7 +15,7 @@ pub use config::{Config, Loss, Optimizer, Tie};
 pub(crate) use summary::short;
 pub use summary::{Boundary, MapKey, MapSummary};
 
-use crate::experiment::{Context, Experiment, Finding};
+use crate::experiment::{Context, Experiment, Finding, Inputs};
 use crate::output::ResultsFolder;
 use crate::{Result, engine, table};
 
@@ -30,8 +30,13 @@ impl Experiment for StabilityMap {
         ID
     }
 
-    fn check(&self, context: &Context<'_>) -> Result<()> {
-        Config::load(context).map(drop)
+    fn core_seconds(&self, quick: bool) -> f64 {
+        if quick { 2.5 } else { 59.0 }
+    }
+
+    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
+        let config = Config::load(context)?;
+        Inputs::new(&config, config.seed)
     }
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {

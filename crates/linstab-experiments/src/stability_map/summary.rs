@@ -207,9 +207,25 @@ pub(super) fn reference<'a>(config: &Config, summaries: &'a [MapSummary]) -> Opt
     sgd.or_else(|| summaries.iter().find(first))
 }
 
+/// The result in short: who predicts the first map.
+fn headline(summaries: &[MapSummary]) -> String {
+    let Some(first) = summaries.first() else { return String::new() };
+    let of_cells = |count: usize| format!("{:.1} %", 100.0 * count as f64 / first.num_cells as f64);
+    format!(
+        "{}: {} of {} cells stable; right are the Lyapunov exponent in {}, the exact mean square in {}, Theorem 3.3 in {}\n",
+        first.key().title(),
+        first.num_stable,
+        first.num_cells,
+        of_cells(first.right_lyapunov),
+        of_cells(first.right_mean_square),
+        of_cells(first.right_theorem_3_3)
+    )
+}
+
 /// The summaries as a table for a terminal.
 pub(crate) fn as_text(summaries: &[MapSummary]) -> String {
-    let mut text = String::from(
+    let mut text = headline(summaries);
+    text.push_str(
         "cells predicted as simulated, of all      divergence  Theorem   exact mean  Lyapunov\n\
          map                            (stable)   criterion       3.3       square  exponent\n",
     );

@@ -43,6 +43,7 @@ fn options(experiment: &str, num_threads: usize, out: PathBuf) -> Options {
         seed: None,
         num_threads,
         restart: false,
+        force: false,
         provenance: nowhere(),
     }
 }
@@ -51,7 +52,8 @@ fn options(experiment: &str, num_threads: usize, out: PathBuf) -> Options {
 pub(crate) fn run(experiment: &str, num_threads: usize) -> (Run, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("results");
-    reproduce(&options(experiment, num_threads, out.clone()), &Silent).unwrap();
+    let report = reproduce(&options(experiment, num_threads, out.clone()), &Silent).unwrap();
+    assert_eq!(report.failures().next(), None, "the experiment is completed");
     (Run { tables: out.join("tables") }, folder)
 }
 
