@@ -1,6 +1,9 @@
 //! The ledger: complete, every verdict the expected one, each negative control turns its verdict, the same for any number of threads.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
+#[path = "common/page.rs"]
+mod page;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +12,7 @@ use linstab_experiments::engine::Cells as _;
 use linstab_experiments::experiment::Silent;
 use linstab_experiments::manifest::Provenance;
 use linstab_experiments::{Context, Options, reproduce};
+use page::{Page, blocks, text_of};
 use rayon::prelude::*;
 
 /// The statements of the paper's appendix, one id each; several can share one claim.
@@ -104,6 +108,46 @@ fn every_verdict_is_the_expected_one() {
     ] {
         assert!(out.join(file).is_file(), "{file}");
     }
+    check_page(&Page::of(&out), &list);
+}
+
+/// The entries of the page's ledger: number, statement, verdict.
+fn entries(html: &str) -> Vec<[String; 3]> {
+    let part = |entry: &str, class: &str| {
+        text_of(blocks(entry, &format!("<span class=\"{class}\""), "</span>").next().unwrap())
+    };
+    let entry = |entry: &str| ["number", "statement", "verdict"].map(|class| part(entry, class));
+    blocks(html, "<li class=\"entry\"", "</li>").map(entry).collect()
+}
+
+/// The page has every statement with its verdict, escaped, and counts them rightly.
+fn check_page(page: &Page, list: &[serde_json::Value]) {
+    page.check();
+    assert!(page.check_numbers().0 > 30, "the table of ratios is there");
+    let text_of_entry = |entry: &serde_json::Value, key: &str| entry[key].as_str().unwrap().to_owned();
+    let keys = ["id", "statement", "verdict"];
+    let expected: Vec<[String; 3]> =
+        list.iter().map(|entry| keys.map(|key| text_of_entry(entry, key))).collect();
+    assert_eq!(entries(&page.html), expected, "the entries are those of the list");
+    let text = text_of(&page.html);
+    for entry in list {
+        for key in ["evidence", "correction"] {
+            assert!(text.contains(&text_of_entry(entry, key)), "{key} of {}", entry["id"]);
+        }
+    }
+    assert!(text.contains(" < ") && !page.html.contains(" < 0"), "there is text that needs escaping");
+    // The counts of the first screen and of the filter.
+    let numbers = |html: &str, from: &str, to: &str| -> Vec<usize> {
+        blocks(html, from, to).map(|block| text_of(block).parse().unwrap()).collect()
+    };
+    let headline = blocks(&page.html, "<article", "</article>").next().unwrap();
+    let verdicts = ["holds", "holds-after-correction", "bound-only", "refuted", "supported", "not-supported"];
+    let counts = verdicts.map(|verdict| list.iter().filter(|entry| entry["verdict"] == verdict).count());
+    assert_eq!(numbers(headline, "<dd>", "</dd>"), counts, "the first screen counts rightly");
+    let chips = numbers(&page.html, "<span class=\"count\">", "</span>");
+    assert_eq!(chips, counts, "the filter counts rightly");
+    let wrong = page.html.replacen(">refuted</span>", ">holds</span>", 1);
+    assert_ne!(entries(&wrong), expected, "negative control: another verdict is noticed");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 mod common;
+#[path = "common/page.rs"]
+mod page;
 
 use std::path::Path;
 
@@ -20,6 +22,10 @@ fn the_quick_run_shows_what_it_must() {
     let (one, folder) = run("local-convergence", 1);
     let (two, _other) = run("local-convergence", 2);
     assert_eq!(one.tables(), two.tables(), "the number of threads changes nothing");
+    let page = page::Page::of(&folder.path().join("results"));
+    page.check();
+    let (num_checked, num_controlled) = page.check_numbers();
+    assert!(num_checked > 60 && 10 * num_controlled > 7 * num_checked, "{num_controlled} of {num_checked}");
     let rows = one.table("local-convergence");
     assert_eq!(rows.len(), 3 * 4 * 11, "methods, solutions, epochs");
     let columns = ["optimizer", "rho", "num_features", "epoch", "mean_loss", "sd_loss"];

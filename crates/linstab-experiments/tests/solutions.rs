@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 mod common;
+#[path = "common/page.rs"]
+mod page;
 
 use std::sync::LazyLock;
 
@@ -44,6 +46,14 @@ fn the_number_of_threads_changes_nothing_and_all_files_are_there() {
             assert!(figures.join(format!("{figure}.{kind}")).exists(), "{figure}.{kind}");
         }
     }
+}
+
+#[test]
+fn the_page_shows_the_numbers_of_the_tables() {
+    let page = page::Page::of(&RUN.1.path().join("results"));
+    page.check();
+    let (num_checked, num_controlled) = page.check_numbers();
+    assert!(num_checked > 60 && 10 * num_controlled > 7 * num_checked, "{num_controlled} of {num_checked}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The figures of the ledger: how many statements have which verdict, and how far the criteria are from the exact threshold.
 
 use super::claim::Verdict;
-use super::ratios::{CRITERIA, Ratios};
-use super::tables::{self, ClaimRow};
+use super::ratios::CRITERIA;
+use super::tables::{ClaimRow, CurveRow};
 use crate::Result;
 use crate::figures::{
     self, Anchor, HEADLINE_HEIGHT, ONE_COLUMN, Panel, Scale, Series, Svg, TWO_COLUMNS, Text, chart, colour,
@@ -11,10 +11,10 @@ use crate::figures::{
 use crate::output::ResultsFolder;
 
 /// Writes all figures.
-pub(super) fn draw(rows: &[ClaimRow], ratios: &[Ratios], results: &ResultsFolder) -> Result<()> {
+pub(super) fn draw(rows: &[ClaimRow], curves: &[CurveRow], results: &ResultsFolder) -> Result<()> {
     figures::write(results, "claims-verdicts", &verdicts(rows, (TWO_COLUMNS, 26.0 + 22.0 * 6.0 + 6.0)))?;
     figures::write(results, "claims-headline", &verdicts(rows, (ONE_COLUMN, HEADLINE_HEIGHT)))?;
-    figures::write(results, "claims-ratios", &distributions(ratios))
+    figures::write(results, "claims-ratios", &distributions(curves))
 }
 
 pub(super) fn shade(verdict: Verdict) -> &'static str {
@@ -51,27 +51,28 @@ fn verdicts(rows: &[ClaimRow], (width, height): (f64, f64)) -> Svg {
     svg
 }
 
+/// Where the axis of the distributions ends.
+const LARGEST: f64 = 20.0;
+
 /// The share of ensembles below each ratio, a curve for each criterion.
-fn distributions(ratios: &[Ratios]) -> Svg {
+fn distributions(rows: &[CurveRow]) -> Svg {
     let mut svg = Svg::new(TWO_COLUMNS, 262.0, "Criteria for divergence against the exact threshold");
-    let curve = |index: usize| -> Vec<(f64, f64)> {
-        let values = tables::sorted(ratios, index);
-        // A few hundred points draw the same curve as thousands.
-        let stride = values.len().div_ceil(400).max(1);
-        let share = |at: usize| (at + 1) as f64 / values.len() as f64;
-        values.iter().enumerate().step_by(stride).map(|(at, &x)| (x.min(20.0), share(at))).collect()
+    // Where the axis ends, the curve does.
+    let curve = |criterion: &str| -> Vec<(f64, f64)> {
+        let of = rows.iter().filter(|row| row.criterion == criterion && row.ratio <= LARGEST);
+        of.map(|row| (row.ratio, row.share)).collect()
     };
     let series: Vec<Series> = CRITERIA
         .iter()
         .enumerate()
         .map(|(index, name)| {
-            let one = Series::new(*name, colour::SERIES[index], curve(index));
+            let one = Series::new(*name, colour::SERIES[index], curve(name));
             if index + 1 < CRITERIA.len() { one } else { one.dashed("4 2") }
         })
         .collect();
     let x = Scale {
-        range: (1.0, 20.0),
-        ticks: vec![1.0, 2.0, 5.0, 10.0, 20.0],
+        range: (1.0, LARGEST),
+        ticks: vec![1.0, 2.0, 5.0, 10.0, LARGEST],
         label: "learning rate of the criterion / exact threshold",
         logarithmic: true,
     };
@@ -82,7 +83,7 @@ fn distributions(ratios: &[Ratios]) -> Svg {
         logarithmic: false,
     };
     let panel = Panel { left: 44.0, top: 24.0, width: TWO_COLUMNS - 64.0, height: 160.0, x, y };
-    chart(&mut svg, &panel, "How far above the exact threshold do the criteria begin to speak?", &series);
+    chart(&mut svg, &panel, "criteria for divergence against the exact threshold", &series);
     legend(&mut svg, (44.0, 222.0), &series, (2, 225.0));
     svg
 }

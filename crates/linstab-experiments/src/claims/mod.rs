@@ -36,7 +36,7 @@ pub use config::{Config, Sizes};
 pub use evidence::Runs;
 pub use ledger::ledger;
 pub use ratios::{CRITERIA, RatioCells, Ratios};
-pub use tables::{ClaimRow, RatioRow};
+pub use tables::{ClaimRow, CurveRow, RatioRow};
 
 use crate::experiment::{Context, Experiment, Finding, Inputs};
 use crate::output::ResultsFolder;
@@ -72,9 +72,11 @@ impl Experiment for Claims {
         let rows = tables::rows(&judgements);
         let quantiles = tables::quantiles(&ratios);
         table::write(results, ID, &rows)?;
+        let curves = tables::curves(&ratios);
         table::write(results, "claims-ratios", &quantiles)?;
+        table::write(results, "claims-ratios-curves", &curves)?;
         results.write("claims.json", &tables::ledger_as_json(&rows)?)?;
-        drawing::draw(&rows, &ratios, results)?;
+        drawing::draw(&rows, &curves, results)?;
         let section = section::section(&rows, &quantiles);
         let summary = tables::as_text(&rows, &quantiles);
         Finding::new(&config.as_run(context.configs)?, config.seed, summary, section)

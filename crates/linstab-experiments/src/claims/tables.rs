@@ -115,6 +115,29 @@ pub(super) fn quantiles(ratios: &[Ratios]) -> Vec<RatioRow> {
     if ratios.is_empty() { Vec::new() } else { CRITERIA.iter().enumerate().map(row).collect() }
 }
 
+/// A row of `tables/claims-ratios-curves.csv`: a point of the distribution.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CurveRow {
+    /// Which criterion.
+    pub criterion: &'static str,
+    /// `eta_criterion / eta*`.
+    pub ratio: f64,
+    /// Share of the ensembles whose ratio is not above.
+    pub share: f64,
+}
+
+/// The distributions as some hundreds of points each, which draw the same curves as all would.
+pub(super) fn curves(ratios: &[Ratios]) -> Vec<CurveRow> {
+    let of = |(index, &criterion): (usize, &&'static str)| {
+        let values = sorted(ratios, index);
+        let (stride, count) = (values.len().div_ceil(400).max(1), values.len() as f64);
+        let point =
+            move |(at, ratio): (usize, f64)| CurveRow { criterion, ratio, share: (at + 1) as f64 / count };
+        values.into_iter().enumerate().step_by(stride).map(point).collect::<Vec<_>>()
+    };
+    CRITERIA.iter().enumerate().flat_map(of).collect()
+}
+
 /// The ratios of one criterion, ascending.
 pub(super) fn sorted(ratios: &[Ratios], index: usize) -> Vec<f64> {
     let mut values: Vec<f64> = ratios.iter().map(|ratios| ratios[index]).collect();

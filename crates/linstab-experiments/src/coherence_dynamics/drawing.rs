@@ -64,8 +64,8 @@ fn ordered(index: usize) -> &'static str {
 /// The colour of a weight of the contrastive term: without it the training is that of plain SGD, and has its colour and name; the
 /// others have colours that no optimizer has.
 fn by_weight_shade(weight: f64, index: usize) -> &'static str {
-    const OTHERS: [&str; 3] = [colour::GREEN, colour::PURPLE, colour::SKY];
-    if weight > 0.0 { OTHERS[index % OTHERS.len()] } else { ordered(0) }
+    const OTHERS: [&str; 3] = [colour::GREEN, colour::PURPLE, colour::INK];
+    if weight > 0.0 { OTHERS[index.saturating_sub(1) % OTHERS.len()] } else { ordered(0) }
 }
 
 /// The place of a panel among so many columns.

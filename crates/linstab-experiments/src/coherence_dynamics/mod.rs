@@ -12,7 +12,7 @@ mod tracking;
 
 pub use cells::{Cell, TrainingCells};
 pub use config::{Config, Quick, Reference, ReferenceValue};
-pub use tables::{Comparison, EpochRow, Regression, SummaryRow};
+pub use tables::{Comparison, EndRow, EpochRow, Regression, SummaryRow};
 pub use tracking::{METRICS, Metric, Record, Track};
 
 use crate::experiment::{Context, Experiment, Finding, Inputs};
@@ -50,6 +50,7 @@ impl Experiment for CoherenceDynamics {
         table::write(results, ID, &tables::epochs(&groups))?;
         table::write(results, "coherence-dynamics-summary", &summary)?;
         table::write(results, "table-1", &comparisons)?;
+        table::write(results, "figure-4", &tables::all_ends(&config, &groups))?;
         table::write(results, "figure-4-regressions", &regressions)?;
         drawing::draw(&config, &groups, &regressions, results)?;
         let section = section::section(&config, &groups, &comparisons, &regressions);

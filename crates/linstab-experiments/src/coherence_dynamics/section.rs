@@ -175,7 +175,7 @@ fn figures(config: &Config) -> Vec<Figure> {
              regression on logarithmic axes."
                 .to_owned(),
             "Three scatter plots on logarithmic axes. In each the dots lie along a rising line; SGD is at its upper end, SAM with larger radii farther down.",
-            "coherence-dynamics-summary",
+            "figure-4",
         ),
     ];
     if config.thresholds {

@@ -212,6 +212,41 @@ pub(super) fn compare(config: &Config, summary: &[SummaryRow]) -> Vec<Comparison
     rows
 }
 
+/// A row of `tables/figure-4.csv`: the end of one training.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EndRow {
+    /// `sgd` or `sam`.
+    pub optimizer: &'static str,
+    /// Radius of SAM; 0 for SGD.
+    pub rho: f64,
+    /// Weight of the contrastive term.
+    pub contrastive_weight: f64,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// `max_i lambda_max(H_i)`.
+    pub max_sample_sharpness: f64,
+    /// Largest eigenvalue of the coherence matrix.
+    pub lambda_max_s: f64,
+}
+
+/// The dots of Figure 4, training by training.
+pub(super) fn all_ends(config: &Config, groups: &[Group<'_>]) -> Vec<EndRow> {
+    let of = |group: &Group<'_>| {
+        let Cell { rho, contrastive_weight, learning_rate, .. } = group.cell;
+        let optimizer = group.cell.optimizer();
+        let row = move |(max_sample_sharpness, lambda_max_s)| EndRow {
+            optimizer,
+            rho,
+            contrastive_weight,
+            learning_rate,
+            max_sample_sharpness,
+            lambda_max_s,
+        };
+        ends(config, group).into_iter().map(row)
+    };
+    groups.iter().flat_map(of).collect()
+}
+
 /// A row of `tables/figure-4-regressions.csv`: the line through the ends of all trainings of a panel, on logarithmic axes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Regression {

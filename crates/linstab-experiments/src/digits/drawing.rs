@@ -192,7 +192,7 @@ fn share_legend(figure: &mut Svg, (left, y): (f64, f64)) {
 }
 
 /// The largest ratio below 1 and the smallest above, if there are such.
-fn nearest_ratios(ratios: &[f64]) -> [Option<f64>; 2] {
+pub(super) fn nearest_ratios(ratios: &[f64]) -> [Option<f64>; 2] {
     let below = ratios.iter().copied().filter(|ratio| *ratio < 1.0).max_by(f64::total_cmp);
     let above = ratios.iter().copied().filter(|ratio| *ratio > 1.0).min_by(f64::total_cmp);
     [below, above]

@@ -63,6 +63,8 @@ impl Experiment for Digits {
         let exponents: Vec<_> = thresholds.iter().zip(&predictions).collect();
         let summaries = CellSummary::of_all(&config, &rows, &exponents);
         table::write(results, ID, &rows)?;
+        let shown = drawing::nearest_ratios(&config.cells.learning_rate_ratios);
+        table::write(results, "digits-losses", &runs::losses(cells.keys(), &outputs, &shown))?;
         table::write(results, "digits-thresholds", &thresholds)?;
         table::write(results, "digits-summary", &summaries)?;
         table::write(results, "digits-minimum", std::slice::from_ref(&minimum.facts))?;

@@ -67,6 +67,42 @@ impl RunResult {
     }
 }
 
+/// A row of `tables/digits-losses.csv`: the loss of a run at a step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct LossRow {
+    /// Optimizer.
+    pub(super) optimizer: Optimizer,
+    /// Batch size `B`.
+    pub(super) batch_size: usize,
+    /// Learning rate in units of the exact threshold.
+    pub(super) learning_rate_ratio: f64,
+    /// The run.
+    pub(super) run: usize,
+    /// Steps that were made.
+    pub(super) step: f64,
+    /// Mean loss over all samples.
+    #[serde(serialize_with = "number")]
+    pub(super) loss: f64,
+}
+
+/// The recorded losses of the runs at some ratios.
+pub(super) fn losses(keys: &[RunKey], results: &[RunResult], ratios: &[Option<f64>]) -> Vec<LossRow> {
+    let is_shown = |key: &RunKey| ratios.iter().flatten().any(|ratio| ratio.to_bits() == key.ratio.to_bits());
+    let of_run = |(key, result): (&RunKey, &RunResult)| -> Vec<LossRow> {
+        let RunKey { optimizer, batch_size, ratio: learning_rate_ratio, run, .. } = *key;
+        let row = |&(step, loss): &(f64, f64)| LossRow {
+            optimizer,
+            batch_size,
+            learning_rate_ratio,
+            run,
+            step,
+            loss,
+        };
+        result.records.iter().map(row).collect()
+    };
+    keys.iter().zip(results).filter(|(key, _)| is_shown(key)).flat_map(of_run).collect()
+}
+
 /// All runs of a configuration.
 pub(super) struct RunCells<'a> {
     config: &'a Config,

@@ -109,7 +109,7 @@ fn findings(
             })
             .collect();
         findings.push(format!(
-            "**{}** does as the exact threshold says in {} runs.",
+            "**{}**, runs that do as the exact threshold says: {}.",
             title(optimizer, config),
             list(&parts)
         ));
@@ -161,7 +161,7 @@ fn figures(config: &Config) -> Vec<Figure> {
             format!("Just below and just above the exact threshold, from a distance of {:e}; a run has grown above the dashed line.", config.protocol.distance),
             "Losses over the steps on logarithmic axes, a row an optimizer and a column a batch size. Blue lines, below the threshold, fall; vermilion ones, \
              above it, rise.",
-            "digits",
+            "digits-losses",
         ),
     ]
 }

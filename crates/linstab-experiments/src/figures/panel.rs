@@ -186,18 +186,30 @@ impl Panel {
         let below = self.top + self.height + 23.0;
         figure.text(middle, below, Text::new(self.x.label, LABEL_SIZE, Anchor::Middle));
         let upwards = Text { upwards: true, ..Text::new(self.y.label, LABEL_SIZE, Anchor::Middle) };
-        figure.text(self.left - 23.0, self.top + 0.5 * self.height, upwards);
+        figure.text(self.left - self.label_distance(), self.top + 0.5 * self.height, upwards);
         figure.text(middle, self.top - 6.0, Text { bold: true, ..Text::new(title, 9.0, Anchor::Middle) });
     }
 
     fn ticks_of_x(&self, figure: &mut Svg, line: Stroke) {
         let bottom = self.top + self.height;
-        for &tick in &self.x.ticks {
+        // From the right: where two labels have no room, the left one goes.
+        let mut free_to = f64::INFINITY;
+        for &tick in self.x.ticks.iter().rev() {
             let (x, _) = self.at(tick, self.y.range.0);
             figure.polyline(&[(x, bottom), (x, bottom + TICK_LENGTH)], line);
             let label = self.x.tick_label(tick);
-            figure.text(x, bottom + TICK_LENGTH + TICK_SIZE, tick_label(&label, Anchor::Middle));
+            let half = 0.5 * width_of(&label);
+            if x + half + 2.0 <= free_to {
+                figure.text(x, bottom + TICK_LENGTH + TICK_SIZE, tick_label(&label, Anchor::Middle));
+                free_to = x - half;
+            }
         }
+    }
+
+    /// From the axis to the baseline of its label: beyond the longest tick label.
+    fn label_distance(&self) -> f64 {
+        let longest = self.y.ticks.iter().map(|&tick| width_of(&self.y.tick_label(tick))).fold(0.0, f64::max);
+        (TICK_LENGTH + 2.0 + longest + 4.0).max(23.0)
     }
 
     fn ticks_of_y(&self, figure: &mut Svg, line: Stroke) {
@@ -209,6 +221,11 @@ impl Panel {
             figure.text(self.left - TICK_LENGTH - 2.0, below, tick_label(&label, Anchor::End));
         }
     }
+}
+
+/// About the width of a tick label, in any common typeface.
+fn width_of(label: &str) -> f64 {
+    0.58 * TICK_SIZE * label.chars().count() as f64
 }
 
 fn tick_label(content: &str, anchor: Anchor) -> Text<'_> {

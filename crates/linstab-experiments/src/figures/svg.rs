@@ -148,9 +148,11 @@ impl Svg {
 
     /// What `draw` draws, as a group of a class with some data.
     pub(super) fn group(&mut self, class: &str, data: &[(&str, &str)], draw: impl FnOnce(&mut Self)) {
-        let data: String =
-            data.iter().map(|(name, value)| format!(" data-{name}=\"{}\"", escape(value))).collect();
-        self.push(format_args!("<g class=\"{class}\"{data}>"));
+        let mut attributes = String::new();
+        for (name, value) in data {
+            let _ = write!(attributes, " data-{name}=\"{}\"", escape(value));
+        }
+        self.push(format_args!("<g class=\"{class}\"{attributes}>"));
         draw(self);
         self.push(format_args!("</g>"));
     }

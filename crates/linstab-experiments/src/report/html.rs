@@ -20,7 +20,8 @@ pub(super) fn escape(text: &str) -> String {
 pub(super) fn sentence(text: &str) -> String {
     let escaped = escape(text);
     let bold = paired(&escaped, "**", "<strong>", "</strong>");
-    paired(&bold, "`", "<code>", "</code>")
+    // A number and its unit stay on one line.
+    paired(&bold, "`", "<code>", "</code>").replace(" %", "&nbsp;%")
 }
 
 fn paired(text: &str, mark: &str, open: &str, close: &str) -> String {
@@ -61,7 +62,7 @@ mod tests {
     fn text_is_escaped_before_it_is_marked_up() {
         assert_eq!(
             sentence("a < b, **98 %** of `x & y`"),
-            "a &lt; b, <strong>98 %</strong> of <code>x &amp; y</code>"
+            "a &lt; b, <strong>98&nbsp;%</strong> of <code>x &amp; y</code>"
         );
         assert_eq!(sentence("2 * 3 ** <script>"), "2 * 3 ** &lt;script&gt;", "a mark without its partner");
         assert_eq!(escape("\"'"), "&quot;&#39;");

@@ -42,6 +42,8 @@ pub struct Boundary {
     pub name: String,
     /// The column of the number that decides.
     pub column: usize,
+    /// Its symbol.
+    pub symbol: String,
     /// How that number decides.
     pub rule: String,
     /// Colour, as style sheets have it.

@@ -16,6 +16,8 @@ pub mod map_data;
 mod page;
 mod parts;
 pub mod section;
+#[cfg(test)]
+mod tests;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::html::{escape, sentence, slug};
-use super::parts::Parts;
+use super::parts::{self, Parts};
 use super::section::{Headline, Section};
 use super::{MAX_BYTES, Overview, Record};
 
@@ -159,7 +159,7 @@ fn items(html: &mut String, id: &str, section: &Section, parts: &mut Parts<'_>) 
         parts.figure(html, id, figure);
     }
     if let Some(ledger) = &section.ledger {
-        parts.ledger(html, id, ledger);
+        parts::ledger(html, id, ledger);
     }
     for table in &section.tables {
         parts.table(html, id, table);

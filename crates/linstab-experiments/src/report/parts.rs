@@ -28,8 +28,8 @@ impl<'a> Parts<'a> {
     }
 
     /// An identifier nothing else has.
-    fn id(&mut self, wanted: String) -> String {
-        let mut id = wanted.clone();
+    fn id(&mut self, wanted: &str) -> String {
+        let mut id = wanted.to_owned();
         let mut count = 1;
         while !self.ids.insert(id.clone()) {
             count += 1;
@@ -40,7 +40,7 @@ impl<'a> Parts<'a> {
 
     /// A drawing as part of the page.
     pub(super) fn picture(&mut self, html: &mut String, picture: &Picture, id: &str) {
-        let id = self.id(id.to_owned());
+        let id = self.id(id);
         let svg = self.embedded(&format!("{}.svg", picture.path));
         let drawing = svg.and_then(|svg| inline(svg, &id, &picture.description));
         let drawing = drawing.unwrap_or_else(|| {
@@ -55,12 +55,12 @@ impl<'a> Parts<'a> {
             .name
             .as_ref()
             .map_or_else(|| format!("{section}-{}", slug(&figure.title)), |name| slug(name));
-        let id = self.id(id);
+        let id = self.id(&id);
         let path = escape(&figure.picture.path);
         let _ = writeln!(html, "<figure class=\"figure\" id=\"{id}\" data-figure=\"{path}\">");
         heading(html, figure.name.as_deref(), &figure.title);
         self.picture(html, &figure.picture, &format!("{id}-drawing"));
-        let _ = write!(html, "<figcaption>{}\n", sentence(&figure.caption));
+        let _ = writeln!(html, "<figcaption>{}", sentence(&figure.caption));
         let data = escape(&figure.picture.data);
         links(html, &[("data (CSV)", data), ("SVG", format!("{path}.svg")), ("PNG", format!("{path}.png"))]);
         html.push_str("</figcaption>\n</figure>\n");
@@ -71,7 +71,7 @@ impl<'a> Parts<'a> {
             .name
             .as_ref()
             .map_or_else(|| format!("{section}-{}", slug(&table.title)), |name| slug(name));
-        let id = self.id(id);
+        let id = self.id(&id);
         let _ = writeln!(html, "<div class=\"table\" id=\"{id}\" data-table=\"{}\">", escape(&table.data));
         heading(html, table.name.as_deref(), &table.title);
         let title = escape(&table.title);
@@ -96,7 +96,7 @@ impl<'a> Parts<'a> {
             html.push_str("</tr>\n");
         }
         html.push_str("</tbody>\n</table>\n</div>\n");
-        let _ = write!(html, "<p class=\"caption\">{}\n", sentence(&table.note));
+        let _ = writeln!(html, "<p class=\"caption\">{}", sentence(&table.note));
         links(html, &[("all digits (CSV)", escape(&table.data))]);
         html.push_str("</p>\n</div>\n");
     }
@@ -130,38 +130,39 @@ impl<'a> Parts<'a> {
             json(data)
         );
     }
+}
 
-    pub(super) fn ledger(&mut self, html: &mut String, section: &str, ledger: &Ledger) {
-        let title = escape(&ledger.title);
-        let _ = write!(
+/// A list to filter.
+pub(super) fn ledger(html: &mut String, section: &str, ledger: &Ledger) {
+    let title = escape(&ledger.title);
+    let _ = write!(
+        html,
+        "<div class=\"ledger\" id=\"{section}-ledger\">\n<h3>{title}</h3>\n\
+         <form class=\"filter\" id=\"{section}-filter\" role=\"search\" aria-label=\"{title}\">\n\
+         <label class=\"search\">Search <input type=\"search\" name=\"text\" autocomplete=\"off\" \
+         placeholder=\"number or words\"></label>\n<fieldset><legend>Verdict</legend>\n"
+    );
+    for category in &ledger.categories {
+        let (name, meaning) = (escape(&category.name), escape(&category.meaning));
+        let count = ledger.entries.iter().filter(|entry| entry.category == category.name).count();
+        let _ = writeln!(
             html,
-            "<div class=\"ledger\" id=\"{section}-ledger\">\n<h3>{title}</h3>\n\
-             <form class=\"filter\" id=\"{section}-filter\" role=\"search\" aria-label=\"{title}\">\n\
-             <label class=\"search\">Search <input type=\"search\" name=\"text\" autocomplete=\"off\" \
-             placeholder=\"number or words\"></label>\n<fieldset><legend>Verdict</legend>\n"
+            "<label class=\"chip\" style=\"--chip:{}\" title=\"{meaning}\"><input type=\"checkbox\" name=\"category\" \
+             value=\"{name}\" checked> {name} <span class=\"count\">{count}</span></label>",
+            escape(&category.colour),
         );
-        for category in &ledger.categories {
-            let (name, meaning) = (escape(&category.name), escape(&category.meaning));
-            let count = ledger.entries.iter().filter(|entry| entry.category == category.name).count();
-            let _ = writeln!(
-                html,
-                "<label class=\"chip\" style=\"--chip:{}\" title=\"{meaning}\"><input type=\"checkbox\" name=\"category\" \
-                 value=\"{name}\" checked> {name} <span class=\"count\">{count}</span></label>",
-                escape(&category.colour),
-            );
-        }
-        let all = ledger.entries.len();
-        let _ = write!(
-            html,
-            "</fieldset>\n<p class=\"shown\" role=\"status\"><output>{all}</output> of {all} shown</p>\n</form>\n<ol class=\"entries\">\n"
-        );
-        for each in &ledger.entries {
-            entry(html, ledger, each);
-        }
-        html.push_str("</ol>\n<p class=\"caption\">");
-        links(html, &[("data (CSV)", escape(&ledger.data))]);
-        html.push_str("</p>\n</div>\n");
     }
+    let all = ledger.entries.len();
+    let _ = write!(
+        html,
+        "</fieldset>\n<p class=\"shown\" role=\"status\"><output>{all}</output> of {all} shown</p>\n</form>\n<ol class=\"entries\">\n"
+    );
+    for each in &ledger.entries {
+        entry(html, ledger, each);
+    }
+    html.push_str("</ol>\n<p class=\"caption\">");
+    links(html, &[("data (CSV)", escape(&ledger.data))]);
+    html.push_str("</p>\n</div>\n");
 }
 
 fn entry(html: &mut String, ledger: &Ledger, entry: &Entry) {

@@ -28,13 +28,13 @@ pub(super) fn section(config: &Config, independent: &[Row], sweep: &[Row]) -> Se
     }
 }
 
-fn of<'a>(
-    rows: &'a [Row],
+fn of(
+    rows: &[Row],
     solution: Solution,
     optimizer: Optimizer,
     metric: Metric,
     batch_size: Option<usize>,
-) -> Option<&'a Row> {
+) -> Option<&Row> {
     rows.iter()
         .find(|row| row.is_of(solution) && row.measures(optimizer, metric) && row.batch_size == batch_size)
 }

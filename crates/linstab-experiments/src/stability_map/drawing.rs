@@ -188,7 +188,7 @@ impl<'a> Maps<'a> {
 
     /// A figure with a panel of lines for each learning rate: simulated boundaries, and thin the Lyapunov boundary of each.
     fn line_figure(&self, title: &str, family: &[Line]) -> Option<Svg> {
-        let mut figure = Svg::new(TWO_COLUMNS, legend_top(1) + 38.0, title);
+        let mut figure = Svg::new(TWO_COLUMNS, legend_top(1) + 50.0, title);
         let mut any = false;
         for (column, &eta) in self.drawn_learning_rates().iter().enumerate() {
             let panel = self.panel((column, 0));
@@ -319,13 +319,15 @@ fn line_legend(figure: &mut Svg, family: &[Line]) {
         let y = top + LEGEND_LINE * (index / per_row) as f64;
         legend_entry(figure, (x, y), &named(&line.label, line.stroke));
     }
-    let note = "solid: simulated, half of the runs diverge · dotted: Lyapunov exponent 0 · islands: cells where some batch multiplies by exactly 0";
-    let y = top + LEGEND_LINE * family.len().div_ceil(per_row) as f64 + 2.5;
-    figure.text(
-        FIRST_PANEL.0,
-        y,
-        Text { colour: colour::GREY, ..Text::new(note, LEGEND_SIZE, Anchor::Start) },
-    );
+    let notes = [
+        "solid: simulated, half of the runs diverge · dotted: Lyapunov exponent 0",
+        "islands: cells in which some batch multiplies by exactly 0",
+    ];
+    let below = top + LEGEND_LINE * family.len().div_ceil(per_row) as f64 + 2.5;
+    for (index, note) in notes.into_iter().enumerate() {
+        let text = Text { colour: colour::GREY, ..Text::new(note, LEGEND_SIZE, Anchor::Start) };
+        figure.text(FIRST_PANEL.0, below + 11.0 * index as f64, text);
+    }
 }
 
 /// A series for the legend alone.
@@ -343,9 +345,9 @@ fn agreement(summaries: &[MapSummary]) -> Svg {
         100.0 * summary.right(boundary) as f64 / summary.num_cells as f64
     };
     let panel = Panel {
-        left: 180.0,
+        left: 200.0,
         top: FIRST_PANEL.1,
-        width: TWO_COLUMNS - 200.0,
+        width: TWO_COLUMNS - 216.0,
         height,
         x: Scale {
             range: (0.0, 102.0),
@@ -367,7 +369,7 @@ fn agreement(summaries: &[MapSummary]) -> Svg {
     }
     panel.decorate(&mut figure, title);
     for (index, boundary) in Boundary::ALL.into_iter().enumerate() {
-        let (x, y) = (60.0 + 112.0 * index as f64, panel.top + height + 46.0);
+        let (x, y) = (20.0 + 124.0 * index as f64, panel.top + height + 46.0);
         agreement_mark(&mut figure, (x, y), boundary);
         figure.text(x + 8.0, y + 2.7, Text::new(boundary.title(), LEGEND_SIZE, Anchor::Start));
     }

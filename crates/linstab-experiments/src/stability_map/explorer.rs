@@ -91,15 +91,16 @@ fn map(config: &Config, cells: &[Row], summary: &MapSummary) -> Map {
 
 fn boundary(boundary: Boundary) -> map_data::Boundary {
     let stroke = drawing::style(boundary);
-    let (column, rule) = match boundary {
-        Boundary::DivergenceCriterion => (3, "diverges if η is above"),
-        Boundary::Theorem33 => (4, "stable if η is up to"),
-        Boundary::MeanSquare => (5, "diverges if η is above"),
-        Boundary::Lyapunov => (7, "diverges if positive"),
+    let (column, symbol, rule) = match boundary {
+        Boundary::DivergenceCriterion => (3, "η", "diverges if η is above"),
+        Boundary::Theorem33 => (4, "η", "stable if η is up to"),
+        Boundary::MeanSquare => (5, "η", "diverges if η is above"),
+        Boundary::Lyapunov => (7, "Λ", "diverges if positive"),
     };
     map_data::Boundary {
         name: boundary.title().to_owned(),
         column,
+        symbol: symbol.to_owned(),
         rule: rule.to_owned(),
         colour: colour::in_styles(stroke.colour),
         width: stroke.width,

@@ -100,17 +100,15 @@
 
     const rows = data.boundaries.map((boundary, index) => {
       const right = predicted[index] === diverged;
-      return make("tr", {}, toggles[index], make("td", { title: boundary.rule }, `${boundary.column === 7 ? "Λ" : "η"} = `, numberOf(value(boundary.column))), make("td", {}, says(predicted[index])), make("td", { class: right ? "right-yes" : "right-no", "aria-label": right ? "as simulated" : "not as simulated" }, right ? "✓" : "✗"));
+      return make("tr", {}, toggles[index], make("td", { title: boundary.rule }, `${boundary.symbol} = `, make("b", {}, number(value(boundary.column)))), make("td", {}, says(predicted[index])), make("td", { class: right ? "right-yes" : "right-no", "aria-label": right ? "as simulated" : "not as simulated" }, right ? "✓" : "✗"), make("td", { title: "cells of this map predicted as simulated" }, `${((100 * map.right[index]) / (xs.length * ys.length)).toFixed(1)} %`));
     });
-    const eta = map.choice[2];
     readout.replaceChildren(
-      make("h4", {}, `${data.x.symbol} = ${xs[cell.x]}, ${data.y.symbol} = ${ys[cell.y]}`),
+      make("h4", {}, `${data.x.symbol} = ${xs[cell.x]}, ${data.y.symbol} = ${ys[cell.y]}`, make("small", {}, map.title)),
       make("p", { class: "outcome" }, make("strong", {}, `${value(0)} of ${data.num_runs} runs diverged`), `, ${value(1)} converged: ${says(diverged)}.`, value(2) === null ? "" : ` Mean step of divergence ${number(value(2))}.`),
-      make("table", { class: "boundaries" }, make("thead", {}, make("tr", {}, ...["prediction", "switches at", `says at η = ${eta}`, "right?"].map((head) => make("th", { scope: "col" }, head)))), make("tbody", {}, ...rows)),
-      make("p", { class: "caption" }, `Mean square grows by ${number(value(6))} a step; gradient descent is stable up to η = ${number(value(8))}. On this map ${map.num_stable} of ${xs.length * ys.length} cells are stable; the boundaries predict ${map.right.join(", ")} of them as simulated.`),
+      make("table", { class: "boundaries" }, make("thead", {}, make("tr", {}, ...["prediction", "threshold", "says", "", "whole map"].map((head) => make("th", { scope: "col" }, head)))), make("tbody", {}, ...rows)),
+      make("p", { class: "caption" }, `Mean square grows by ${number(value(6))} a step; gradient descent is stable up to η = ${number(value(8))}. Of the ${xs.length * ys.length} cells of this map ${map.num_stable} are stable.`),
     );
   };
-  const numberOf = (value) => make("b", {}, number(value));
 
   const toggles = data.boundaries.map((boundary, index) => {
     const input = make("input", { type: "checkbox", checked: "", "data-boundary": boundary.name });
