@@ -300,7 +300,7 @@ fn experiments_that_are_not_asked_for_stay_where_they_are_current() {
         stage.two.set(mood);
         let (report, plan) = stage.run();
         assert_eq!(plan.dropped, [("two", cause)]);
-        assert_eq!((report.outcomes.len(), stage.contents().len()), (1, 4), "the other one is gone");
+        assert_eq!((report.outcomes.len(), stage.contents().len()), (1, 5), "the other one is gone");
         let (_, plan) = stage.run();
         assert!(plan.dropped.is_empty(), "what is not there is not dropped: {plan:?}");
         stage.two.set(Mood::Good);
@@ -347,7 +347,7 @@ fn a_failed_experiment_does_not_lose_the_others() {
         stage.one.set(Mood::Good);
         stage.options.force = false;
         assert_eq!(stage.causes(), [Some(Cause::Failed), None], "the next try runs the one that failed");
-        assert_eq!(stage.contents().len(), 7);
+        assert_eq!(stage.contents().len(), 8);
         assert_eq!(std::fs::read_dir(stage.folder.path()).unwrap().count(), 1, "nothing is left beside");
     }
 }
