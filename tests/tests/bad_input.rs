@@ -86,7 +86,16 @@ fn bad_values_name_the_key_and_what_is_allowed() {
 fn bad_flags_are_usage_errors() {
     let configs = root().join("data/configs");
     refused(&configs, &["--only", "nonesuch"], USAGE, &["unknown experiment `nonesuch`", "stability-map"]);
-    for arguments in [&["--threads", "0"][..], &["--seed", "-1"], &["--nonesuch"], &["--threads", "many"]] {
+    for arguments in [
+        &["--threads", "0"][..],
+        &["--seed", "-1"],
+        &["--nonesuch"],
+        &["--threads", "many"],
+        &["--update-readme", "--quick"],
+        &["--update-readme", "--only", "digits"],
+        &["--check-readme", "--seed", "1"],
+        &["--update-readme", "--check-readme"],
+    ] {
         let run = output(linstab(&[&["reproduce"], arguments].concat()));
         assert_eq!(run.status.code(), Some(USAGE), "{arguments:?}: {}", stderr(&run));
         assert_eq!(stderr(&run).lines().count(), 1, "{}", stderr(&run));

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Output;
 
-use linstab_tests::{cargo, output, root, stderr};
+use linstab_tests::{cargo, linstab, output, root, stderr};
 
 fn manifest(path: &str) -> toml::Table {
     std::fs::read_to_string(root().join(path)).unwrap().parse().unwrap()
@@ -41,7 +43,8 @@ fn layers_are_kept() {
     assert!(!manifest("xtask/Cargo.toml").contains_key("dependencies"), "xtask builds in seconds");
 }
 
-/// Every command in the README does what it says. Output folders are replaced by temporary ones.
+/// Every command in the README does what it says, and what it says of results is what they are. Output folders are replaced by
+/// temporary ones.
 #[test]
 fn commands_of_the_readme_work() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
@@ -66,10 +69,12 @@ fn commands_of_the_readme_work() {
                 let words: Vec<&str> =
                     words[1..].iter().copied().filter(|word| !word.starts_with("target/")).collect();
                 let words: Vec<&str> = words.into_iter().filter(|&word| word != "--out").collect();
-                let run = output(cargo(&[&words[..], &["--out", out.to_str().unwrap()]].concat()));
-                if words == ["xtask", "reproduce"] {
-                    check_numbers_of_the_readme(&readme, &out);
-                    check_table_1_of_the_readme(&readme, &out);
+                let full = words == ["xtask", "reproduce"];
+                let check: &[&str] = if full { &["--check-readme"] } else { &[] };
+                let run = output(cargo(&[&words[..], check, &["--out", out.to_str().unwrap()]].concat()));
+                if full {
+                    assert!(run.status.success(), "{}{}", stdout(&run), stderr(&run));
+                    an_edited_readme_is_caught_and_put_right(&readme, &out);
                 }
                 run
             }
@@ -84,87 +89,63 @@ fn commands_of_the_readme_work() {
     }
 }
 
-/// The README quotes cells of the summary as `optimizer sampling eta: stable / right by each boundary`.
-fn check_numbers_of_the_readme(readme: &str, out: &std::path::Path) {
-    let mut reader = csv::Reader::from_path(out.join("tables/stability-map-summary.csv")).unwrap();
-    let rows: Vec<BTreeMap<String, String>> = reader.deserialize().map(|row| row.unwrap()).collect();
-    let mut num_checked = 0;
-    for row in &rows {
-        let name = match row["optimizer"].as_str() {
-            "sam" => format!("SAM {}", row["rho_over_alpha"]),
-            "sgd" => "SGD".to_owned(),
-            _ => "random perturbation".to_owned(),
-        };
-        if row["sampling"] != "without-replacement" {
-            continue;
-        }
-        let prefix = format!("| {name} | {} |", row["learning_rate"]);
-        if let Some(line) = readme.lines().find(|line| line.starts_with(&prefix)) {
-            let percent = |key: &str| {
-                let share = row[key].parse::<f64>().unwrap() / row["num_cells"].parse::<f64>().unwrap();
-                format!("{:.1} %", 100.0 * share)
-            };
-            let expected = format!(
-                "{prefix} {} | {} | {} | {} | {} |",
-                row["num_stable"],
-                percent("right_divergence_criterion"),
-                percent("right_theorem_3_3"),
-                percent("right_mean_square"),
-                percent("right_lyapunov")
-            );
-            assert_eq!(line, expected, "the README has drifted from the results");
-            num_checked += 1;
-        }
-    }
-    assert_eq!(num_checked, 12, "every map without replacement stands in the README");
+fn stdout(run: &Output) -> String {
+    String::from_utf8_lossy(&run.stdout).into_owned()
 }
 
-/// The README quotes Table 1 beside the released code, and the threshold at the end of training at a large learning rate.
-fn check_table_1_of_the_readme(readme: &str, out: &std::path::Path) {
-    let table = |name: &str| -> Vec<BTreeMap<String, String>> {
-        let mut reader = csv::Reader::from_path(out.join("tables").join(name)).unwrap();
-        reader.deserialize().map(|row| row.unwrap()).collect()
-    };
-    let number = |row: &BTreeMap<String, String>, key: &str| row[key].parse::<f64>().unwrap();
-    let mut num_checked = 0;
-    for row in table("table-1.csv").iter().filter(|row| row["source"] == "released-code") {
-        let metric = match row["metric"].as_str() {
-            "lambda_max_s" => "λmax(S)",
-            "max_sample_sharpness" => "max λmax(H_i)",
-            "sharpness" => "λmax(H)",
-            other => panic!("{other} is not in the README"),
-        };
-        let rho = number(row, "rho");
-        let optimizer = if rho > 0.0 { format!("SAM {rho}") } else { "SGD".to_owned() };
-        let expected = format!(
-            "| {metric} | {optimizer} | {:.1} ± {:.1} | {:.1} ± {:.1} | {:+.1} |",
-            number(row, "mean"),
-            number(row, "sd"),
-            number(row, "reported_mean"),
-            number(row, "reported_sd"),
-            number(row, "difference_in_standard_errors")
-        );
-        assert!(readme.contains(&expected), "the README has drifted from `{expected}`");
-        num_checked += 1;
+/// Negative control of `--check-readme`, on a copy, with the results that are there: a digit of a table, one of the prose, a picture.
+fn an_edited_readme_is_caught_and_put_right(readme: &str, out: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let (copy, pictures) = (folder.path().join("README.md"), folder.path().join("data/readme"));
+    std::fs::create_dir_all(&pictures).unwrap();
+    for entry in std::fs::read_dir(root().join("data/readme")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), pictures.join(entry.file_name())).unwrap();
     }
-    assert_eq!(num_checked, 12, "three metrics of four optimizers");
-    let summary = table("coherence-dynamics-summary.csv");
-    let wanted = [
-        ("metric", "max_learning_rate"),
-        ("learning_rate", "0.3"),
-        ("rho", "0.0"),
-        ("contrastive_weight", "0.0"),
-    ];
-    let edge = summary.iter().find(|row| wanted.iter().all(|(key, text)| row[*key] == *text)).unwrap();
-    let expected = format!("({:.3} ± {:.3} at the end)", number(edge, "mean"), number(edge, "sd"));
-    assert!(readme.contains(&expected), "the README has drifted from `{expected}`");
+    let run = |flag: &str| {
+        let paths = ["--out", out.to_str().unwrap(), "--readme", copy.to_str().unwrap()];
+        output(linstab(&[&["reproduce", flag], &paths[..]].concat()))
+    };
+    let edited =
+        readme.replacen("| SGD | 0.5 | 2228 |", "| SGD | 0.5 | 2229 |", 1).replacen("0.318", "0.319", 1);
+    assert_ne!(edited, readme, "the README no longer holds these numbers");
+    std::fs::write(&copy, edited).unwrap();
+    std::fs::copy(pictures.join("digits.png"), pictures.join("edge.png")).unwrap();
+    let checked = run("--check-readme");
+    assert_eq!(checked.status.code(), Some(3), "{}", stderr(&checked));
+    let drifts = stdout(&checked);
+    assert!(drifts.contains("0 run, 6 unchanged"), "{drifts}");
+    for part in [
+        "map-table:\n- | SGD | 0.5 | 2229 |",
+        "\n+ | SGD | 0.5 | 2228 |",
+        "\n- 0.319",
+        "data/readme/edge.png: ",
+    ] {
+        assert!(drifts.contains(part), "`{part}` is not in:\n{drifts}");
+    }
+    for part in ["digits-sgd:", "data/readme/digits.png", "table-1:"] {
+        assert!(!drifts.contains(part), "`{part}` has not drifted:\n{drifts}");
+    }
+
+    let updated = run("--update-readme");
+    assert!(updated.status.success(), "{}", stderr(&updated));
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), readme, "every number is put right");
+    assert!(run("--check-readme").status.success(), "and the picture is the right one again");
 }
 
 #[test]
 fn help_says_units_defaults_and_examples() {
-    let help = output(linstab_tests::linstab(&["reproduce", "--help"]));
+    let help = output(linstab(&["reproduce", "--help"]));
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
-    for part in ["--only <ID>", "[default: target/reproduce]", "Examples:", "Exit codes:", "one a core"] {
+    for part in [
+        "--only <ID>",
+        "[default: target/reproduce]",
+        "--force",
+        "--check-readme",
+        "Examples:",
+        "Exit codes:",
+        "one a core",
+    ] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
 }

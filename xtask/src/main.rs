@@ -28,7 +28,9 @@ fn main() -> ExitCode {
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let outcome = match verb.as_str() {
         "reproduce" => {
-            linstab("reproduce", &rest, &[("--configs", "data/configs"), ("--out", "target/reproduce")])
+            let defaults =
+                [("--configs", "data/configs"), ("--out", "target/reproduce"), ("--readme", "README.md")];
+            linstab("reproduce", &rest, &defaults)
         }
         "thresholds" => linstab("thresholds", &rest, &[("--folder", "data/golden")]),
         "bench" => run(&[

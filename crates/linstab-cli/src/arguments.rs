@@ -14,7 +14,7 @@ Examples:
 What has not changed since the last run into the same folder is not run again: results are used again if program,
 configuration, seed, data and sizes are the same and every file is as it was written. An interrupted run continues where it
 stopped. An experiment that fails does not stop the others; it is named at the end. RUST_LOG=info logs what happens.
-Exit codes: 0 done, 1 failure (of one experiment at least), 2 bad request.";
+Exit codes: 0 done, 1 failure (of one experiment at least), 2 bad request, 3 the README says something else.";
 
 const MAP_HELP: &str = "\
 Examples:
@@ -97,6 +97,23 @@ pub(crate) struct ReproduceArguments {
     /// Folder of the configurations, one ID.toml an experiment
     #[arg(long, value_name = "DIR", default_value = "data/configs")]
     pub(crate) configs: PathBuf,
+    #[command(flatten)]
+    pub(crate) readme: ReadmeArguments,
+}
+
+/// What becomes of the README: only of a full run, with the seeds of the configurations.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "README")]
+pub(crate) struct ReadmeArguments {
+    /// Write the numbers and pictures of the README anew, from these results
+    #[arg(long, conflicts_with_all = ["quick", "only", "seed", "check_readme"])]
+    pub(crate) update_readme: bool,
+    /// Say where the numbers and pictures of the README are not those of these results
+    #[arg(long, conflicts_with_all = ["quick", "only", "seed"])]
+    pub(crate) check_readme: bool,
+    /// The README; pictures are beside it, in data/readme
+    #[arg(long, value_name = "FILE", default_value = "README.md")]
+    pub(crate) readme: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,18 +1,47 @@
 //! `linstab reproduce` and `linstab map`: from flags to a run, from its report to a summary.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use linstab_experiments::plan::Ending;
-use linstab_experiments::{Options, Outcome, Report, reproduce};
+use linstab_experiments::{Options, Outcome, Report, readme, reproduce};
 
 use crate::arguments::{MapArguments, ReproduceArguments, RunArguments};
-use crate::{FAILURE, available_threads, progress, provenance, say};
+use crate::{FAILURE, MOVED, available_threads, progress, provenance, say};
 
 pub(crate) fn run_reproduce(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
-    let ReproduceArguments { only, run, out, configs } = arguments;
-    start(only.clone(), configs.clone(), out.clone(), run)
+    let ReproduceArguments { only, run, out, configs, readme } = arguments;
+    let code = start(only.clone(), configs.clone(), out.clone(), run)?;
+    if code != ExitCode::SUCCESS {
+        return Ok(code);
+    }
+    if readme.update_readme {
+        let drifts = readme::update(&readme.readme, out)?;
+        if !run.quiet {
+            say(&format!("{}: {} texts and pictures rewritten\n", readme.readme.display(), drifts.len()))?;
+        }
+    }
+    if readme.check_readme { check_readme(&readme.readme, out, run.quiet) } else { Ok(code) }
+}
+
+/// Says where the README has drifted from the results.
+fn check_readme(readme: &Path, out: &Path, quiet: bool) -> anyhow::Result<ExitCode> {
+    let drifts = readme::check(readme, out)?;
+    let path = readme.display();
+    if drifts.is_empty() {
+        if !quiet {
+            say(&format!("{path} says what the results say\n"))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    for drift in &drifts {
+        say(&format!("{drift}\n"))?;
+    }
+    eprintln!(
+        "error: {path} has drifted from the results (- README, + results); `--update-readme` rewrites it"
+    );
+    Ok(ExitCode::from(MOVED))
 }
 
 pub(crate) fn run_map(arguments: &MapArguments) -> anyhow::Result<ExitCode> {

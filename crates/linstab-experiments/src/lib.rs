@@ -12,6 +12,8 @@
 //! - [`solutions`]: constructed solutions, exactly and by the paper's formulas; [`minimum`]: what both measure.
 //! - [`digits`]: predicted thresholds against the training of a network on real digits.
 //! - [`example_factors`]: the shipped example of a file of gradients.
+//! - [`readme`]: the numbers and pictures of the README, from results.
+//! - [`figures`]: the drawing module; [`golden`]: golden thresholds.
 //! - [`report`]: the page of a run; [`figures`]: the drawing module; [`golden`]: golden thresholds.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the driver owns clocks and files")]
@@ -32,6 +34,7 @@ pub mod manifest;
 pub mod minimum;
 mod output;
 pub mod plan;
+pub mod readme;
 pub mod report;
 pub mod reproduce;
 pub mod solutions;

@@ -72,7 +72,11 @@ fn differences(map: &Value, rows: &[Row]) -> Vec<String> {
         let flags = map["flags"].as_str().unwrap().chars();
         for ((at, (x, y)), flag) in grid.iter().enumerate().zip(flags) {
             let row = rows.next().unwrap();
-            assert_eq!([&row["batch_size"], &row["sigma"]], [&x.to_string(), &y.to_string()]);
+            assert_eq!(
+                [&row["batch_size"], &row["sigma"]],
+                [&x.to_string(), &y.to_string()],
+                "the cell of the map"
+            );
             for (name, column) in COLUMNS.iter().zip(map["columns"].as_array().unwrap()) {
                 let shown = columns[usize::try_from(column.as_u64().unwrap()).unwrap()][at];
                 if !agree(shown, &row[*name]) {

@@ -54,7 +54,7 @@ impl Experiment for Claims {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 4.7 } else { 15.0 }
+        if quick { 4.7 } else { 16.0 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {

@@ -31,7 +31,7 @@ impl Experiment for CoherenceDynamics {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 1.1 } else { 25.0 }
+        if quick { 1.1 } else { 26.0 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {

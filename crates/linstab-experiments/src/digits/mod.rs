@@ -37,7 +37,7 @@ impl Experiment for Digits {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 3.5 } else { 44.0 }
+        if quick { 3.5 } else { 46.0 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {

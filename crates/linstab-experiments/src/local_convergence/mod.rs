@@ -31,7 +31,7 @@ impl Experiment for LocalConvergence {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 0.3 } else { 2.4 }
+        if quick { 0.3 } else { 2.1 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {

@@ -34,7 +34,7 @@ impl Experiment for Solutions {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 0.6 } else { 7.5 }
+        if quick { 0.6 } else { 7.0 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
