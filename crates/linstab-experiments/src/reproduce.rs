@@ -137,7 +137,7 @@ fn tasks(
 /// What is to be done about an experiment.
 enum Job {
     Run(Task),
-    Keep(&'static str, RunRecord, Finding),
+    Keep(&'static str, Box<(RunRecord, Finding)>),
 }
 
 /// A run under way.
@@ -165,9 +165,9 @@ impl Run<'_> {
                 None => Err(Cause::Unreadable),
             };
             match (carried, task) {
-                (Ok((record, finding)), _) => {
+                (Ok(kept), _) => {
                     plan.steps.push(Step { id, cause: None, seconds: 0.0 });
-                    jobs.push(Job::Keep(id, record, finding));
+                    jobs.push(Job::Keep(id, Box::new(kept)));
                 }
                 (Err(cause), Some(task)) if selected => {
                     let seconds = task.seconds(earlier, &self.context);
@@ -186,7 +186,8 @@ impl Run<'_> {
 
     fn make(&mut self, job: Job) -> Result<()> {
         let (id, ending, summary) = match job {
-            Job::Keep(id, record, finding) => {
+            Job::Keep(id, kept) => {
+                let (record, finding) = *kept;
                 let summary = finding.summary.clone();
                 self.records.push(record);
                 self.findings.push((id, finding));
