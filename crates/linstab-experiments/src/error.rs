@@ -88,6 +88,9 @@ pub enum ExperimentError {
         /// The system's answer.
         message: String,
     },
+    /// A configuration was edited between the planning of a run and its turn: its results would be kept under the wrong key.
+    #[error("its configuration was changed meanwhile: run again")]
+    ConfigChanged,
     /// An experiment panicked: an error in the program.
     #[error("it panicked: {message}")]
     Panicked {

@@ -59,7 +59,7 @@ pub struct RunRecord {
     pub id: String,
     /// Digest of everything its results are a function of.
     pub key: String,
-    /// Seconds from its start to its last file, when it was run.
+    /// Seconds from its start to its last file, when it was run; after an interruption of the rest alone.
     pub wall_time_secs: f64,
     /// Worker threads it had.
     pub num_threads: usize,

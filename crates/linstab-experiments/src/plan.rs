@@ -172,6 +172,8 @@ pub(crate) fn encode_finding(finding: &Finding) -> Result<Vec<u8>> {
         |error: serde_json::Error| ExperimentError::Encode { what: "a finding", message: error.to_string() };
     let mut bytes = serde_json::to_vec_pretty(finding).map_err(encode)?;
     bytes.push(b'\n');
+    // JSON has no NaN: what cannot be read back would never be used again, and nobody would know why.
+    serde_json::from_slice::<Finding>(&bytes).map_err(encode)?;
     Ok(bytes)
 }
 

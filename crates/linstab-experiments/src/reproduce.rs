@@ -166,9 +166,9 @@ impl Run<'_> {
                 None => Err(Cause::Unreadable),
             };
             match (carried, task) {
-                (Ok((record, finding)), _) => {
+                (Ok(kept), _) => {
                     plan.steps.push(Step { id, cause: None, seconds: 0.0 });
-                    jobs.push(Job::Keep(id, Box::new((record, finding))));
+                    jobs.push(Job::Keep(id, Box::new(kept)));
                 }
                 (Err(cause), Some(task)) if selected => {
                     let seconds = task.seconds(earlier, &self.context);
@@ -195,37 +195,38 @@ impl Run<'_> {
                 (id, Ending::Unchanged, summary)
             }
             Job::Run(task) => {
-                let (id, begun) = (task.experiment.id(), Instant::now());
-                let start = self.results.start(id);
-                let attempt = self.attempt(&task);
-                let wall_time_secs = begun.elapsed().as_secs_f64();
-                match attempt {
-                    Ok(finding) => {
-                        let num_threads = self.context.num_threads;
-                        let Task { key, inputs, .. } = task;
-                        self.records.push(RunRecord {
-                            id: id.to_owned(),
-                            key,
-                            wall_time_secs,
-                            num_threads,
-                            inputs,
-                        });
-                        let summary = finding.summary.clone();
-                        self.findings.push((id, finding));
-                        (id, Ending::Completed(wall_time_secs), summary)
-                    }
-                    Err(error) => {
-                        let error = error.with_causes();
-                        tracing::info!(experiment = id, error, "failed");
-                        self.results.discard_since(start)?;
-                        (id, Ending::Failed(error, wall_time_secs), String::new())
-                    }
-                }
+                let id = task.experiment.id();
+                let (ending, summary) = self.run_task(task)?;
+                (id, ending, summary)
             }
         };
         self.context.progress.ended(id, &ending);
         self.outcomes.push(Outcome { id, ending, summary });
         Ok(())
+    }
+
+    fn run_task(&mut self, task: Task) -> Result<(Ending, String)> {
+        let (id, begun) = (task.experiment.id(), Instant::now());
+        let start = self.results.start(id);
+        let attempt = self.attempt(&task);
+        let wall_time_secs = begun.elapsed().as_secs_f64();
+        match attempt {
+            Ok(finding) => {
+                let Task { key, inputs, .. } = task;
+                let num_threads = self.context.num_threads;
+                let record = RunRecord { id: id.to_owned(), key, wall_time_secs, num_threads, inputs };
+                self.records.push(record);
+                let summary = finding.summary.clone();
+                self.findings.push((id, finding));
+                Ok((Ending::Completed(wall_time_secs), summary))
+            }
+            Err(error) => {
+                let error = error.with_causes();
+                tracing::info!(experiment = id, error, "failed");
+                self.results.discard_since(start)?;
+                Ok((Ending::Failed(error, wall_time_secs), String::new()))
+            }
+        }
     }
 
     /// Runs an experiment. A panic in it is an error of this experiment alone.
@@ -237,6 +238,9 @@ impl Run<'_> {
                 text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default().to_owned();
             Err(ExperimentError::Panicked { message })
         })?;
+        if (&finding.config, finding.seed) != (&task.inputs.config, task.inputs.seed) {
+            return Err(ExperimentError::ConfigChanged);
+        }
         let path = plan::finding_path(task.experiment.id());
         self.results.write(&path, &plan::encode_finding(&finding)?)?;
         Ok(finding)

@@ -26,6 +26,8 @@ enum Mood {
     Failing,
     Panicking,
     Misconfigured,
+    /// Its configuration is edited while it runs.
+    Edited,
 }
 
 impl Counted {
@@ -78,6 +80,9 @@ impl Experiment for Counted {
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
         self.num_runs.fetch_add(1, Relaxed);
+        if self.mood() == Mood::Edited {
+            self.config.fetch_add(1, Relaxed);
+        }
         let Inputs { seed, config, data } = self.inputs(context)?;
         let text = format!("{} {seed} {config} {data:?} {}", self.id, context.quick);
         results.write(&format!("tables/{}.csv", self.id), text.as_bytes())?;
@@ -88,7 +93,7 @@ impl Experiment for Counted {
                 return Err(ExperimentError::Threads { num_threads: 3, message: "none".to_owned() });
             }
             Mood::Panicking => panic!("on purpose"),
-            Mood::Good | Mood::Misconfigured => {}
+            Mood::Good | Mood::Misconfigured | Mood::Edited => {}
         }
         results.write(&format!("figures/{0}/{0}.svg", self.id), b"<svg/>")?;
         let section = Section { title: self.id.to_owned(), ..Section::default() };
@@ -320,9 +325,11 @@ fn experiments_that_are_not_asked_for_stay_where_they_are_current() {
 #[test]
 fn a_failed_experiment_does_not_lose_the_others() {
     let mut stage = Stage::new();
-    for (mood, message) in
-        [(Mood::Failing, "cannot start 3 worker threads: none"), (Mood::Panicking, "it panicked: on purpose")]
-    {
+    for (mood, message) in [
+        (Mood::Failing, "cannot start 3 worker threads: none"),
+        (Mood::Panicking, "it panicked: on purpose"),
+        (Mood::Edited, "its configuration was changed meanwhile: run again"),
+    ] {
         stage.one.set(mood);
         stage.options.force = true;
         let (report, _) = stage.run();
