@@ -72,7 +72,8 @@ fn differences(map: &Value, rows: &[Row]) -> Vec<String> {
         let flags = map["flags"].as_str().unwrap().chars();
         for ((at, (x, y)), flag) in grid.iter().enumerate().zip(flags) {
             let row = rows.next().unwrap();
-            assert_eq!([&row["batch_size"], &row["sigma"]], [&x.to_string(), &y.to_string()]);
+            let here = [&row["batch_size"], &row["sigma"]];
+            assert_eq!(here, [&x.to_string(), &y.to_string()], "rows are in the order of the grid");
             for (name, column) in COLUMNS.iter().zip(map["columns"].as_array().unwrap()) {
                 let shown = columns[usize::try_from(column.as_u64().unwrap()).unwrap()][at];
                 if !agree(shown, &row[*name]) {
