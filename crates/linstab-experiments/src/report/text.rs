@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn digits_are_counted_from_the_first() {
         let shown = [0.055_665, 12_740.3, 0.5, 1e-9, 0.0, 99.96].map(|value| significant(value, 3));
-        assert_eq!(shown, ["0.0557", "12740", "0.500", "1.00e-9", "0.00", "100.0"]);
+        assert_eq!(shown, ["0.0557", "12740", "0.500", "1.00e-9", "0.00", "100"]);
         assert_eq!([f64::NAN, f64::INFINITY].map(|value| significant(value, 3)), ["-", "∞"]);
     }
 
