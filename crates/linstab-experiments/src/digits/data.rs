@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use linstab_relu::Dataset;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::manifest::sha256_hex;
 use crate::{ExperimentError, Result};
@@ -21,7 +22,14 @@ pub(crate) struct Source {
     /// Its checksum.
     pub(crate) sha256: String,
     /// The digit with label +1 and the one with label -1.
+    #[serde(deserialize_with = "two")]
     pub(crate) classes: [u8; 2],
+}
+
+/// An array as such would take the first two of three without a word.
+fn two<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<[u8; 2], D::Error> {
+    let classes = Vec::<u8>::deserialize(deserializer)?;
+    <[u8; 2]>::try_from(classes).map_err(|classes| D::Error::invalid_length(classes.len(), &"two digits"))
 }
 
 /// The first `num_samples` images of the two classes in the file's order, pixels scaled to 0..1.
@@ -43,7 +51,7 @@ pub(crate) fn load(config: &Path, source: &Source, num_samples: usize) -> Result
     let (mut inputs, mut labels) = (Vec::new(), Vec::new());
     for (index, line) in text.lines().enumerate() {
         let values = parse(line).ok_or_else(|| {
-            problem(format!("line {} does not hold {NUM_PIXELS} pixels and a digit", index + 1))
+            problem(format!("line {} does not hold {NUM_PIXELS} pixels from 0 to 16 and a digit", index + 1))
         })?;
         let Some(class) = source.classes.iter().position(|&class| class == values[NUM_PIXELS]) else {
             continue;
@@ -65,7 +73,9 @@ pub(crate) fn load(config: &Path, source: &Source, num_samples: usize) -> Result
 
 fn parse(line: &str) -> Option<Vec<u8>> {
     let values = line.split(',').map(|entry| entry.parse().ok()).collect::<Option<Vec<u8>>>()?;
-    (values.len() == NUM_PIXELS + 1).then_some(values)
+    let (class, pixels) = values.split_last()?;
+    let is_image = pixels.len() == NUM_PIXELS && pixels.iter().all(|&pixel| f64::from(pixel) <= BRIGHTEST);
+    (is_image && *class <= 9).then_some(values)
 }
 
 #[cfg(test)]
@@ -101,5 +111,18 @@ mod tests {
         let error = load(&config(), &source(), 1000).unwrap_err().to_string();
         assert!(error.ends_with("holds 357 images of 3 and 8, 1000 were asked for"), "{error}");
         assert!(parse("1,2,3").is_none() && parse(&"1,".repeat(64)).is_none());
+        let line = |pixel: u8, class: u8| format!("{}{class}", format!("{pixel},").repeat(NUM_PIXELS));
+        assert!(parse(&line(16, 9)).is_some());
+        assert!(parse(&line(17, 9)).is_none() && parse(&line(16, 10)).is_none(), "out of range");
+    }
+
+    #[test]
+    fn a_third_class_is_not_ignored() {
+        let source = |classes| format!("file = 'digits.csv'\nsha256 = ''\nclasses = {classes}");
+        assert!(toml::from_str::<Source>(&source("[3, 8]")).is_ok());
+        for classes in ["[3]", "[3, 4, 5]"] {
+            let error = toml::from_str::<Source>(&source(classes)).unwrap_err().to_string();
+            assert!(error.contains("expected two digits"), "{error}");
+        }
     }
 }

@@ -78,7 +78,6 @@ impl Configuration for Config {
         checker.require_positive("learning_rate", self.learning_rate)?;
         checker.require_distinct("sam_rho", &self.sam_rho)?;
         self.sam_rho.iter().try_for_each(|&rho| checker.require_positive("sam_rho", rho))?;
-        checker.require_count("num_first_epochs", self.num_first_epochs, self.num_epochs)?;
         for (key, runs, epochs, batch_sizes) in [
             ("", self.num_runs, self.num_epochs, &self.threshold_batch_size),
             ("quick.", self.quick.num_runs, self.quick.num_epochs, &self.quick.threshold_batch_size),
@@ -88,7 +87,7 @@ impl Configuration for Config {
             let key = format!("{key}threshold_batch_size");
             checker.require_counts(&key, batch_sizes, self.num_samples)?;
         }
-        Ok(())
+        checker.require_count("num_first_epochs", self.num_first_epochs, self.num_epochs)
     }
 
     fn seed_mut(&mut self) -> &mut u64 {
