@@ -5,16 +5,15 @@ use super::ratios::CRITERIA;
 use super::tables::{ClaimRow, CurveRow};
 use crate::Result;
 use crate::figures::{
-    self, Anchor, HEADLINE_HEIGHT, ONE_COLUMN, Panel, Scale, Series, Svg, TWO_COLUMNS, Text, chart, colour,
-    legend,
+    self, Anchor, Columns, Grid, HEADLINE_HEIGHT, ONE_COLUMN, Scale, Series, Svg, Text, chart, colour,
 };
 use crate::output::ResultsFolder;
 
 /// Writes all figures.
 pub(super) fn draw(rows: &[ClaimRow], curves: &[CurveRow], results: &ResultsFolder) -> Result<()> {
-    figures::write(results, "claims-verdicts", &verdicts(rows, (TWO_COLUMNS, 26.0 + 22.0 * 6.0 + 6.0)))?;
+    figures::write_both(results, "claims-verdicts", |columns| verdicts(rows, (columns.width(), 164.0)))?;
     figures::write(results, "claims-headline", &verdicts(rows, (ONE_COLUMN, HEADLINE_HEIGHT)))?;
-    figures::write(results, "claims-ratios", &distributions(curves))
+    figures::write_both(results, "claims-ratios", |columns| distributions(columns, curves))
 }
 
 pub(super) fn shade(verdict: Verdict) -> &'static str {
@@ -55,8 +54,9 @@ fn verdicts(rows: &[ClaimRow], (width, height): (f64, f64)) -> Svg {
 const LARGEST: f64 = 20.0;
 
 /// The share of ensembles below each ratio, a curve for each criterion.
-fn distributions(rows: &[CurveRow]) -> Svg {
-    let mut svg = Svg::new(TWO_COLUMNS, 262.0, "Criteria for divergence against the exact threshold");
+fn distributions(columns: Columns, rows: &[CurveRow]) -> Svg {
+    let grid = Grid { columns, num_panels: 1, per_row: 1, height: 160.0, gap: 0.0 };
+    let mut svg = grid.figure("Criteria for divergence against the exact threshold");
     // Where the axis ends, the curve does.
     let curve = |criterion: &str| -> Vec<(f64, f64)> {
         let of = rows.iter().filter(|row| row.criterion == criterion && row.ratio <= LARGEST);
@@ -82,8 +82,9 @@ fn distributions(rows: &[CurveRow]) -> Svg {
         label: "share of random ensembles",
         logarithmic: false,
     };
-    let panel = Panel { left: 44.0, top: 24.0, width: TWO_COLUMNS - 64.0, height: 160.0, x, y };
-    chart(&mut svg, &panel, "criteria for divergence against the exact threshold", &series);
-    legend(&mut svg, (44.0, 222.0), &series, (2, 225.0));
+    let title =
+        columns.choose("criteria / exact threshold", "criteria for divergence against the exact threshold");
+    chart(&mut svg, &grid.panel(0, x, y), title, &series);
+    grid.finish(&mut svg, &[&series], &[]);
     svg
 }

@@ -5,16 +5,17 @@ use super::tables::{self, Group, Regression};
 use super::tracking::Metric;
 use crate::Result;
 use crate::figures::{
-    self, Anchor, Panel, Scale, Series, Stroke, Svg, TWO_COLUMNS, Text, chart, chart_with, colour, legend,
+    self, Anchor, Columns, Grid, Panel, Scale, Series, Stroke, Svg, Text, chart, chart_with, colour,
 };
 use crate::output::ResultsFolder;
 
-const HEIGHT: f64 = 104.0;
-const FIRST: (f64, f64) = (42.0, 22.0);
-/// Between panels.
-const GAP: (f64, f64) = (46.0, 52.0);
-const RIGHT_MARGIN: f64 = 14.0;
-const LEGEND_LINE: f64 = 12.0;
+/// The panels of a figure.
+fn grid(columns: Columns, num_panels: usize) -> Grid {
+    // In one column few panels stand below one another, many in pairs.
+    let in_one_column = if num_panels > 4 { 2 } else { 1 };
+    let per_row = columns.choose(in_one_column, num_panels.min(3));
+    Grid { columns, num_panels, per_row, height: 104.0, gap: 46.0 }
+}
 
 /// Writes all figures.
 pub(super) fn draw(
@@ -33,15 +34,18 @@ pub(super) fn draw(
         ("gradient coherence", Metric::GradientCoherence, false),
     ];
     let title = "Training of a two-layer ReLU network with SGD and SAM";
-    figures::write(results, "figure-2", &dynamics(title, &plain, &training))?;
+    figures::write_both(results, "figure-2", |columns| dynamics(columns, title, &plain, &training))?;
     let coherence = [
         ("max_i λmax(H_i)", Metric::MaxSampleSharpness, false),
         ("λmax(S)", Metric::LambdaMaxS, false),
         ("coherence measure σ", Metric::Sigma, false),
     ];
-    figures::write(results, "figure-3", &dynamics("Coherence along the training", &plain, &coherence))?;
-    figures::write(results, "figure-4", &regression_figure(config, groups, regressions))?;
-    figures::write(results, "coherence-dynamics-edge", &edge(config, groups))
+    let title = "Coherence along the training";
+    figures::write_both(results, "figure-3", |columns| dynamics(columns, title, &plain, &coherence))?;
+    figures::write_both(results, "figure-4", |columns| {
+        regression_figure(columns, config, groups, regressions)
+    })?;
+    figures::write_both(results, "coherence-dynamics-edge", |columns| edge(columns, config, groups))
 }
 
 /// The trainings of Figures 2 and 3: the first learning rate, no contrastive term.
@@ -68,24 +72,15 @@ fn by_weight_shade(weight: f64, index: usize) -> &'static str {
     if weight > 0.0 { OTHERS[index.saturating_sub(1) % OTHERS.len()] } else { ordered(0) }
 }
 
-/// The place of a panel among so many columns.
-fn panel_at(index: usize, num_columns: usize, x: Scale, y: Scale) -> Panel {
-    let gaps = GAP.0 * (num_columns - 1) as f64;
-    let width = (TWO_COLUMNS - FIRST.0 - RIGHT_MARGIN - gaps) / num_columns as f64;
-    let (column, row) = ((index % num_columns) as f64, (index / num_columns) as f64);
-    let (left, top) = (FIRST.0 + (width + GAP.0) * column, FIRST.1 + (HEIGHT + GAP.1) * row);
-    Panel { left, top, width, height: HEIGHT, x, y }
-}
-
-/// An empty figure with so many rows of panels, and where its legend begins.
-fn figure(title: &str, num_rows: usize, legend_lines: usize) -> (Svg, f64) {
-    let legend_top = FIRST.1 + (HEIGHT + GAP.1) * num_rows as f64 - 6.0;
-    (Svg::new(TWO_COLUMNS, legend_top + LEGEND_LINE * legend_lines as f64, title), legend_top)
-}
-
 /// One panel a metric: mean over seeds along the epochs, with a band of one standard deviation.
-fn dynamics(title: &str, groups: &[&Group<'_>], metrics: &[(&'static str, Metric, bool)]) -> Svg {
-    let (mut svg, legend_top) = figure(title, metrics.len().div_ceil(3), 1);
+fn dynamics(
+    columns: Columns,
+    title: &str,
+    groups: &[&Group<'_>],
+    metrics: &[(&'static str, Metric, bool)],
+) -> Svg {
+    let grid = grid(columns, metrics.len());
+    let mut svg = grid.figure(title);
     let mut named = Vec::new();
     for (index, &(label, metric, logarithmic)) in metrics.iter().enumerate() {
         let series: Vec<Series> = groups
@@ -101,11 +96,11 @@ fn dynamics(title: &str, groups: &[&Group<'_>], metrics: &[(&'static str, Metric
         let bands = series.iter().flat_map(|one| one.band.iter().flat_map(|(_, low, high)| [*low, *high]));
         let values: Vec<f64> = heights.chain(bands).collect();
         let y = if logarithmic { Scale::logarithmic(values, "") } else { Scale::linear(values, "") };
-        let panel = panel_at(index, 3, epochs_axis(&series), y);
+        let panel = grid.panel(index, epochs_axis(&series), y);
         chart(&mut svg, &panel, label, &series);
         named = series;
     }
-    legend(&mut svg, (FIRST.0, legend_top), &named, (5, 92.0));
+    grid.finish(&mut svg, &[&named], &[]);
     svg
 }
 
@@ -114,16 +109,25 @@ fn epochs_axis(series: &[Series]) -> Scale {
 }
 
 /// Figure 4: the end of each training, and the line through them.
-fn regression_figure(config: &Config, groups: &[Group<'_>], regressions: &[Regression]) -> Svg {
+fn regression_figure(
+    columns: Columns,
+    config: &Config,
+    groups: &[Group<'_>],
+    regressions: &[Regression],
+) -> Svg {
     let title = "Largest eigenvalue of the coherence matrix against the sharpest sample";
     let panels = tables::panels(config, groups);
-    let (mut svg, legend_top) = figure(title, 1, 2);
+    let grid = grid(columns, panels.len());
+    let mut svg = grid.figure(title);
     let ends: Vec<(f64, f64)> = groups.iter().flat_map(|group| tables::ends(config, group)).collect();
     let (mut by_radius, mut by_weight) = (Vec::new(), Vec::new());
     for (index, (name_of_panel, groups)) in panels.iter().enumerate() {
         let x = Scale::logarithmic(ends.iter().map(|end| end.0), "max_i λmax(H_i)");
-        let y = Scale::logarithmic(ends.iter().map(|end| end.1), if index == 0 { "λmax(S)" } else { "" });
-        let panel = panel_at(index, panels.len(), x, y);
+        let y = Scale::logarithmic(
+            ends.iter().map(|end| end.1),
+            if grid.is_first(index) { "λmax(S)" } else { "" },
+        );
+        let panel = grid.panel(index, x, y);
         let contrastive = groups.iter().any(|group| group.cell.contrastive_weight > 0.0);
         let series: Vec<Series> = groups
             .iter()
@@ -156,8 +160,7 @@ fn regression_figure(config: &Config, groups: &[Group<'_>], regressions: &[Regre
             by_radius = series;
         }
     }
-    let used = legend(&mut svg, (FIRST.0, legend_top), &by_radius, (5, 92.0));
-    legend(&mut svg, (FIRST.0, legend_top + used), &by_weight, (3, 150.0));
+    grid.finish(&mut svg, &[&by_radius, &by_weight], &[]);
     svg
 }
 
@@ -172,9 +175,10 @@ fn draw_line(svg: &mut Svg, panel: &Panel, line: &Regression) {
 }
 
 /// The exact threshold of the current point beside the learning rate, one panel a learning rate.
-fn edge(config: &Config, groups: &[Group<'_>]) -> Svg {
+fn edge(columns: Columns, config: &Config, groups: &[Group<'_>]) -> Svg {
     let title = "Exact mean-square threshold of SGD at the current point along the training";
-    let (mut svg, legend_top) = figure(title, 1, 1);
+    let grid = grid(columns, config.learning_rate.len());
+    let mut svg = grid.figure(title);
     let mut named = Vec::new();
     let plain = |group: &&Group<'_>| group.cell.contrastive_weight <= 0.0;
     let all = groups.iter().filter(plain).flat_map(|group| group.curve(Metric::MaxLearningRate));
@@ -192,15 +196,11 @@ fn edge(config: &Config, groups: &[Group<'_>]) -> Svg {
         let x = epochs_axis(&series);
         let level = vec![(x.range.0, rate), (x.range.1, rate)];
         series.push(Series::new("learning rate", colour::INK, level).dashed("4 2"));
-        let panel = panel_at(
-            index,
-            config.learning_rate.len(),
-            x,
-            Scale { label: if index == 0 { y.label } else { "" }, ..y.clone() },
-        );
+        let label = if grid.is_first(index) { y.label } else { "" };
+        let panel = grid.panel(index, x, Scale { label, ..y.clone() });
         chart(&mut svg, &panel, &format!("η = {rate}"), &series);
         named = series;
     }
-    legend(&mut svg, (FIRST.0, legend_top), &named, (6, 78.0));
+    grid.finish(&mut svg, &[&named], &[]);
     svg
 }

@@ -7,8 +7,8 @@ use super::summary::CellSummary;
 use super::thresholds::ThresholdRow;
 use crate::Result;
 use crate::figures::{
-    self, Anchor, HEADLINE_HEIGHT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, TWO_COLUMNS, Text, colour,
-    legend,
+    self, Anchor, Columns, Grid, HEADLINE_HEIGHT, LEFT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, Text,
+    colour, legend,
 };
 use crate::output::ResultsFolder;
 
@@ -20,11 +20,11 @@ pub(super) fn draw(
     (keys, runs): (&[RunKey], &[RunResult]),
     results: &ResultsFolder,
 ) -> Result<()> {
-    figures::write(results, "digits", &predictions(config, thresholds, summaries))?;
+    figures::write_both(results, "digits", |columns| predictions(columns, config, thresholds, summaries))?;
     if let Some(optimizer) = section::reference(config) {
         figures::write(results, "digits-headline", &headline(config, optimizer, summaries))?;
     }
-    figures::write(results, "digits-losses", &losses(config, keys, runs))
+    figures::write_both(results, "digits-losses", |columns| losses(columns, config, keys, runs))
 }
 
 pub(super) fn title(optimizer: Optimizer, config: &Config) -> String {
@@ -36,9 +36,7 @@ pub(super) fn title(optimizer: Optimizer, config: &Config) -> String {
     }
 }
 
-const LEFT: f64 = 46.0;
 const TOP: f64 = 22.0;
-const LEGEND_COLUMN: f64 = 150.0;
 
 /// The two ends and the ticks at 1, 2 and 5 times powers of ten between them, with some room around the values.
 fn logarithmic(values: impl Iterator<Item = f64>, room: f64, label: &'static str) -> Scale {
@@ -71,29 +69,34 @@ fn curves(rows: &[&ThresholdRow]) -> Vec<Series> {
 }
 
 /// Predictions and runs over the batch size: absolute learning rates above, in units of the threshold below.
-fn predictions(config: &Config, thresholds: &[ThresholdRow], summaries: &[CellSummary]) -> Svg {
-    const HEIGHT: f64 = 150.0;
-    const PITCH: f64 = 118.0;
+fn predictions(
+    columns: Columns,
+    config: &Config,
+    thresholds: &[ThresholdRow],
+    summaries: &[CellSummary],
+) -> Svg {
     let name =
         "Predicted thresholds and real training on digits: learning rates at which runs decay and grow";
-    let top = (TOP, TOP + HEIGHT + 40.0);
-    let legend_top = top.1 + HEIGHT + 38.0;
-    let mut figure = Svg::new(TWO_COLUMNS, legend_top + 44.0, name);
+    let optimizers = &config.cells.optimizers;
+    let (per_row, height) = columns.choose((2, 96.0), (optimizers.len(), 150.0));
+    let num_panels = 2 * per_row * optimizers.len().div_ceil(per_row);
+    let grid = Grid { columns, num_panels, per_row, height, gap: 31.0 };
+    let mut figure = grid.figure(name);
     let mut drawn = Vec::new();
-    for (column, &optimizer) in config.cells.optimizers.iter().enumerate() {
+    for (index, &optimizer) in optimizers.iter().enumerate() {
         let rows: Vec<&ThresholdRow> =
             thresholds.iter().filter(|row| row.optimizer == optimizer.analysed_as()).collect();
         let runs: Vec<&CellSummary> = summaries.iter().filter(|cell| cell.optimizer == optimizer).collect();
         let all = curves(&rows);
         let values = all.iter().flat_map(|one| &one.points).map(|point| point.1);
         let tested = runs.iter().map(|cell| cell.learning_rate_ratio * cell.max_learning_rate);
-        let first = column == 0;
-        let label = |text| if first { text } else { "" };
+        // Pairs of rows: absolute learning rates above relative ones.
+        let places = [0, 1].map(|row| (2 * (index / per_row) + row) * per_row + index % per_row);
+        let label = |text| if grid.is_first(index) { text } else { "" };
         let sizes = config.cells.batch_sizes.iter().map(|&size| size as f64);
         let x = Scale { ticks: sizes.clone().collect(), ..logarithmic(sizes.clone(), 1.4, "batch size B") };
-        let left = LEFT + PITCH * column as f64;
-        let panel = |top, y| Panel { left, top, width: 88.0, height: HEIGHT, x: x.clone(), y };
-        let absolute = panel(top.0, logarithmic(values.chain(tested), 1.15, label("learning rate η")));
+        let panel = |place, y| grid.panel(place, x.clone(), y);
+        let absolute = panel(places[0], logarithmic(values.chain(tested), 1.15, label("learning rate η")));
         let mark = |figure: &mut Svg, at: (f64, f64), radius, cell: &CellSummary| {
             figure.mark(at, |figure| share_mark(figure, at, radius, cell.share_grew()));
         };
@@ -106,7 +109,7 @@ fn predictions(config: &Config, thresholds: &[ThresholdRow], summaries: &[CellSu
         let ratios = (0.74, 1.26);
         let ticks = vec![0.8, 0.9, 1.0, 1.1, 1.2];
         let y = Scale { range: ratios, ticks, label: label("η / η*"), logarithmic: false };
-        let relative = panel(top.1, y);
+        let relative = panel(places[1], y);
         let curves = relative_curves(&rows, &all, ratios);
         figures::chart_with(&mut figure, &relative, "", &curves, |figure| {
             for cell in &runs {
@@ -116,8 +119,8 @@ fn predictions(config: &Config, thresholds: &[ThresholdRow], summaries: &[CellSu
         });
         drawn = if drawn.is_empty() { all } else { drawn };
     }
-    legend(&mut figure, (LEFT, legend_top), &drawn, (3, LEGEND_COLUMN));
-    share_legend(&mut figure, (LEFT, legend_top + 26.0));
+    let end = grid.finish(&mut figure, &[&drawn], &[]);
+    share_legend(&mut figure, columns, end + 2.0);
     figure
 }
 
@@ -152,7 +155,7 @@ fn headline(config: &Config, optimizer: Optimizer, summaries: &[CellSummary]) ->
         }
     });
     let runs = Series::new("runs, a dot a batch size", colour::VERMILION, Vec::new()).dotted();
-    legend(&mut figure, (34.0, HEADLINE_HEIGHT - 14.0), &[predicted, runs], (2, 78.0));
+    legend(&mut figure, (34.0, HEADLINE_HEIGHT - 14.0), &[predicted, runs], ONE_COLUMN - 40.0);
     figure
 }
 
@@ -182,13 +185,15 @@ fn share_mark(figure: &mut Svg, (x, y): (f64, f64), radius: f64, share_grew: f64
     }
 }
 
-fn share_legend(figure: &mut Svg, (left, y): (f64, f64)) {
+fn share_legend(figure: &mut Svg, columns: Columns, top: f64) {
     let texts = [(0.0, "every run decayed"), (0.25, "a quarter of the runs grew"), (1.0, "every run grew")];
+    let step = columns.choose((0.0, 12.0), (130.0, 0.0));
     for (index, (share, text)) in texts.into_iter().enumerate() {
-        let x = left + LEGEND_COLUMN * index as f64;
+        let (x, y) = (LEFT + step.0 * index as f64, top + step.1 * index as f64);
         share_mark(figure, (x + 9.0, y), 3.4, share);
         figure.text(x + 23.0, y + 2.6, Text::new(text, 7.5, Anchor::Start));
     }
+    figure.end_at(top + 2.0 * step.1 + 8.0);
 }
 
 /// The largest ratio below 1 and the smallest above, if there are such.
@@ -199,16 +204,13 @@ pub(super) fn nearest_ratios(ratios: &[f64]) -> [Option<f64>; 2] {
 }
 
 /// Loss curves just below and just above the threshold: a row an optimizer, a column a batch size.
-fn losses(config: &Config, keys: &[RunKey], runs: &[RunResult]) -> Svg {
-    const SIZE: (f64, f64) = (80.0, 82.0);
-    const PITCH: (f64, f64) = (90.0, 104.0);
+fn losses(columns: Columns, config: &Config, keys: &[RunKey], runs: &[RunResult]) -> Svg {
+    const LEFT: f64 = 46.0;
     let cells = &config.cells;
-    let legend_top = TOP + PITCH.1 * cells.optimizers.len() as f64 + 14.0;
-    let mut figure = Svg::new(
-        TWO_COLUMNS,
-        legend_top + 26.0,
-        "Losses of single runs just below and just above the threshold",
-    );
+    let pitch = ((columns.width() - LEFT - 4.0) / cells.batch_sizes.len() as f64, 104.0);
+    let size = (pitch.0 - columns.choose(5.0, 10.0), 82.0);
+    let name = "Losses of single runs just below and just above the threshold";
+    let mut figure = Svg::new(columns.width(), 0.0, name);
     let ratios = nearest_ratios(&cells.learning_rate_ratios);
     let colours = [colour::BLUE, colour::VERMILION];
     for (row, &optimizer) in cells.optimizers.iter().enumerate() {
@@ -220,13 +222,13 @@ fn losses(config: &Config, keys: &[RunKey], runs: &[RunResult]) -> Svg {
             let last = row + 1 == cells.optimizers.len();
             let x = Scale {
                 range: (0.0, steps),
-                ticks: vec![0.0, 0.5 * steps],
+                ticks: columns.choose(vec![0.0], vec![0.0, 0.5 * steps]),
                 label: if last { "step" } else { "" },
                 logarithmic: false,
             };
             let y = if column == 0 { scale.clone() } else { Scale { ticks: Vec::new(), ..scale.clone() } };
-            let (left, top) = (LEFT + PITCH.0 * column as f64, TOP + PITCH.1 * row as f64);
-            let panel = Panel { left, top, width: SIZE.0, height: SIZE.1, x, y };
+            let (left, top) = (LEFT + pitch.0 * column as f64, TOP + pitch.1 * row as f64);
+            let panel = Panel { left, top, width: size.0, height: size.1, x, y };
             let heading = if row == 0 { format!("B = {batch_size}") } else { String::new() };
             panel.draw(&mut figure, &heading, |figure| {
                 let grown = config.protocol.grown_loss;
@@ -246,11 +248,14 @@ fn losses(config: &Config, keys: &[RunKey], runs: &[RunResult]) -> Svg {
             if column == 0 {
                 let label = format!("{}: loss", title(optimizer, config));
                 let text = Text { upwards: true, ..Text::new(&label, 8.0, Anchor::Middle) };
-                figure.text(left - 32.0, top + 0.5 * SIZE.1, text);
+                figure.text(left - 32.0, top + 0.5 * size.1, text);
             }
         }
     }
-    losses_legend(&mut figure, legend_top, ratios, colours);
+    let series = losses_legend(ratios, colours);
+    let top = TOP + pitch.1 * cells.optimizers.len() as f64 + 22.0;
+    let used = legend(&mut figure, (LEFT, top), &series, columns.width() - LEFT);
+    figure.end_at(top + used);
     figure
 }
 
@@ -277,7 +282,7 @@ fn loss_curves<'a>(
     }
 }
 
-fn losses_legend(figure: &mut Svg, top: f64, ratios: [Option<f64>; 2], colours: [&'static str; 2]) {
+fn losses_legend(ratios: [Option<f64>; 2], colours: [&'static str; 2]) -> Vec<Series> {
     let mut series: Vec<Series> = ratios
         .into_iter()
         .zip(colours)
@@ -286,7 +291,7 @@ fn losses_legend(figure: &mut Svg, top: f64, ratios: [Option<f64>; 2], colours: 
         })
         .collect();
     series.push(Series { stroke: cut(), ..Series::new(CUT, colour::GREY, Vec::new()) });
-    legend(figure, (LEFT, top + 8.0), &series, (3, LEGEND_COLUMN));
+    series
 }
 
 #[cfg(test)]

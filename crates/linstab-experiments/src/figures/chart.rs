@@ -97,14 +97,13 @@ fn curve(figure: &mut Svg, panel: &Panel, one: &Series) {
     }
 }
 
-/// Names beside short pieces of the curves, in rows of `num_columns`, from the upper left corner; returns the height used.
-pub fn legend(
-    figure: &mut Svg,
-    (left, top): (f64, f64),
-    series: &[Series],
-    (num_columns, column_width): (usize, f64),
-) -> f64 {
+/// Names beside short pieces of the curves, in as many columns as fit into the width, from the upper left corner; returns the height
+/// used.
+pub fn legend(figure: &mut Svg, (left, top): (f64, f64), series: &[Series], width: f64) -> f64 {
     const LINE: f64 = 12.0;
+    let column_width = series.iter().map(|one| entry_width(&one.name)).fold(1.0, f64::max) + 8.0;
+    let fitting = (1..=series.len().max(1)).take_while(|&columns| column_width * columns as f64 <= width);
+    let num_columns = fitting.last().unwrap_or(1);
     for (index, one) in series.iter().enumerate() {
         let x = left + column_width * (index % num_columns) as f64;
         let y = top + LINE * (index / num_columns) as f64;
@@ -113,10 +112,14 @@ pub fn legend(
     LINE * series.len().div_ceil(num_columns) as f64
 }
 
+/// About the width of an entry, in any common typeface.
+fn entry_width(name: &str) -> f64 {
+    23.0 + 0.52 * LEGEND_SIZE * name.chars().count() as f64
+}
+
 /// One entry of a legend, from the left end of its line.
 pub fn legend_entry(figure: &mut Svg, (x, y): (f64, f64), one: &Series) {
-    // Letters are half as wide as they are high, on average.
-    let width = 23.0 + 0.5 * LEGEND_SIZE * one.name.chars().count() as f64;
+    let width = entry_width(&one.name);
     let place = format!("{x:.1} {:.1} {width:.1} 11", y - 5.5);
     figure.group("legend", &[("series", &one.name), ("box", &place)], |figure| {
         if one.dots {

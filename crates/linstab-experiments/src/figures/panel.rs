@@ -114,6 +114,7 @@ pub struct Panel {
 const TICK_LENGTH: f64 = 3.0;
 const TICK_SIZE: f64 = 7.0;
 const LABEL_SIZE: f64 = 8.0;
+const TITLE_SIZE: f64 = 9.0;
 
 impl Panel {
     /// The position of a point.
@@ -187,7 +188,9 @@ impl Panel {
         figure.text(middle, below, Text::new(self.x.label, LABEL_SIZE, Anchor::Middle));
         let upwards = Text { upwards: true, ..Text::new(self.y.label, LABEL_SIZE, Anchor::Middle) };
         figure.text(self.left - self.label_distance(), self.top + 0.5 * self.height, upwards);
-        figure.text(middle, self.top - 6.0, Text { bold: true, ..Text::new(title, 9.0, Anchor::Middle) });
+        // A title may reach beyond its panel by half of what is between panels; then it gets smaller.
+        let size = TITLE_SIZE.min((self.width + 22.0) / (0.56 * title.chars().count().max(1) as f64));
+        figure.text(middle, self.top - 6.0, Text { bold: true, ..Text::new(title, size, Anchor::Middle) });
     }
 
     fn ticks_of_x(&self, figure: &mut Svg, line: Stroke) {

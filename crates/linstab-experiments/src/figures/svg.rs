@@ -65,6 +65,11 @@ impl Svg {
         Self { width, height, title: escape(title), body: String::new() }
     }
 
+    /// Sets the height.
+    pub fn end_at(&mut self, height: f64) {
+        self.height = height;
+    }
+
     /// A filled rectangle, without smoothing, so that neighbours leave no seam.
     pub fn cell(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str) {
         self.push(format_args!(

@@ -4,9 +4,7 @@ use super::cells::Method;
 use super::config::Config;
 use super::summary::{LossRow, SolutionRow, title};
 use crate::Result;
-use crate::figures::{
-    self, Anchor, ONE_COLUMN, Panel, Scale, Series, Svg, TWO_COLUMNS, Text, chart, colour, legend,
-};
+use crate::figures::{self, Columns, Grid, Scale, Series, Svg, chart, colour};
 use crate::minimum::Metric;
 use crate::output::ResultsFolder;
 
@@ -16,8 +14,10 @@ pub(super) fn draw(
     solutions: &[SolutionRow],
     results: &ResultsFolder,
 ) -> Result<()> {
-    figures::write(results, "figure-1d", &loss_figure(config, losses))?;
-    figures::write(results, "local-convergence-thresholds", &threshold_figure(config, solutions))
+    figures::write_both(results, "figure-1d", |columns| loss_figure(columns, config, losses))?;
+    figures::write_both(results, "local-convergence-thresholds", |columns| {
+        threshold_figure(columns, config, solutions)
+    })
 }
 
 /// From the second colour on: the first is that of reference lines elsewhere.
@@ -26,35 +26,23 @@ fn colour_of(place: usize) -> &'static str {
 }
 
 /// A panel a method, a curve with band a solution.
-fn loss_figure(config: &Config, rows: &[LossRow]) -> Svg {
-    const LEFT: f64 = 40.0;
-    const GAP: f64 = 12.0;
-    const HEIGHT: f64 = 150.0;
+fn loss_figure(columns: Columns, config: &Config, rows: &[LossRow]) -> Svg {
     let methods = Method::all(config);
-    let width = (TWO_COLUMNS - LEFT - GAP) / methods.len() as f64 - GAP;
-    let mut figure = Svg::new(TWO_COLUMNS, 236.0, "Figure 1 (d): loss next to solutions of C features");
+    let num_panels = methods.len();
+    // Side by side the first panel's axis serves them all.
+    let (per_row, height) = columns.choose((1, 104.0), (num_panels, 150.0));
+    let grid = Grid { columns, num_panels, per_row, height, gap: 12.0 };
+    let mut figure = grid.figure("Figure 1 (d): loss next to solutions of C features");
     let mut series = Vec::new();
-    for (column, &method) in methods.iter().enumerate() {
+    for (index, &method) in methods.iter().enumerate() {
         series = loss_series(config, rows, method);
-        let panel = Panel {
-            left: LEFT + column as f64 * (width + GAP),
-            top: 22.0,
-            width,
-            height: HEIGHT,
-            x: Scale::linear([0.0, config.num_epochs as f64], "epoch"),
-            y: Scale::logarithmic(
-                rows.iter().map(|row| row.mean_loss),
-                if column == 0 { "mean loss" } else { "" },
-            ),
-        };
-        // The first panel's axis serves them all.
-        let bare = Panel { y: Scale { ticks: Vec::new(), ..panel.y.clone() }, ..panel.clone() };
-        chart(&mut figure, if column == 0 { &panel } else { &bare }, &title(method), &series);
+        let x = Scale::linear([0.0, config.num_epochs as f64], "epoch");
+        let y = Scale::logarithmic(rows.iter().map(|row| row.mean_loss), "mean loss");
+        let y = if grid.is_first(index) { y } else { Scale { ticks: Vec::new(), label: "", ..y } };
+        chart(&mut figure, &grid.panel(index, x, y), &title(method), &series);
     }
-    let used = legend(&mut figure, (LEFT, 210.0), &series, (series.len().min(5), 84.0));
     let note = format!("bands: standard deviation over {} runs", config.num_runs);
-    let grey = Text { colour: colour::GREY, ..Text::new(&note, 7.5, Anchor::Start) };
-    figure.text(LEFT, 214.0 + used, grey);
+    grid.finish(&mut figure, &[&series], &[&note]);
     figure
 }
 
@@ -73,7 +61,7 @@ fn loss_series(config: &Config, rows: &[LossRow], method: Method) -> Vec<Series>
 }
 
 /// Exact thresholds over the batch size, a curve a solution.
-fn threshold_figure(config: &Config, rows: &[SolutionRow]) -> Svg {
+fn threshold_figure(columns: Columns, config: &Config, rows: &[SolutionRow]) -> Svg {
     let of = |(place, &num_features): (usize, &usize)| {
         let wanted =
             |row: &&SolutionRow| row.metric == Metric::MaxLearningRate && row.num_features == num_features;
@@ -89,16 +77,11 @@ fn threshold_figure(config: &Config, rows: &[SolutionRow]) -> Svg {
         one.band.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
     let points = || series.iter().flat_map(|one| &one.points);
-    let panel = Panel {
-        left: 40.0,
-        top: 22.0,
-        width: ONE_COLUMN - 52.0,
-        height: 150.0,
-        x: Scale::logarithmic(points().map(|point| point.0), "batch size B"),
-        y: Scale::logarithmic(points().map(|point| point.1), "exact threshold η*"),
-    };
-    let mut figure = Svg::new(ONE_COLUMN, 236.0, "Exact thresholds of the solutions of Figure 1 (d)");
-    chart(&mut figure, &panel, "mean-square threshold of SGD", &series);
-    let _ = legend(&mut figure, (40.0, 210.0), &series, (3, 66.0));
+    let grid = Grid { columns, num_panels: 1, per_row: 1, height: 150.0, gap: 0.0 };
+    let x = Scale::logarithmic(points().map(|point| point.0), "batch size B");
+    let y = Scale::logarithmic(points().map(|point| point.1), "exact threshold η*");
+    let mut figure = grid.figure("Exact thresholds of the solutions of Figure 1 (d)");
+    chart(&mut figure, &grid.panel(0, x, y), "mean-square threshold of SGD", &series);
+    grid.finish(&mut figure, &[&series], &[]);
     figure
 }

@@ -62,7 +62,16 @@ impl<'a> Parts<'a> {
         self.picture(html, &figure.picture, &format!("{id}-drawing"));
         let _ = writeln!(html, "<figcaption>{}", sentence(&figure.caption));
         let data = escape(&figure.picture.data);
-        links(html, &[("data (CSV)", data), ("SVG", format!("{path}.svg")), ("PNG", format!("{path}.png"))]);
+        let one = escape(&figure.picture.one_column());
+        let drawings = [
+            ("SVG", &path, "svg"),
+            ("PNG", &path, "png"),
+            ("one column: SVG", &one, "svg"),
+            ("PNG", &one, "png"),
+        ];
+        let mut files = vec![("data (CSV)", data)];
+        files.extend(drawings.map(|(label, path, ending)| (label, format!("{path}.{ending}"))));
+        links(html, &files);
         html.push_str("</figcaption>\n</figure>\n");
     }
 

@@ -194,6 +194,13 @@ impl Picture {
     }
 }
 
+impl Picture {
+    /// The path of the same drawing at the width of one column, without its ending.
+    pub fn one_column(&self) -> String {
+        self.path.replacen("figures/", "figures/one-column/", 1)
+    }
+}
+
 impl Number {
     /// A number with its name.
     pub fn new(value: impl Into<String>, label: impl Into<String>) -> Self {

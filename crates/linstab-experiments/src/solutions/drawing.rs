@@ -4,14 +4,10 @@ use super::cells::Solution;
 use super::config::Config;
 use super::summary::{Row, solutions, title};
 use crate::Result;
-use crate::figures::{self, Anchor, Panel, Scale, Series, Svg, TWO_COLUMNS, Text, chart, colour, legend};
+use crate::figures::{self, Columns, Grid, Panel, Scale, Series, Svg, chart, colour};
 use crate::minimum::{Metric, Optimizer};
 use crate::output::ResultsFolder;
 
-const LEFT: f64 = 42.0;
-const TOP: f64 = 22.0;
-const HEIGHT: f64 = 130.0;
-const ROW_PITCH: f64 = HEIGHT + 58.0;
 /// Dashes of the paper's formulas, and of the corrected ones.
 const PAPER: &str = "5 2.5";
 const CORRECTED: &str = "1.2 2";
@@ -23,10 +19,10 @@ pub(super) fn draw(
     results: &ResultsFolder,
 ) -> Result<()> {
     let figures = Figures { config, independent, sweep };
-    figures::write(results, "solutions-coherence", &figures.coherence())?;
-    figures::write(results, "solutions-thresholds", &figures.thresholds())?;
-    figures::write(results, "solutions-criteria", &figures.criteria())?;
-    figures::write(results, "solutions-redundancy", &figures.redundancy())
+    figures::write_both(results, "solutions-coherence", |columns| figures.coherence(columns))?;
+    figures::write_both(results, "solutions-thresholds", |columns| figures.thresholds(columns))?;
+    figures::write_both(results, "solutions-criteria", |columns| figures.criteria(columns))?;
+    figures::write_both(results, "solutions-redundancy", |columns| figures.redundancy(columns))
 }
 
 struct Figures<'a> {
@@ -35,28 +31,26 @@ struct Figures<'a> {
     sweep: &'a [Row],
 }
 
-/// A panel's place: column of so many, row.
-type Place = (usize, usize, usize);
+/// The panels of a figure, so many side by side across two columns.
+fn grid(columns: Columns, num_panels: usize, per_row: usize) -> Grid {
+    let (in_one_column, height) = if num_panels > 4 { (2, 104.0) } else { (1, 104.0) };
+    let (per_row, height) = columns.choose((in_one_column, height), (per_row, 130.0));
+    Grid { columns, num_panels, per_row, height, gap: 46.0 }
+}
 
 /// A panel around all points of the series.
 fn panel(
-    (column, num_columns, row): Place,
+    (grid, index): (&Grid, usize),
     series: &[Series],
     axes: ((bool, &'static str), (bool, &'static str)),
 ) -> Panel {
-    let pitch = (TWO_COLUMNS - 6.0) / num_columns as f64;
     let points = || series.iter().flat_map(|one| one.points.iter().copied());
     let scale = |values: Vec<f64>, (logarithmic, label): (bool, &'static str)| {
         if logarithmic { Scale::logarithmic(values, label) } else { Scale::linear(values, label) }
     };
-    Panel {
-        left: LEFT + pitch * column as f64,
-        top: TOP + ROW_PITCH * row as f64,
-        width: pitch - LEFT - 4.0,
-        height: HEIGHT,
-        x: scale(points().map(|point| point.0).collect(), axes.0),
-        y: scale(points().map(|point| point.1).collect(), axes.1),
-    }
+    let x = scale(points().map(|point| point.0).collect(), axes.0);
+    let y = scale(points().map(|point| point.1).collect(), axes.1);
+    grid.panel(index, x, y)
 }
 
 /// Colour and dashes of a solution.
@@ -74,26 +68,25 @@ impl Figures<'_> {
     }
 
     /// Exact numbers, the paper's formulas and the corrected ones over C.
-    fn coherence(&self) -> Svg {
-        let mut figure =
-            Svg::new(TWO_COLUMNS, 240.0, "Coherence of generalising solutions, exact and by formula");
+    fn coherence(&self, columns: Columns) -> Svg {
+        let grid = grid(columns, 3, 3);
+        let mut figure = grid.figure("Coherence of generalising solutions, exact and by formula");
         let panels = [
             (Metric::LambdaMaxS, "λmax(S)", "top eigenvalue of S", true),
             (Metric::Sigma, "σ", "coherence measure", true),
             (Metric::MaxSampleSharpness, "maxᵢ λmax(Hᵢ)", "largest sample sharpness", false),
         ];
         let mut series = Vec::new();
-        for (column, (metric, label, heading, logarithmic)) in panels.into_iter().enumerate() {
+        for (index, (metric, label, heading, logarithmic)) in panels.into_iter().enumerate() {
             series = self.over_features(metric);
             let axes = ((false, "features C"), (logarithmic, label));
-            chart(&mut figure, &panel((column, panels.len(), 0), &series, axes), heading, &series);
+            chart(&mut figure, &panel((&grid, index), &series, axes), heading, &series);
         }
-        let used = legend(&mut figure, (LEFT, 190.0), &series, (3, 150.0));
         let note = format!(
             "means over {} data sets, bands: standard deviation; corrected for the largest cluster drawn",
             self.config.num_draws
         );
-        remark(&mut figure, 196.0 + used, &note);
+        grid.finish(&mut figure, &[&series], &[&note]);
         figure
     }
 
@@ -122,30 +115,26 @@ impl Figures<'_> {
     }
 
     /// Exact thresholds over the batch size, a panel an optimizer, a curve a solution.
-    fn thresholds(&self) -> Svg {
-        let mut figure =
-            Svg::new(TWO_COLUMNS, 218.0, "Exact mean-square thresholds of constructed solutions");
+    fn thresholds(&self, columns: Columns) -> Svg {
         let optimizers = self.config.optimizers();
-        for (column, &optimizer) in optimizers.iter().enumerate() {
+        let grid = grid(columns, optimizers.len(), optimizers.len());
+        let mut figure = grid.figure("Exact mean-square thresholds of constructed solutions");
+        for (index, &optimizer) in optimizers.iter().enumerate() {
             let series = self
                 .over_batch_sizes(|row| row.measures(optimizer, Metric::MaxLearningRate).then_some(row.mean));
             let axes = ((true, "batch size B"), (true, "exact threshold η*"));
             let heading = name(optimizer);
-            chart(&mut figure, &panel((column, optimizers.len(), 0), &series, axes), &heading, &series);
+            chart(&mut figure, &panel((&grid, index), &series, axes), &heading, &series);
         }
-        self.solutions_legend(&mut figure, 190.0);
         let means = format!("means over {} data sets", self.config.num_draws);
-        remark(&mut figure, 208.0, &means);
+        grid.finish(&mut figure, &[&self.named_solutions()], &[&means]);
         figure
     }
 
     /// The paper's criteria as multiples of the exact threshold.
-    fn criteria(&self) -> Svg {
-        let mut figure = Svg::new(
-            TWO_COLUMNS,
-            218.0 + ROW_PITCH,
-            "The paper's criteria as multiples of the exact threshold",
-        );
+    fn criteria(&self, columns: Columns) -> Svg {
+        let grid = grid(columns, 4, 2);
+        let mut figure = grid.figure("The paper's criteria as multiples of the exact threshold");
         for (row, &optimizer) in [Optimizer::Sgd, self.sam()].iter().enumerate() {
             for (column, (metric, heading, logarithmic)) in [
                 (Metric::CriterionDivergence, "divergence criterion / η*", true),
@@ -159,12 +148,11 @@ impl Figures<'_> {
                 });
                 let axes = ((true, "batch size B"), (logarithmic, "multiple of η*"));
                 let heading = format!("{}: {heading}", name(optimizer));
-                chart(&mut figure, &panel((column, 2, row), &series, axes), &heading, &series);
+                chart(&mut figure, &panel((&grid, 2 * row + column), &series, axes), &heading, &series);
             }
         }
-        self.solutions_legend(&mut figure, 190.0 + ROW_PITCH);
         let note = "above 1 the criterion allows more than the exact threshold, below 1 less; infinite for B = n: not drawn";
-        remark(&mut figure, 208.0 + ROW_PITCH, note);
+        grid.finish(&mut figure, &[&self.named_solutions()], &[note]);
         figure
     }
 
@@ -187,8 +175,9 @@ impl Figures<'_> {
     }
 
     /// Coherence, thresholds and criteria over the degree of redundancy.
-    fn redundancy(&self) -> Svg {
-        let mut figure = Svg::new(TWO_COLUMNS, 218.0 + ROW_PITCH, "What redundant inputs change");
+    fn redundancy(&self, columns: Columns) -> Svg {
+        let grid = grid(columns, 6, 3);
+        let mut figure = grid.figure("What redundant inputs change");
         let batch_size = self.config.redundancy.batch_size;
         let kinds = [
             ("correlated", (false, "correlation of the inputs")),
@@ -214,21 +203,20 @@ impl Figures<'_> {
                     here.filter_map(|row| Some((row.degree?, value(row)))).collect()
                 });
                 let axes = (x, (true, label));
-                chart(&mut figure, &panel((column, 3, row), &series, axes), heading, &series);
+                chart(&mut figure, &panel((&grid, 3 * row + column), &series, axes), heading, &series);
             }
         }
-        self.solutions_legend(&mut figure, 190.0 + ROW_PITCH);
         let note = format!(
             "B = {batch_size}, means over {} data sets; where inputs coincide the memorising solution does not exist",
             self.config.num_draws
         );
-        remark(&mut figure, 208.0 + ROW_PITCH, &note);
+        grid.finish(&mut figure, &[&self.named_solutions()], &[&note]);
         figure
     }
 
-    fn solutions_legend(&self, figure: &mut Svg, top: f64) {
-        let series = self.by_solution(|_| vec![(0.0, 0.0), (1.0, 0.0)]);
-        let _ = legend(figure, (LEFT, top), &series, (series.len(), 74.0));
+    /// The solutions for the legend alone.
+    fn named_solutions(&self) -> Vec<Series> {
+        self.by_solution(|_| vec![(0.0, 0.0), (1.0, 0.0)])
     }
 }
 
@@ -244,8 +232,4 @@ fn name(optimizer: Optimizer) -> String {
 fn ratio(rows: &[Row], criterion: &Row) -> f64 {
     let same = |row: &&Row| row.metric == Metric::MaxLearningRate && row.is_where(criterion);
     rows.iter().find(same).map_or(f64::NAN, |exact| criterion.mean / exact.mean)
-}
-
-fn remark(figure: &mut Svg, y: f64, note: &str) {
-    figure.text(LEFT, y, Text { colour: colour::GREY, ..Text::new(note, 7.5, Anchor::Start) });
 }

@@ -5,16 +5,11 @@ use super::config::{Config, Grid, Optimizer};
 use super::summary::{self, Boundary, MapKey, MapSummary, in_words, maps, short};
 use crate::Result;
 use crate::figures::{
-    self, Anchor, HEADLINE_HEIGHT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, TWO_COLUMNS, Text, colour,
-    legend_entry, zero_contours,
+    self, Anchor, Columns, HEADLINE_HEIGHT, LEFT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, Text,
+    colour, zero_contours,
 };
 use crate::output::ResultsFolder;
 
-const PANEL_SIZE: f64 = 196.0;
-const FIRST_PANEL: (f64, f64) = (40.0, 24.0);
-/// From a panel to its right neighbour, and to the one below.
-const PANEL_PITCH: (f64, f64) = (PANEL_SIZE + 50.0, PANEL_SIZE + 60.0);
-const LEGEND_LINE: f64 = 14.0;
 const LEGEND_SIZE: f64 = 7.5;
 
 /// Contours are interpolated between values cut to this range, so that an exponent of minus infinity has a place, too.
@@ -28,14 +23,19 @@ pub(super) fn draw(
     results: &ResultsFolder,
 ) -> Result<()> {
     let maps = Maps { config, maps: maps(rows).collect() };
-    let numbered =
-        [("figure-1a", maps.figure_a()), ("figure-1b", maps.figure_b()), ("figure-1c", maps.figure_c())];
-    for (name, figure) in numbered {
-        if let Some(figure) = figure {
-            figures::write(results, name, &figure)?;
+    for columns in [Columns::Two, Columns::One] {
+        let folder = columns.choose("one-column/", "");
+        for (name, figure) in [
+            ("figure-1a", maps.figure_a(columns)),
+            ("figure-1b", maps.figure_b(columns)),
+            ("figure-1c", maps.figure_c(columns)),
+        ] {
+            if let Some(figure) = figure {
+                figures::write(results, &format!("{folder}{name}"), &figure)?;
+            }
         }
     }
-    figures::write(results, "stability-map-agreement", &agreement(summaries))?;
+    figures::write_both(results, "stability-map-agreement", |columns| agreement(columns, summaries))?;
     if let Some(summary) = summary::reference(config, summaries)
         && let Some(map) = maps.maps.iter().find(|map| MapKey::of(&map[0]) == summary.key())
     {
@@ -43,9 +43,11 @@ pub(super) fn draw(
     }
     for map in &maps.maps {
         let key = MapKey::of(&map[0]);
-        let mut figure = Svg::new(ONE_COLUMN, legend_top(1) + 66.0, &key.title());
-        maps.heat_map(&mut figure, (0, 0), map);
-        heat_map_legend(&mut figure, legend_top(1), 1);
+        let grid =
+            figures::Grid { columns: Columns::One, num_panels: 1, per_row: 1, height: 189.0, gap: 0.0 };
+        let mut figure = grid.figure(&key.title());
+        maps.heat_map(&mut figure, &maps.panel(&grid, 0), map, &key.title());
+        heat_map_legend(&mut figure, &grid);
         figures::write(results, &format!("maps/{}", key.slug()), &figure)?;
     }
     Ok(())
@@ -64,11 +66,6 @@ pub(super) fn style(boundary: Boundary) -> Stroke {
 /// The curves of a boundary across a map, on its axes.
 pub(super) fn boundary_lines(config: &Config, map: &[Row], boundary: Boundary) -> Vec<Vec<(f64, f64)>> {
     Maps { config, maps: Vec::new() }.contours(map, |row| boundary.signed_excess(row))
-}
-
-/// Upper edge of the legend below so many rows of panels.
-fn legend_top(num_rows: usize) -> f64 {
-    FIRST_PANEL.1 + PANEL_PITCH.1 * (num_rows - 1) as f64 + PANEL_SIZE + 42.0
 }
 
 /// The maps of a run.
@@ -90,7 +87,7 @@ impl<'a> Maps<'a> {
         &all[..all.len().min(2)]
     }
 
-    fn panel(&self, (column, row): (usize, usize)) -> Panel {
+    fn panel(&self, panels: &figures::Grid, index: usize) -> Panel {
         let scale = |grid: Grid, label| {
             let nodes = padded_nodes(grid);
             let range = (nodes[0], nodes[nodes.len() - 1]);
@@ -98,41 +95,40 @@ impl<'a> Maps<'a> {
             let ticks = candidates.skip_while(|&tick| tick < range.0).take_while(|&tick| tick <= range.1);
             Scale { range, ticks: ticks.collect(), label, logarithmic: false }
         };
-        Panel {
-            left: FIRST_PANEL.0 + PANEL_PITCH.0 * column as f64,
-            top: FIRST_PANEL.1 + PANEL_PITCH.1 * row as f64,
-            width: PANEL_SIZE,
-            height: PANEL_SIZE,
-            x: scale(self.config.batch_size, "batch size B"),
-            y: scale(self.config.coherence, "coherence σ: samples sharing a direction"),
-        }
+        // A small panel has no room for the long label.
+        let label =
+            if panels.height > 180.0 { "coherence σ: samples sharing a direction" } else { "coherence σ" };
+        let x = scale(self.config.batch_size, "batch size B");
+        panels.panel(index, x, scale(self.config.coherence, label))
     }
 
     /// Figure 1 (a): simulation as a heat map with the four boundaries, SGD beside SAM, a row a learning rate.
-    fn figure_a(&self) -> Option<Svg> {
+    fn figure_a(&self, columns: Columns) -> Option<Svg> {
         let sides = [(Optimizer::Sgd, 0.0), (Optimizer::Sam, self.config.reference_rho_over_alpha)];
         let etas = self.drawn_learning_rates();
         let title = "Figure 1 (a): simulated divergence of SGD and SAM, with the paper's criteria and the exact boundaries";
-        let mut figure = Svg::new(TWO_COLUMNS, legend_top(etas.len()) + 30.0, title);
+        let (height, gap) = columns.choose((74.0, 40.0), (196.0, 50.0));
+        let grid = figures::Grid { columns, num_panels: 2 * etas.len(), per_row: 2, height, gap };
+        let mut figure = grid.figure(title);
         let mut any = false;
         for (row, &eta) in etas.iter().enumerate() {
             for (column, &(optimizer, c)) in sides.iter().enumerate() {
                 if let Some(map) = self.find(optimizer, eta, c) {
-                    self.heat_map(&mut figure, (column, row), map);
+                    let title = MapKey::of(&map[0]).title();
+                    // In one column the sampling scheme, the same for all, goes.
+                    let short = title.rsplit_once(", ").map_or(title.as_str(), |(short, _)| short);
+                    let panel = self.panel(&grid, 2 * row + column);
+                    self.heat_map(&mut figure, &panel, map, columns.choose(short, &title));
                     any = true;
                 }
             }
         }
-        heat_map_legend(&mut figure, legend_top(etas.len()), 2);
+        heat_map_legend(&mut figure, &grid);
         any.then_some(figure)
     }
 
-    fn heat_map(&self, figure: &mut Svg, at: (usize, usize), map: &[Row]) {
-        self.heat_map_in(figure, &self.panel(at), map);
-    }
-
-    fn heat_map_in(&self, figure: &mut Svg, panel: &Panel, map: &[Row]) {
-        panel.draw(figure, &MapKey::of(&map[0]).title(), |figure| {
+    fn heat_map(&self, figure: &mut Svg, panel: &Panel, map: &[Row], title: &str) {
+        panel.draw(figure, title, |figure| {
             self.cells(figure, panel, map);
             for boundary in Boundary::ALL {
                 figure.series(boundary.title(), &[], |figure| {
@@ -148,18 +144,13 @@ impl<'a> Maps<'a> {
     fn headline(&self, map: &[Row]) -> Svg {
         let title = format!("Where runs diverge: {}", MapKey::of(&map[0]).title());
         let mut figure = Svg::new(ONE_COLUMN, HEADLINE_HEIGHT, &title);
-        let panel = Panel { height: 134.0, ..self.panel((0, 0)) };
-        let panel = Panel { y: Scale { label: "coherence σ", ..panel.y }, ..panel };
-        self.heat_map_in(&mut figure, &panel, map);
-        for (index, boundary) in Boundary::ALL.into_iter().enumerate() {
-            let x = FIRST_PANEL.0 - 6.0 + 102.0 * (index % 2) as f64;
-            let y = HEADLINE_HEIGHT - 20.0 + 12.0 * (index / 2) as f64;
-            legend_entry(
-                &mut figure,
-                (x, y),
-                &named(boundary.title().trim_start_matches("paper: "), style(boundary)),
-            );
-        }
+        let grid =
+            figures::Grid { columns: Columns::One, num_panels: 1, per_row: 1, height: 134.0, gap: 0.0 };
+        self.heat_map(&mut figure, &self.panel(&grid, 0), map, &MapKey::of(&map[0]).title());
+        let short = |boundary: Boundary| boundary.title().trim_start_matches("paper: ");
+        let series = Boundary::ALL.map(|boundary| named(short(boundary), style(boundary)));
+        grid.finish(&mut figure, &[&series], &[]);
+        figure.end_at(HEADLINE_HEIGHT);
         figure
     }
 
@@ -187,11 +178,14 @@ impl<'a> Maps<'a> {
     }
 
     /// A figure with a panel of lines for each learning rate: simulated boundaries, and thin the Lyapunov boundary of each.
-    fn line_figure(&self, title: &str, family: &[Line]) -> Option<Svg> {
-        let mut figure = Svg::new(TWO_COLUMNS, legend_top(1) + 50.0, title);
+    fn line_figure(&self, columns: Columns, title: &str, family: &[Line]) -> Option<Svg> {
+        let num_panels = self.drawn_learning_rates().len();
+        let (per_row, height) = columns.choose((1, 150.0), (2, 196.0));
+        let grid = figures::Grid { columns, num_panels, per_row, height, gap: 50.0 };
+        let mut figure = grid.figure(title);
         let mut any = false;
-        for (column, &eta) in self.drawn_learning_rates().iter().enumerate() {
-            let panel = self.panel((column, 0));
+        for (index, &eta) in self.drawn_learning_rates().iter().enumerate() {
+            let panel = self.panel(&grid, index);
             let title = format!("η={}, {}", short(eta), in_words(self.config.sampling[0]));
             panel.draw(&mut figure, &title, |figure| {
                 for line in family {
@@ -201,7 +195,12 @@ impl<'a> Maps<'a> {
                 }
             });
         }
-        line_legend(&mut figure, family);
+        let series: Vec<Series> = family.iter().map(|line| named(&line.label, line.stroke)).collect();
+        let notes = [
+            "solid: simulated, half of the runs diverge · dotted: Lyapunov exponent 0",
+            "islands: cells in which some batch multiplies by exactly 0",
+        ];
+        grid.finish(&mut figure, &[&series], &notes);
         any.then_some(figure)
     }
 
@@ -216,7 +215,7 @@ impl<'a> Maps<'a> {
     }
 
     /// Figure 1 (b): the boundaries of the three optimizers.
-    fn figure_b(&self) -> Option<Svg> {
+    fn figure_b(&self, columns: Columns) -> Option<Svg> {
         let (c, s) = (self.config.reference_rho_over_alpha, self.config.perturbation_standard_deviation);
         let line =
             |optimizer, rho_over_alpha, label, stroke| Line { optimizer, rho_over_alpha, label, stroke };
@@ -240,11 +239,12 @@ impl<'a> Maps<'a> {
                 Stroke { colour: colour::VERMILION, width: 1.8, dashes: "" },
             ),
         ];
-        self.line_figure("Figure 1 (b): simulated boundaries of SGD, random perturbation and SAM", &family)
+        let title = "Figure 1 (b): simulated boundaries of SGD, random perturbation and SAM";
+        self.line_figure(columns, title, &family)
     }
 
     /// Figure 1 (c): SAM at several rho/alpha.
-    fn figure_c(&self) -> Option<Svg> {
+    fn figure_c(&self, columns: Columns) -> Option<Svg> {
         let stroke = |index: usize| Stroke {
             colour: colour::ORDERED[index.min(colour::ORDERED.len() - 1)],
             width: 1.8,
@@ -263,7 +263,7 @@ impl<'a> Maps<'a> {
             stroke: stroke(index + 1),
         });
         let family: Vec<Line> = std::iter::once(sgd).chain(sam).collect();
-        self.line_figure("Figure 1 (c): simulated boundaries of SAM at several ρ/α", &family)
+        self.line_figure(columns, "Figure 1 (c): simulated boundaries of SAM at several ρ/α", &family)
     }
 }
 
@@ -287,47 +287,17 @@ fn share_diverged(row: &Row) -> f64 {
     row.num_diverged as f64 / row.num_repetitions as f64
 }
 
-/// The four boundaries and the colour key, in one column or two.
-fn heat_map_legend(figure: &mut Svg, top: f64, num_columns: usize) {
-    let per_column = Boundary::ALL.len() / num_columns;
-    for (index, boundary) in Boundary::ALL.into_iter().enumerate() {
-        let x = FIRST_PANEL.0 + 152.0 * (index / per_column) as f64;
-        let y = top + LEGEND_LINE * (index % per_column) as f64;
-        legend_entry(figure, (x, y), &named(boundary.title(), style(boundary)));
-    }
-    let (x, y) = if num_columns == 1 {
-        (FIRST_PANEL.0, top + LEGEND_LINE * per_column as f64 - 3.0)
-    } else {
-        (FIRST_PANEL.0 + 300.0, top - 3.0)
-    };
+/// The four boundaries and the colour key.
+fn heat_map_legend(figure: &mut Svg, grid: &figures::Grid) {
+    let series = Boundary::ALL.map(|boundary| named(boundary.title(), style(boundary)));
+    let y = grid.finish(figure, &[&series], &[]) - 1.0;
     for tenth in 0..=10 {
         let tenth = f64::from(tenth);
-        figure.cell(x + 6.0 * tenth, y, 6.0, 8.0, &colour::diverged(tenth / 10.0));
+        figure.cell(LEFT + 6.0 * tenth, y, 6.0, 8.0, &colour::diverged(tenth / 10.0));
     }
-    let label = if num_columns == 1 { (x + 72.0, y + 7.0) } else { (x, y + 18.0) };
-    figure.text(
-        label.0,
-        label.1,
-        Text::new("share of runs that diverged, 0 to 1", LEGEND_SIZE, Anchor::Start),
-    );
-}
-
-fn line_legend(figure: &mut Svg, family: &[Line]) {
-    let (top, per_row) = (legend_top(1), 3);
-    for (index, line) in family.iter().enumerate() {
-        let x = FIRST_PANEL.0 + 150.0 * (index % per_row) as f64;
-        let y = top + LEGEND_LINE * (index / per_row) as f64;
-        legend_entry(figure, (x, y), &named(&line.label, line.stroke));
-    }
-    let notes = [
-        "solid: simulated, half of the runs diverge · dotted: Lyapunov exponent 0",
-        "islands: cells in which some batch multiplies by exactly 0",
-    ];
-    let below = top + LEGEND_LINE * family.len().div_ceil(per_row) as f64 + 2.5;
-    for (index, note) in notes.into_iter().enumerate() {
-        let text = Text { colour: colour::GREY, ..Text::new(note, LEGEND_SIZE, Anchor::Start) };
-        figure.text(FIRST_PANEL.0, below + 11.0 * index as f64, text);
-    }
+    let label = Text::new("share of runs that diverged, 0 to 1", LEGEND_SIZE, Anchor::Start);
+    figure.text(LEFT + 72.0, y + 7.0, label);
+    figure.end_at(y + 12.0);
 }
 
 /// A series for the legend alone.
@@ -336,18 +306,21 @@ fn named(name: &str, stroke: Stroke) -> Series {
 }
 
 /// For each map, the share of its cells that each boundary predicts rightly.
-fn agreement(summaries: &[MapSummary]) -> Svg {
+fn agreement(columns: Columns, summaries: &[MapSummary]) -> Svg {
     const ROW: f64 = 13.0;
+    const TOP: f64 = 24.0;
     let height = ROW * summaries.len() as f64;
     let title = "Cells that each boundary predicts as they were simulated";
-    let mut figure = Svg::new(TWO_COLUMNS, FIRST_PANEL.1 + height + 62.0, title);
+    let (left, size) = columns.choose((138.0, 5.4), (200.0, LEGEND_SIZE));
+    let legend_lines = columns.choose(2.0, 1.0);
+    let mut figure = Svg::new(columns.width(), TOP + height + 50.0 + 12.0 * legend_lines, title);
     let share = |summary: &MapSummary, boundary: Boundary| {
         100.0 * summary.right(boundary) as f64 / summary.num_cells as f64
     };
     let panel = Panel {
-        left: 200.0,
-        top: FIRST_PANEL.1,
-        width: TWO_COLUMNS - 216.0,
+        left,
+        top: TOP,
+        width: columns.width() - left - 16.0,
         height,
         x: Scale {
             range: (0.0, 102.0),
@@ -362,14 +335,16 @@ fn agreement(summaries: &[MapSummary]) -> Svg {
         let rule = Stroke { colour: colour::FAINT, width: 0.6, dashes: "" };
         panel.line(&mut figure, &[(0.0, middle), (panel.x.range.1, middle)], rule);
         let (left, y) = panel.at(0.0, middle);
-        figure.text(left - 6.0, y + 2.6, Text::new(&summary.key().title(), LEGEND_SIZE, Anchor::End));
+        figure.text(left - 6.0, y + 2.6, Text::new(&summary.key().title(), size, Anchor::End));
         for boundary in Boundary::ALL {
             agreement_mark(&mut figure, panel.at(share(summary, boundary), middle), boundary);
         }
     }
-    panel.decorate(&mut figure, title);
+    panel.decorate(&mut figure, columns.choose("", title));
     for (index, boundary) in Boundary::ALL.into_iter().enumerate() {
-        let (x, y) = (20.0 + 124.0 * index as f64, panel.top + height + 46.0);
+        let per_row = columns.choose(2, 4);
+        let (column, row) = ((index % per_row) as f64, (index / per_row) as f64);
+        let (x, y) = (20.0 + 118.0 * column, panel.top + height + 46.0 + 12.0 * row);
         agreement_mark(&mut figure, (x, y), boundary);
         figure.text(x + 8.0, y + 2.7, Text::new(boundary.title(), LEGEND_SIZE, Anchor::Start));
     }

@@ -63,6 +63,15 @@ impl Page {
                 .map(|(from, to)| text_of(blocks(figure, from, to).next().unwrap()));
             assert!(title.len() > 8 && description.len() > 40, "{title}: {description}");
             assert!(figure.contains(".csv\">"), "a figure without data: {title}");
+            let path = values(figure, "data-figure=\"").next().unwrap();
+            for (path, width) in [(path.to_owned(), 504), (path.replacen('/', "/one-column/", 1), 245)] {
+                let svg = std::fs::read_to_string(self.out.join(format!("{path}.svg"))).unwrap();
+                assert!(
+                    svg.contains(&format!("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}pt\"")),
+                    "{path}"
+                );
+                assert!(svg.contains("<text ") && !svg.contains("<image"), "vector text, no bitmap: {path}");
+            }
         }
     }
 
