@@ -205,7 +205,9 @@ fn table_1(comparisons: &[Comparison]) -> Table {
             keys.push((row.metric, row.rho));
         }
     }
-    keys.sort_by_key(|key| comparisons.iter().position(|row| row.metric == key.0));
+    // By metric in the order of the rows, within it by radius.
+    let place = |metric: Metric| comparisons.iter().position(|row| row.metric == metric);
+    keys.sort_by(|a, b| place(a.0).cmp(&place(b.0)).then(a.1.total_cmp(&b.1)));
     let heads: Vec<String> = sources.iter().map(|source| source.replace('-', " ")).collect();
     let columns: Vec<&str> = ["quantity", "optimizer", "ours"]
         .into_iter()

@@ -8,7 +8,7 @@ use super::thresholds::ThresholdRow;
 use crate::Result;
 use crate::figures::{
     self, Anchor, Columns, Grid, HEADLINE_HEIGHT, LEFT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, Text,
-    colour, legend,
+    colour, legend, legend_entry,
 };
 use crate::output::ResultsFolder;
 
@@ -155,7 +155,8 @@ fn headline(config: &Config, optimizer: Optimizer, summaries: &[CellSummary]) ->
         }
     });
     let runs = Series::new("runs, a dot a batch size", colour::VERMILION, Vec::new()).dotted();
-    legend(&mut figure, (34.0, HEADLINE_HEIGHT - 14.0), &[predicted, runs], ONE_COLUMN - 40.0);
+    legend_entry(&mut figure, (34.0, HEADLINE_HEIGHT - 14.0), &predicted);
+    legend_entry(&mut figure, (112.0, HEADLINE_HEIGHT - 14.0), &runs);
     figure
 }
 

@@ -6,7 +6,7 @@ use super::summary::{self, Boundary, MapKey, MapSummary, in_words, maps, short};
 use crate::Result;
 use crate::figures::{
     self, Anchor, Columns, HEADLINE_HEIGHT, LEFT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, Text,
-    colour, zero_contours,
+    colour, legend_entry, zero_contours,
 };
 use crate::output::ResultsFolder;
 
@@ -147,10 +147,13 @@ impl<'a> Maps<'a> {
         let grid =
             figures::Grid { columns: Columns::One, num_panels: 1, per_row: 1, height: 134.0, gap: 0.0 };
         self.heat_map(&mut figure, &self.panel(&grid, 0), map, &MapKey::of(&map[0]).title());
-        let short = |boundary: Boundary| boundary.title().trim_start_matches("paper: ");
-        let series = Boundary::ALL.map(|boundary| named(short(boundary), style(boundary)));
-        grid.finish(&mut figure, &[&series], &[]);
-        figure.end_at(HEADLINE_HEIGHT);
+        // Two by two, in little room.
+        for (index, boundary) in Boundary::ALL.into_iter().enumerate() {
+            let (column, row) = ((index % 2) as f64, (index / 2) as f64);
+            let short = boundary.title().trim_start_matches("paper: ");
+            let at = (LEFT - 6.0 + 102.0 * column, HEADLINE_HEIGHT - 20.0 + 12.0 * row);
+            legend_entry(&mut figure, at, &named(short, style(boundary)));
+        }
         figure
     }
 

@@ -68,10 +68,11 @@ fn headline(config: &Config, summaries: &[MapSummary]) -> Option<Headline> {
         title: "The simulated boundary is the Lyapunov boundary, not the theorem's".to_owned(),
         numbers: vec![Number::new(&lyapunov, "Lyapunov exponent"), Number::new(&theorem, "Theorem 3.3")],
         sentence: format!(
-            "Of {} cells ({title}), the sign of the Lyapunov exponent predicts {lyapunov} as they were simulated, the exact mean-square \
+            "Of {} cells ({title}), the sign of the Lyapunov exponent predicts {} ({lyapunov}) as they were simulated, the exact mean-square \
              threshold {mean_square}, Theorem 3.3 {theorem}. The published picture shows how almost every run ends, not the mean square \
              of which the theorems speak.",
-            summary.num_cells
+            summary.num_cells,
+            summary.right(Boundary::Lyapunov)
         ),
         picture: Picture::new(
             "stability-map-headline",
