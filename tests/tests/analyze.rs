@@ -459,7 +459,9 @@ fn what_limits_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let same = npy(folder.path(), "same.npy", (4, 1), &[1.0; 4]);
     let mut identity = [0.0; 64];
-    (0..8).for_each(|i| identity[9 * i] = 1.0);
+    for i in 0..8 {
+        identity[9 * i] = 1.0;
+    }
     let apart = npy(folder.path(), "apart.npy", (8, 8), &identity);
     for (file, share, cause) in [(&same, 1.0, "sharpness"), (&apart, 1.0 / 8.0, "gradient-noise")] {
         let report =
@@ -503,7 +505,7 @@ fn memory_that_is_named_is_enough() {
             output(command)
         };
         let message = stderr(&run(if file == "-" { "1KiB" } else { "1" }));
-        let (_, rest) = message.split_once("needs ").unwrap();
+        let (_, rest) = message.split_once("needs at least ").unwrap();
         let needed = rest.split(" of memory").next().unwrap();
         assert!(run(needed).status.success(), "{message}");
     }

@@ -140,7 +140,11 @@ pub(crate) fn require_in_range(largest: f64, scale: f64) -> Result<()> {
     if (largest.abs() <= 0.0 && scale.is_finite()) || (least..=most).contains(&decades) {
         return Ok(());
     }
-    let value = if decades.is_finite() { format!("about 1e{decades:.0}") } else { format!("{largest:e}") };
+    let value = if decades.is_finite() {
+        format!("about {:.1}e{}", 10.0_f64.powf(decades - decades.floor()), decades.floor())
+    } else {
+        format!("{largest:e}")
+    };
     let (what, allowed) =
         ("the largest squared length of a factor, times the scale,", "1e-100 to 1e100, or 0");
     Err(AnalysisError::OutOfRange { what, value, allowed })
@@ -198,11 +202,13 @@ fn require_perturbation(request: &Request, scaled: &Request, ensemble: &Reduced)
     const MOST: f64 = 1e50;
     let sharpness = ensemble.mean_eigenvalues().first().copied().unwrap_or(0.0);
     match (request.rho_over_alpha, scaled.rho_over_alpha) {
-        (Some(given), Some(c)) if !(c * sharpness <= MOST) => Err(AnalysisError::Option {
-            name: "--rho-over-alpha",
-            value: given.to_string(),
-            allowed: "such that its product with the sharpness is at most 1e50".to_owned(),
-        }),
+        (Some(given), Some(c)) if (c * sharpness).is_nan() || c * sharpness > MOST => {
+            Err(AnalysisError::Option {
+                name: "--rho-over-alpha",
+                value: given.to_string(),
+                allowed: "such that its product with the sharpness is at most 1e50".to_owned(),
+            })
+        }
         _ => Ok(()),
     }
 }
@@ -280,7 +286,9 @@ pub(crate) fn trace(ensemble: &Reduced) -> f64 {
 fn normalised(mut shares: Vec<f64>) -> Vec<f64> {
     let total: f64 = shares.iter().sum();
     if total > 0.0 {
-        shares.iter_mut().for_each(|share| *share /= total);
+        for share in &mut shares {
+            *share /= total;
+        }
     }
     shares
 }
@@ -320,8 +328,12 @@ impl Findings {
                 *curvature *= unit;
             }
         }
-        report.groups.iter_mut().for_each(|group| group.lambda_max_s *= unit);
-        report.culprits.iter_mut().for_each(|culprit| culprit.sharpness *= unit);
+        for group in &mut report.groups {
+            group.lambda_max_s *= unit;
+        }
+        for culprit in &mut report.culprits {
+            culprit.sharpness *= unit;
+        }
         for line in &mut report.stability {
             let (below, above) = &mut line.max_learning_rate_interval;
             for rate in [&mut line.max_learning_rate, below, above, &mut line.gradient_descent_limit] {

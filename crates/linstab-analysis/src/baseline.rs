@@ -65,7 +65,7 @@ pub fn read(path: &Path) -> Result<Report> {
     }
     for line in &report.stability {
         let (rate, name) = (line.max_learning_rate.0, &line.optimizer);
-        if !(rate > 0.0) {
+        if rate.is_nan() || rate <= 0.0 {
             return Err(refuse(format!(
                 "has a max learning rate of {rate} for {name}, allowed: above 0, or inf; {made}"
             )));

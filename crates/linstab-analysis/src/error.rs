@@ -70,7 +70,7 @@ pub enum AnalysisError {
     },
     /// The analysis does not fit the memory that it may take.
     #[error(
-        "{what} needs {} of memory, allowed: {} (--memory-limit)",
+        "{what} needs at least {} of memory, allowed: {} (--memory-limit)",
         units::bytes_at_least(*needed), units::bytes_at_most(*limit)
     )]
     Memory {

@@ -28,7 +28,7 @@ pub fn bytes_at_least(count: u64) -> String {
 ///
 /// # Examples
 /// ```
-/// assert_eq!(linstab_analysis::units::bytes_at_most((2 << 20) - 1), "1023.9 KiB");
+/// assert_eq!(linstab_analysis::units::bytes_at_most((2 << 20) - 1), "1.9 MiB");
 /// ```
 pub fn bytes_at_most(count: u64) -> String {
     in_units(count, f64::floor)

@@ -20,7 +20,7 @@ use crate::{DynamicsError, MeanSquare, Result};
 /// Statistical errors within which two rates agree.
 const DEVIATIONS: f64 = 3.0;
 
-/// Accuracy of half the logarithm of a growth rate.
+/// Accuracy of half the logarithm of a growth rate; rates that are as close agree.
 const BOUND_ACCURACY: f64 = 1e-9;
 
 /// How long to follow the chains.
@@ -186,7 +186,9 @@ impl<'a, R: Rng> Chain<'a, R> {
         let rank = simulator.rank();
         let mut w: Vec<f64> = (0..rank).map(|_| generator.random_range(-1.0..1.0)).collect();
         if !index.is_multiple_of(2) {
-            w.iter_mut().for_each(|x| *x *= TEXTURE);
+            for x in &mut w {
+                *x *= TEXTURE;
+            }
             w[rank - 1] = 1.0;
         }
         let mut chain = Self { simulator, generator, previous: w.clone(), w, ended: false };
@@ -237,7 +239,7 @@ fn mean_and_error(rates: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
 
 /// What rates over the first half of the run and over the second say.
 fn judge(before: &[f64], after: &[f64], bound: f64) -> SettledExponent {
-    let of = |rates: &[f64], start: usize| mean_and_error(rates.to_vec().into_iter().skip(start).step_by(2));
+    let of = |rates: &[f64], start: usize| mean_and_error(rates.iter().copied().skip(start).step_by(2));
     let (random, slow) = (of(after, 0), of(after, 1));
     let differ = |(x, x_error): (f64, f64), (y, y_error): (f64, f64)| {
         let difference = (x - y).abs();
@@ -245,7 +247,7 @@ fn judge(before: &[f64], after: &[f64], bound: f64) -> SettledExponent {
         if difference.is_nan() {
             (0.0, false)
         } else {
-            (difference, difference > DEVIATIONS * (x_error + y_error).sqrt())
+            (difference, difference > DEVIATIONS * (x_error + y_error).sqrt() + BOUND_ACCURACY)
         }
     };
     let lead_is_random = random.0 >= slow.0;
