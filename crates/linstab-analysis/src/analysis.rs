@@ -1,9 +1,10 @@
 //! From inner products to verdicts.
 
 use linstab_coherence::{Assessment, FactorCoherence, Question, assess, effective_rank};
-use linstab_dynamics::lyapunov::ChainOptions;
+use linstab_dynamics::lyapunov::SettlingOptions;
+use linstab_dynamics::mean_square::Threshold;
 use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
-use linstab_linalg::{MatRef, Reduced};
+use linstab_linalg::{Mat, MatRef, Reduced};
 use rand_pcg::Pcg64;
 
 use crate::report::{
@@ -15,8 +16,17 @@ use crate::{AnalysisError, Result};
 /// Pairs of samples that cohere at least so much are one block.
 const BLOCK_COHERENCE: f64 = 0.5;
 
-/// Chains of the Lyapunov exponent.
-const CHAINS: ChainOptions = ChainOptions { num_chains: 32, burn_in: 200, num_steps: 2000 };
+/// Chains of the Lyapunov exponent, and what may be spent on one: a second or two.
+const CHAINS: SettlingOptions = SettlingOptions { num_chains: 32, num_steps: 1000, max_multiplications: 2e9 };
+
+/// A limit whose full-batch share is at least this is one of sharpness.
+const MOSTLY: f64 = 0.5;
+
+/// Largest squared length of a factor, the scale included: what is reported, and squares of it, are numbers.
+const RANGE: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
+
+/// Within these the analysis takes curvatures as they are; others it scales by a power of two, which changes no digit.
+const COMFORTABLE: std::ops::RangeInclusive<f64> = 1e-40..=1e40;
 
 /// The momentum that the verdict speaks of if none is given: that of most training recipes.
 pub const USUAL_MOMENTUM: f64 = 0.9;
@@ -105,12 +115,63 @@ pub struct Sizes {
 pub struct Findings {
     /// The report.
     pub report: Report,
-    /// Share of the full batch in what limits SGD at the last batch size: near 1 sharpness, near 0 gradient noise.
-    pub full_batch_share: f64,
+    /// Share of the full batch in the critical second moment of SGD at the batch size of the responsible samples.
+    pub culprits_full_batch_share: f64,
     /// What momentum would allow there: the momentum and the threshold.
     pub with_momentum: (f64, f64),
+    /// Whether that momentum was asked for.
+    pub momentum_was_given: bool,
     /// The batch size that the responsible samples limit.
     pub culprits_batch_size: usize,
+}
+
+/// Largest diagonal entry of a Gram matrix, which no other entry exceeds; NaN if one of them is.
+pub(crate) fn largest_square(gram: MatRef<'_, f64>) -> f64 {
+    (0..gram.nrows())
+        .map(|i| gram[(i, i)])
+        .fold(0.0, |most: f64, x| if x > most || x.is_nan() { x } else { most })
+}
+
+/// Accepts a largest squared length that, times `scale`, is 0 or within [`RANGE`].
+pub(crate) fn require_in_range(largest: f64, scale: f64) -> Result<()> {
+    // A product of the two could leave the range of numbers itself.
+    let decades = largest.log10() + scale.log10();
+    let (least, most) = (RANGE.start().log10(), RANGE.end().log10());
+    if (largest.abs() <= 0.0 && scale.is_finite()) || (least..=most).contains(&decades) {
+        return Ok(());
+    }
+    let value = if decades.is_finite() {
+        format!("about {:.1}e{}", 10.0_f64.powf(decades - decades.floor()), decades.floor())
+    } else {
+        format!("{largest:e}")
+    };
+    let (what, allowed) =
+        ("the largest squared length of a factor, times the scale,", "1e-100 to 1e100, or 0");
+    Err(AnalysisError::OutOfRange { what, value, allowed })
+}
+
+/// An ensemble in units in which no power of a curvature leaves the range of numbers.
+pub(crate) struct Scaled {
+    pub(crate) ensemble: Reduced,
+    /// A curvature of 1 in these units; a power of two.
+    pub(crate) unit: f64,
+}
+
+impl Scaled {
+    pub(crate) fn from_gram(gram: MatRef<'_, f64>, sizes: Sizes) -> Result<Self> {
+        let largest = largest_square(gram);
+        require_in_range(largest, 1.0)?;
+        let comfortable = largest <= 0.0 || COMFORTABLE.contains(&largest);
+        let unit = if comfortable { 1.0 } else { largest.log2().round().exp2() };
+        let (n, k) = (sizes.num_samples, sizes.num_factors);
+        let ensemble = if comfortable {
+            Reduced::from_gram(gram, n, k)?
+        } else {
+            let scaled = Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| gram[(i, j)] / unit);
+            Reduced::from_gram(scaled.as_ref(), n, k)?
+        };
+        Ok(Self { ensemble, unit })
+    }
 }
 
 /// Analyses the ensemble whose factors have these inner products.
@@ -118,16 +179,47 @@ pub struct Findings {
 /// # Shapes
 /// `gram`: (num_samples * num_factors, ..), both triangles, the scale included.
 /// # Errors
-/// [`AnalysisError::Option`] for a bad request; whatever stops the analysis.
+/// [`AnalysisError::Option`] for a bad request, [`AnalysisError::OutOfRange`] for inner products too small or too large; whatever stops
+/// the analysis.
 pub fn analyse(gram: MatRef<'_, f64>, sizes: Sizes, request: &Request) -> Result<Findings> {
     request.check(sizes.num_samples)?;
-    let ensemble = Reduced::from_gram(gram, sizes.num_samples, sizes.num_factors)?;
-    let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(&ensemble)?) } else { None };
+    let Scaled { ensemble, unit } = Scaled::from_gram(gram, sizes)?;
+    let scaled = Request {
+        learning_rate: request.learning_rate.map(|eta| eta * unit),
+        rho_over_alpha: request.rho_over_alpha.map(|c| c * unit),
+        ..request.clone()
+    };
+    require_perturbation(request, &scaled, &ensemble)?;
+    let mut findings = in_comfort(&ensemble, sizes, &scaled)?;
+    if unit.to_bits() != 1.0_f64.to_bits() {
+        findings.in_units(unit, request);
+    }
+    Ok(findings)
+}
+
+/// Accepts a rho over alpha under which the curvatures that SAM sees are within the range of numbers.
+fn require_perturbation(request: &Request, scaled: &Request, ensemble: &Reduced) -> Result<()> {
+    const MOST: f64 = 1e50;
+    let sharpness = ensemble.mean_eigenvalues().first().copied().unwrap_or(0.0);
+    match (request.rho_over_alpha, scaled.rho_over_alpha) {
+        (Some(given), Some(c)) if (c * sharpness).is_nan() || c * sharpness > MOST => {
+            Err(AnalysisError::Option {
+                name: "--rho-over-alpha",
+                value: given.to_string(),
+                allowed: "such that its product with the sharpness is at most 1e50".to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn in_comfort(ensemble: &Reduced, sizes: Sizes, request: &Request) -> Result<Findings> {
+    let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
     let mut stability = Vec::new();
     for &batch_size in &request.batch_sizes {
         for optimizer in optimizers(request) {
             stability.push(of_optimizer(
-                &ensemble,
+                ensemble,
                 coherence.as_ref(),
                 sizes,
                 request,
@@ -139,23 +231,19 @@ pub fn analyse(gram: MatRef<'_, f64>, sizes: Sizes, request: &Request) -> Result
     let last = request.batch_sizes.last().copied().unwrap_or(sizes.num_samples);
     let sgd_at = |batch_size| -> Result<MeanSquare> {
         let sampling = BatchSampling::new(request.sampling, sizes.num_samples, batch_size)?;
-        Ok(MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?)
+        Ok(MeanSquare::new(ensemble, UpdateRule::Sgd, sampling)?)
     };
-    let sgd = sgd_at(last)?;
-    let culprits = sgd.culprits(&sgd.max_learning_rate()?)?;
     // Without noise nobody is responsible: then the last batch size that has some is asked.
     let noisy =
         request.batch_sizes.iter().rev().copied().find(|&size| size < sizes.num_samples).unwrap_or(last);
-    let sample_shares = if noisy == last {
-        culprits.sample_shares
-    } else {
-        let noisy = sgd_at(noisy)?;
-        noisy.culprits(&noisy.max_learning_rate()?)?.sample_shares
-    };
+    let sgd = sgd_at(noisy)?;
+    let threshold = sgd.max_learning_rate()?;
+    let culprits_full_batch_share = full_batch_share(&sgd, &threshold).unwrap_or(0.0);
+    let sample_shares = normalised(sgd.culprits(&threshold)?.sample_shares);
     let momentum = request.momentum.unwrap_or(USUAL_MOMENTUM);
-    let with_momentum = (momentum, sgd.clone().with_momentum(momentum)?.max_learning_rate()?.value);
+    let with_momentum = (momentum, sgd_at(last)?.with_momentum(momentum)?.max_learning_rate()?.value);
     let seen_by_sam = match request.rho_over_alpha {
-        Some(c) if c > 0.0 && ensemble.rank() > 0 => Some(FactorCoherence::of_sam(&ensemble, c)?),
+        Some(c) if c > 0.0 && ensemble.rank() > 0 => Some(FactorCoherence::of_sam(ensemble, c)?),
         _ => None,
     };
     let groups = match (&coherence, &request.labels) {
@@ -172,7 +260,7 @@ pub fn analyse(gram: MatRef<'_, f64>, sizes: Sizes, request: &Request) -> Result
         rank: ensemble.rank(),
         effective_rank: effective_rank(eigenvalues),
         sharpness: eigenvalues.first().copied().unwrap_or(0.0),
-        trace: eigenvalues.iter().sum(),
+        trace: trace(ensemble),
         max_sample_sharpness: coherence.as_ref().map_or(0.0, |coherence| coherence.max_sample_sharpness),
         coherence: coherence.as_ref().map(coherence_report),
         coherence_sam: seen_by_sam.as_ref().map(coherence_report),
@@ -180,8 +268,89 @@ pub fn analyse(gram: MatRef<'_, f64>, sizes: Sizes, request: &Request) -> Result
         stability,
         culprits: responsible(&sample_shares, coherence.as_ref(), request),
     };
-    let full_batch_share = culprits.full_batch_share;
-    Ok(Findings { report, full_batch_share, with_momentum, culprits_batch_size: noisy })
+    Ok(Findings {
+        report,
+        culprits_full_batch_share,
+        with_momentum,
+        momentum_was_given: request.momentum.is_some(),
+        culprits_batch_size: noisy,
+    })
+}
+
+/// Trace of the mean curvature. An empty sum would be -0.
+pub(crate) fn trace(ensemble: &Reduced) -> f64 {
+    ensemble.mean_eigenvalues().iter().fold(0.0, |sum, value| sum + value)
+}
+
+/// Shares of what they sum to; all 0 if that is 0.
+fn normalised(mut shares: Vec<f64>) -> Vec<f64> {
+    let total: f64 = shares.iter().sum();
+    if total > 0.0 {
+        for share in &mut shares {
+            *share /= total;
+        }
+    }
+    shares
+}
+
+/// Share of the full batch in what the critical second moment `X` is forced by, from 0 to 1; `None` without curvature.
+///
+/// In coordinates in which the mean curvature is `diag(x)`, the defect that the noise must fill for one step to reproduce `X` is, entry
+/// by entry, `L - Q` with the damping `L = eta (1 - beta) (x + y)` and what the full batch puts back, `Q = eta^2 ((1 + beta^2) x y - beta
+/// (x^2 + y^2)) / (1 - beta^2)`. The share is `<Q o X, X> / <L o X, X>`; along one direction, threshold over full-batch limit.
+fn full_batch_share(analysis: &MeanSquare, threshold: &Threshold) -> Option<f64> {
+    let (h, critical) = (analysis.effective_ensemble().mean_eigenvalues(), &threshold.critical);
+    if h.is_empty() || critical.nrows() != h.len() {
+        return None;
+    }
+    let (eta, beta) = (threshold.value, analysis.momentum());
+    let (mut put_back, mut damping) = (0.0, 0.0);
+    for (a, x) in h.iter().map(|x| eta * x).enumerate() {
+        for (b, y) in h.iter().map(|y| eta * y).enumerate() {
+            let weight = critical[(a, b)] * critical[(a, b)];
+            put_back += weight * ((1.0 + beta * beta) * x * y - beta * (x * x + y * y)) / (1.0 - beta * beta);
+            damping += weight * (1.0 - beta) * (x + y);
+        }
+    }
+    Some((put_back / damping).clamp(0.0, 1.0))
+}
+
+impl Findings {
+    /// From units in which a curvature of 1 is `unit` back to those of the request.
+    fn in_units(&mut self, unit: f64, request: &Request) {
+        let report = &mut self.report;
+        for curvature in [&mut report.sharpness, &mut report.trace, &mut report.max_sample_sharpness] {
+            *curvature *= unit;
+        }
+        for coherence in [&mut report.coherence, &mut report.coherence_sam].into_iter().flatten() {
+            let (below, above) = &mut coherence.lambda_max_s_bounds;
+            for curvature in [&mut coherence.lambda_max_s, below, above] {
+                *curvature *= unit;
+            }
+        }
+        for group in &mut report.groups {
+            group.lambda_max_s *= unit;
+        }
+        for culprit in &mut report.culprits {
+            culprit.sharpness *= unit;
+        }
+        for line in &mut report.stability {
+            let (below, above) = &mut line.max_learning_rate_interval;
+            for rate in [&mut line.max_learning_rate, below, above, &mut line.gradient_descent_limit] {
+                rate.0 /= unit;
+            }
+            for rate in
+                line.criteria.values_mut().filter_map(|criterion| criterion.max_learning_rate.as_mut())
+            {
+                *rate /= unit;
+            }
+            line.learning_rate = request.learning_rate;
+            // Of SAM's lines alone it is not 0.
+            line.rho_over_alpha =
+                if line.optimizer == "sam" { request.rho_over_alpha.unwrap_or(0.0) } else { 0.0 };
+        }
+        self.with_momentum.1 /= unit;
+    }
 }
 
 /// An optimizer by its three parameters.
@@ -228,15 +397,14 @@ fn of_optimizer(
         _ => Vec::new(),
     };
     let growth = request.learning_rate.map(|eta| analysis.growth_per_step(eta)).transpose()?;
-    let lyapunov = match request.learning_rate {
-        Some(eta) if request.lyapunov => {
-            let stream = |chain: usize| Pcg64::new(u128::from(request.seed), chain as u128);
-            let estimate = analysis.lyapunov_exponent(eta, CHAINS, stream)?;
-            let (mean, standard_error) = (Number(estimate.mean), estimate.standard_error);
-            Some(LyapunovReport { mean, standard_error })
+    let lyapunov = match (request.learning_rate, growth) {
+        (Some(eta), Some(growth)) if request.lyapunov => {
+            Some(exponent(&analysis, eta, growth, request.seed)?)
         }
         _ => None,
     };
+    let full_batch_share = full_batch_share(&analysis, &threshold);
+    let limit = |share: f64| if share >= MOSTLY { "sharpness" } else { "gradient-noise" };
     Ok(StabilityReport {
         optimizer: name.to_owned(),
         batch_size,
@@ -246,11 +414,24 @@ fn of_optimizer(
         max_learning_rate: Number(threshold.value),
         max_learning_rate_interval: (Number(threshold.interval.0), Number(threshold.interval.1)),
         gradient_descent_limit: Number(analysis.gradient_descent_limit()),
+        full_batch_share,
+        limited_by: full_batch_share.map(|share| limit(share).to_owned()),
         criteria: criteria.iter().map(criterion_report).collect(),
         learning_rate: request.learning_rate,
         growth_per_step: growth.map(Number),
         stable: request.learning_rate.map(|eta| eta < threshold.value),
         lyapunov,
+    })
+}
+
+fn exponent(analysis: &MeanSquare, eta: f64, growth: f64, seed: u64) -> Result<LyapunovReport> {
+    let stream = |chain: usize| Pcg64::new(u128::from(seed), chain as u128);
+    let found = analysis.settled_lyapunov_exponent(eta, growth, CHAINS, stream)?;
+    Ok(LyapunovReport {
+        mean: Number(found.mean),
+        standard_error: found.standard_error,
+        settled: found.settled,
+        num_steps: found.num_steps,
     })
 }
 

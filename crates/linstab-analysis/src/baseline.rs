@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
+use linstab_coherence::FactorCoherence;
 use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
-use linstab_linalg::{MatRef, Reduced};
+use linstab_linalg::MatRef;
 
-use crate::analysis::Sizes;
+use crate::analysis::{Scaled, Sizes, trace};
 use crate::human::{short, table};
 use crate::report::{Report, SCHEMA};
 use crate::{AnalysisError, Result};
+
+/// The optimizers of a report.
+const OPTIMIZERS: [&str; 3] = ["sgd", "sam", "momentum"];
 
 /// A number of a baseline and what it is now.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +49,9 @@ pub fn read(path: &Path) -> Result<Report> {
     let made = "make one with `linstab analyze FACTORS --format json -o BASELINE.json`";
     let value: serde_json::Value = serde_json::from_slice(&bytes)
         .map_err(|error| refuse(format!("is no JSON baseline ({error}); {made}")))?;
+    if value.get("schema").is_none() {
+        return Err(refuse(format!("is JSON, but no baseline: it names no schema; {made}")));
+    }
     if value["schema"] != SCHEMA {
         return Err(refuse(format!(
             "is a baseline of schema {}, supported: {SCHEMA}; {made}",
@@ -56,50 +63,79 @@ pub fn read(path: &Path) -> Result<Report> {
     if report.stability.is_empty() {
         return Err(refuse(format!("holds no threshold; {made}")));
     }
+    for line in &report.stability {
+        let (rate, name) = (line.max_learning_rate.0, &line.optimizer);
+        if rate.is_nan() || rate <= 0.0 {
+            return Err(refuse(format!(
+                "has a max learning rate of {rate} for {name}, allowed: above 0, or inf; {made}"
+            )));
+        }
+        if !OPTIMIZERS.contains(&name.as_str()) {
+            let known = OPTIMIZERS.join(", ");
+            return Err(refuse(format!("has the optimizer `{name}`, supported: {known}; {made}")));
+        }
+    }
     if !(report.scale > 0.0 && report.scale.is_finite()) {
         return Err(refuse(format!("has scale {}, allowed: positive and finite", report.scale)));
     }
     Ok(report)
 }
 
-/// Recomputes every threshold of a baseline.
+/// Recomputes what a baseline says of the data and every threshold of it.
+///
+/// Compared are the sizes, sharpness, trace, the sharpest sample, the coherence measure, and for each line the max learning rate and the
+/// full batch's. Not compared are the rank, which rounding can move; growth rates and exponents, which belong to one learning rate;
+/// criteria and responsible samples, which follow from the rest.
 ///
 /// # Shapes
 /// `gram`: (num_samples * num_factors, ..), both triangles, the baseline's scale included.
 /// # Errors
-/// [`AnalysisError::Option`] for a sampling scheme that is unknown; whatever stops the analysis.
+/// [`AnalysisError::Option`] for a sampling scheme that is unknown, [`AnalysisError::OutOfRange`]; whatever stops the analysis.
 pub fn compare(gram: MatRef<'_, f64>, sizes: Sizes, baseline: &Report, rtol: f64) -> Result<Vec<Comparison>> {
     if !(rtol >= 0.0 && rtol.is_finite()) {
         let allowed = "nonnegative and finite".to_owned();
         return Err(AnalysisError::Option { name: "--rtol", value: rtol.to_string(), allowed });
     }
-    let ensemble = Reduced::from_gram(gram, sizes.num_samples, sizes.num_factors)?;
+    let Scaled { ensemble, unit } = Scaled::from_gram(gram, sizes)?;
     let mut comparisons = Vec::new();
     let mut compare = |name: String, expected: f64, found: f64| {
         comparisons.push(Comparison { name, expected, found, rtol });
     };
-    compare("num_samples".to_owned(), baseline.num_samples as f64, sizes.num_samples as f64);
-    compare(
-        "sharpness".to_owned(),
-        baseline.sharpness,
-        ensemble.mean_eigenvalues().first().copied().unwrap_or(0.0),
-    );
+    let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(&ensemble)?) } else { None };
+    let sharpest = coherence.as_ref().map_or(0.0, |coherence| coherence.max_sample_sharpness);
+    let sharpness = ensemble.mean_eigenvalues().first().copied().unwrap_or(0.0);
+    for (name, expected, found) in [
+        ("num_samples", baseline.num_samples as f64, sizes.num_samples as f64),
+        ("num_factors", baseline.num_factors as f64, sizes.num_factors as f64),
+        ("num_parameters", baseline.num_parameters as f64, sizes.num_parameters as f64),
+        ("sharpness", baseline.sharpness, unit * sharpness),
+        ("trace", baseline.trace, unit * trace(&ensemble)),
+        ("max_sample_sharpness", baseline.max_sample_sharpness, unit * sharpest),
+    ] {
+        compare(name.to_owned(), expected, found);
+    }
+    match (&baseline.coherence, &coherence) {
+        (Some(expected), Some(found)) => compare("coherence sigma".to_owned(), expected.sigma, found.measure),
+        (Some(expected), None) => compare("coherence sigma".to_owned(), expected.sigma, f64::NAN),
+        _ => {}
+    }
     for line in &baseline.stability {
-        let found = if line.batch_size > sizes.num_samples {
-            f64::NAN
+        let (found, limit) = if line.batch_size > sizes.num_samples {
+            (f64::NAN, f64::NAN)
         } else {
             let sampling = BatchSampling::new(scheme(&line.sampling)?, sizes.num_samples, line.batch_size)?;
-            let rule = UpdateRule::Sam { rho_over_alpha: line.rho_over_alpha };
+            let rule = UpdateRule::Sam { rho_over_alpha: unit * line.rho_over_alpha };
             let analysis = MeanSquare::new(&ensemble, rule, sampling)?.with_momentum(line.momentum)?;
-            analysis.max_learning_rate()?.value
+            (analysis.max_learning_rate()?.value / unit, analysis.gradient_descent_limit() / unit)
         };
-        let mut name = format!("max learning rate of {} at batch size {}", line.optimizer, line.batch_size);
+        let mut name = format!("{} at batch size {}", line.optimizer, line.batch_size);
         for (parameter, value) in [("rho/alpha", line.rho_over_alpha), ("momentum", line.momentum)] {
             if value.abs() > 0.0 {
                 name = format!("{name}, {parameter} {value}");
             }
         }
-        compare(name, line.max_learning_rate.0, found);
+        compare(format!("max learning rate of {name}"), line.max_learning_rate.0, found);
+        compare(format!("full-batch limit of {name}"), line.gradient_descent_limit.0, limit);
     }
     Ok(comparisons)
 }

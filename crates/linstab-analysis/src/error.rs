@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::units;
+
 /// Why a file could not be analysed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnalysisError {
     /// The file system refused an operation.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}", shown(path))]
     Io {
         /// What was to be done.
         action: &'static str,
@@ -17,7 +19,7 @@ pub enum AnalysisError {
         source: std::io::Error,
     },
     /// A file is truncated or otherwise not what its header says.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {}", shown(path), plain(problem))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -25,7 +27,7 @@ pub enum AnalysisError {
         problem: String,
     },
     /// A file is sound but holds what the analysis cannot take.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {}", shown(path), plain(problem))]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -33,7 +35,7 @@ pub enum AnalysisError {
         problem: String,
     },
     /// A factor is NaN or infinite.
-    #[error("{}: sample {sample}, factor {factor}, parameter {parameter} is {value}", path.display())]
+    #[error("{}: sample {sample}, factor {factor}, parameter {parameter} is {value}", shown(path))]
     NonFinite {
         /// The file.
         path: PathBuf,
@@ -47,7 +49,7 @@ pub enum AnalysisError {
         value: f64,
     },
     /// An option is not admissible.
-    #[error("{name} is {value}, allowed: {allowed}")]
+    #[error("{name} is {}, allowed: {allowed}", plain(value))]
     Option {
         /// The option.
         name: &'static str,
@@ -56,15 +58,28 @@ pub enum AnalysisError {
         /// The admissible values.
         allowed: String,
     },
+    /// Products of factors leave the range of numbers, or what can be computed with them does.
+    #[error("{what} is {value}, allowed: {allowed}; give the factors in other units")]
+    OutOfRange {
+        /// The quantity.
+        what: &'static str,
+        /// Its value.
+        value: String,
+        /// The admissible values.
+        allowed: &'static str,
+    },
     /// The analysis does not fit the memory that it may take.
-    #[error("{what} take {needed} of memory, allowed: {limit} (--memory-limit)")]
+    #[error(
+        "{what} needs at least {} of memory, allowed: {} (--memory-limit)",
+        units::bytes_at_least(*needed), units::bytes_at_most(*limit)
+    )]
     Memory {
         /// What is too large.
         what: String,
-        /// What it takes.
-        needed: String,
-        /// What it may take.
-        limit: String,
+        /// Bytes that it takes at least.
+        needed: u64,
+        /// Bytes that it may take.
+        limit: u64,
     },
     /// The dynamics could not be analysed.
     #[error(transparent)]
@@ -85,6 +100,7 @@ impl AnalysisError {
             self,
             Self::Unsupported { .. }
                 | Self::Option { .. }
+                | Self::OutOfRange { .. }
                 | Self::Memory { .. }
                 | Self::Dynamics(
                     DynamicsError::BatchSizeOutOfRange { .. } | DynamicsError::OutOfRange { .. }
@@ -105,6 +121,22 @@ impl AnalysisError {
     pub(crate) fn unsupported(path: &Path, problem: impl Into<String>) -> Self {
         Self::Unsupported { path: path.to_path_buf(), problem: problem.into() }
     }
+}
+
+/// A text from a file or a request in one line that no terminal acts on: control characters are written out.
+///
+/// # Examples
+/// ```
+/// assert_eq!(linstab_analysis::error::plain("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+/// ```
+pub fn plain(text: &str) -> String {
+    let written = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(written).collect()
+}
+
+/// A path as messages show it.
+pub fn shown(path: &Path) -> String {
+    plain(&path.display().to_string())
 }
 
 /// The result of an operation of this crate.

@@ -5,9 +5,6 @@ use std::fmt::Write as _;
 use crate::analysis::Findings;
 use crate::report::{CriterionReport, Report, StabilityReport};
 
-/// A limit whose full-batch share is at least this is one of sharpness.
-const MOSTLY: f64 = 0.5;
-
 /// The findings for a person: a verdict in one sentence, a table, the responsible samples.
 pub fn describe(findings: &Findings) -> String {
     let report = &findings.report;
@@ -18,7 +15,8 @@ pub fn describe(findings: &Findings) -> String {
     text.push_str(&stability_table(report));
     text.push_str(&criteria_table(report));
     text.push_str(&groups(report));
-    text.push_str(&culprits(report, findings.culprits_batch_size));
+    text.push_str(&culprits(findings));
+    text.push_str(&legend(report));
     text
 }
 
@@ -36,20 +34,26 @@ fn verdict(findings: &Findings) -> String {
             let word = if stable { "stable" } else { "unstable" };
             format!(
                 "{word} at learning rate {rate} and batch size {size}; stable up to {} (exact)",
-                short(last.max_learning_rate.0)
+                short_below(last.max_learning_rate.0)
             )
         }
         _ => format!(
             "stable at batch size {size} up to learning rate {} (exact)",
-            short(last.max_learning_rate.0)
+            short_below(last.max_learning_rate.0)
         ),
     };
-    let cause = if findings.full_batch_share >= MOSTLY { "sharpness" } else { "gradient noise" };
+    let cause = if last.limited_by.as_deref() == Some("sharpness") { "sharpness" } else { "gradient noise" };
     let (momentum, threshold) = findings.with_momentum;
-    let _ = write!(text, "; limited by {cause}; momentum {momentum} would allow {}", short(threshold));
+    let purpose = if findings.momentum_was_given { "" } else { "for comparison, " };
+    let threshold = short_below(threshold);
+    let _ = write!(text, "; limited by {cause}; {purpose}momentum {momentum} would allow {threshold}");
     if let Some(sam) = report.stability.iter().rev().find(|line| line.optimizer == "sam") {
-        let _ =
-            write!(text, "; SAM with rho/alpha {} {}", sam.rho_over_alpha, short(sam.max_learning_rate.0));
+        let _ = write!(
+            text,
+            "; SAM with rho/alpha {} {}",
+            sam.rho_over_alpha,
+            short_below(sam.max_learning_rate.0)
+        );
     }
     text
 }
@@ -109,8 +113,8 @@ fn stability_table(report: &Report) -> String {
         let mut row = vec![
             optimizer(line),
             line.batch_size.to_string(),
-            short(line.max_learning_rate.0),
-            short(line.gradient_descent_limit.0),
+            short_below(line.max_learning_rate.0),
+            short_below(line.gradient_descent_limit.0),
         ];
         if judged {
             row.push(line.growth_per_step.map_or_else(String::new, |growth| format!("{:.6}", growth.0)));
@@ -118,8 +122,13 @@ fn stability_table(report: &Report) -> String {
             row.push(word.to_owned());
         }
         if exponents {
-            let text = |exponent: &crate::report::LyapunovReport| {
-                format!("{:.2e} +- {:.1e}", exponent.mean.0, exponent.standard_error)
+            let text = |exponent: &crate::report::LyapunovReport| match (exponent.settled, exponent.num_steps)
+            {
+                (true, 0) => format!("{:.4e} (exact)", exponent.mean.0),
+                (true, _) => format!("{:.2e} +- {:.1e}", exponent.mean.0, exponent.standard_error),
+                (false, _) => {
+                    format!("{:.1e} +- {:.0e}, NOT SETTLED", exponent.mean.0, exponent.standard_error)
+                }
             };
             row.push(line.lyapunov.as_ref().map_or_else(String::new, text));
         }
@@ -136,6 +145,31 @@ fn optimizer(line: &StabilityReport) -> String {
     }
 }
 
+/// Where the names of the criteria come from.
+const CRITERIA: &str = "where these names come from:
+  dexter-88, dexter-89: Dexter et al. 2024, Theorems 1 and 2, equations (88) and (89) of arXiv 2511.17378: divergence of SGD,
+    and up to where some ensemble of this sharpness and coherence is stable; dexter-88-on-sam: the first on the curvatures SAM sees
+  c-8-4: Theorem C.8 part 4 of the paper, its divergence criterion; eq-87: its Theorem 3.3, as dexter-89, for SAM
+  c-9-3: Theorem C.9 part 3, a bound below which the mean square decays
+  over the exact: the criterion's learning rate over the exact threshold; it binds only where all it assumes holds
+";
+
+/// What the optimizers of the table are.
+fn legend(report: &Report) -> String {
+    let mut text = String::new();
+    let any = |name: &str| report.stability.iter().any(|line| line.optimizer == name);
+    if any("sam") {
+        text.push_str("SAM ascends along the full-batch gradient with a fixed rho/alpha, as in the paper; usual SAM ascends on its own mini-batch\n");
+    }
+    if any("momentum") {
+        text.push_str("momentum is heavy ball without dampening: w+ = w - learning rate * gradient + momentum * (w - w-)\n");
+    }
+    if report.stability.iter().filter_map(|line| line.lyapunov.as_ref()).any(|exponent| !exponent.settled) {
+        text.push_str("NOT SETTLED: slow directions outlive the steps that were spent; the exponent is known no better than its error says\n");
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
+}
+
 /// The criteria at the last batch size.
 fn criteria_table(report: &Report) -> String {
     let last = report.stability.last().map_or(0, |line| line.batch_size);
@@ -144,8 +178,10 @@ fn criteria_table(report: &Report) -> String {
             .map(str::to_owned)
             .to_vec(),
     ];
+    let mut applies = false;
     for line in report.stability.iter().filter(|line| line.batch_size == last) {
         for (name, criterion) in &line.criteria {
+            applies |= criterion.applies;
             rows.push(vec![
                 name.clone(),
                 optimizer(line),
@@ -156,7 +192,14 @@ fn criteria_table(report: &Report) -> String {
             ]);
         }
     }
-    if rows.len() == 1 { String::new() } else { format!("\nat batch size {last}:\n{}", table(&rows)) }
+    if rows.len() == 1 {
+        return String::new();
+    }
+    if !applies {
+        let text = "the closed-form criteria of the paper assume Bernoulli sampling and do not apply here";
+        return format!("\n{text}; ask for them with --sampling bernoulli\n");
+    }
+    format!("\nat batch size {last}:\n{}{CRITERIA}", table(&rows))
 }
 
 fn what_fails(criterion: &CriterionReport) -> String {
@@ -185,12 +228,17 @@ fn groups(report: &Report) -> String {
     format!("\n{}", table(&rows))
 }
 
-fn culprits(report: &Report, batch_size: usize) -> String {
+fn culprits(findings: &Findings) -> String {
+    let (report, batch_size) = (&findings.report, findings.culprits_batch_size);
+    if report.rank > 0 && batch_size == report.num_samples && without_noise(report) {
+        return "\nbatches of all samples have no gradient noise: no single sample is responsible\n"
+            .to_owned();
+    }
     if report.culprits.is_empty() {
         return String::new();
     }
     let labelled = report.culprits.iter().any(|culprit| culprit.label.is_some());
-    let mut rows = vec![["responsible sample", "share", "sharpness"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["responsible sample", "share of noise", "sharpness"].map(str::to_owned).to_vec()];
     if labelled {
         rows[0].push("label".to_owned());
     }
@@ -203,7 +251,17 @@ fn culprits(report: &Report, batch_size: usize) -> String {
         row.extend(culprit.label.map(|label| label.to_string()));
         rows.push(row);
     }
-    format!("\nat batch size {batch_size}:\n{}", table(&rows))
+    let full_batch = 100.0 * findings.culprits_full_batch_share;
+    format!(
+        "\nSGD at batch size {batch_size}: {full_batch:.1} % of what limits it is the full batch's, {:.1} % is gradient noise;\n\
+         shares of that noise by sample (counted from 0), all together 100 %:\n{}",
+        100.0 - full_batch,
+        table(&rows)
+    )
+}
+
+fn without_noise(report: &Report) -> bool {
+    report.stability.iter().all(|line| line.sampling != "with-replacement") || report.num_samples == 1
 }
 
 /// Columns aligned on the left, two spaces apart.
@@ -221,11 +279,21 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Four significant digits, rounded down: a learning rate below which something holds.
+pub(crate) fn short_below(value: f64) -> String {
+    let text = short(value);
+    if !(value.is_finite() && value > 0.0) || text.parse().is_ok_and(|shown: f64| shown <= value) {
+        return text;
+    }
+    // One unit in the last place less.
+    short(value - 10.0_f64.powf(value.log10().floor() - 3.0))
+}
+
 /// Four significant digits.
 pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() || size == 0.0 {
-        return value.to_string();
+        return (value + 0.0).to_string();
     }
     if !(1e-4..1e6).contains(&size) {
         return format!("{value:.3e}");
@@ -233,4 +301,27 @@ pub(crate) fn short(value: f64) -> String {
     let decimals = (1..=8).find(|&decimals| size >= 10.0_f64.powi(3 - decimals)).unwrap_or(8);
     let decimals = usize::try_from(decimals).unwrap_or(8);
     if size >= 1000.0 { format!("{value:.0}") } else { format!("{value:.decimals$}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is printed as stable is stable: never above the value, and above it by rounding to nearest (the control).
+    #[test]
+    fn thresholds_are_rounded_down() {
+        assert_eq!(
+            (short_below(0.078_049_9), short(0.078_049_9)),
+            ("0.07804".to_owned(), "0.07805".to_owned())
+        );
+        assert_eq!(short_below(0.078_05), "0.07805");
+        let mut value = 1.234_567_8e-120_f64;
+        while value < 1e120 {
+            let shown: f64 = short_below(value).parse().expect("a number");
+            assert!(shown <= value && shown >= value * (1.0 - 1.1e-3), "{value} as {shown}");
+            value *= 1.713_7;
+        }
+        assert_eq!(short_below(f64::INFINITY), "inf");
+        assert_eq!(short(-0.0), "0");
+    }
 }

@@ -11,7 +11,7 @@
 
 pub mod analysis;
 pub mod baseline;
-mod error;
+pub mod error;
 pub mod files;
 mod human;
 mod output;
@@ -24,6 +24,6 @@ pub use error::{AnalysisError, Result};
 pub use human::describe;
 /// How batches are drawn: part of a [`Request`].
 pub use linstab_dynamics::SamplingScheme;
-pub use output::write_atomically;
-pub use plan::Plan;
+pub use output::{require_distinct, write_atomically};
+pub use plan::{Plan, Work};
 pub use report::Report;

@@ -1,15 +1,37 @@
 //! What an analysis will take, said before it starts, and the product of the factors.
 
-use linstab_linalg::{GramAccumulator, GramPlan, Mat};
+use linstab_linalg::{GramAccumulator, GramPlan, LinalgError, Mat};
 
+use crate::analysis::{largest_square, require_in_range};
 use crate::files::{Block, Decode, FactorFile};
 use crate::{AnalysisError, Result, units};
 
 /// Products of at most so many multiplications are made in double precision whatever the file holds: they take no second.
 const CHEAP: f64 = 2e10;
 
-/// Matrices of the order of the factors that the analysis after the product holds at a time.
-const ANALYSIS_MATRICES: u64 = 8;
+/// Matrices of the order of the factors that the analysis holds at a time, at most, what the allocator keeps among them: measured at
+/// 300 to 1000 factors with SAM, momentum and growth rates, whose Krylov basis is half of it.
+const ANALYSIS_MATRICES: u64 = 24;
+
+/// The program itself, measured.
+const PROGRAM: u64 = 8 << 20;
+
+/// Squared lengths of factors within which products neither overflow nor lose digits, in single precision and in double.
+const SINGLE: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
+const DOUBLE: std::ops::RangeInclusive<f64> = 1e-280..=1e280;
+
+/// What is to be made of the product, as far as it takes time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Thresholds, one for each optimizer and batch size.
+    pub num_thresholds: usize,
+    /// Growth rates at a learning rate, without momentum.
+    pub num_growth_rates: usize,
+    /// Growth rates with momentum, each a bisection.
+    pub num_momentum_growth_rates: usize,
+    /// Lyapunov exponents.
+    pub num_exponents: usize,
+}
 
 /// What reading a file and analysing it will take.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,9 +40,9 @@ pub struct Plan {
     pub gram: GramPlan,
     /// Bytes of the file that are read.
     pub bytes_read: u64,
-    /// Largest amount of memory at a time: the product's or the analysis's.
+    /// Largest amount of memory at a time: what is held of a stream, and the product's or the analysis's.
     pub memory: u64,
-    /// Seconds of one core, to an order of magnitude: reading, the product, the analysis of one batch size.
+    /// Seconds of one core, to an order of magnitude: reading, the product, the analysis.
     pub seconds: f64,
     /// Whether products are summed in double precision.
     pub double: bool,
@@ -30,32 +52,35 @@ impl Plan {
     /// The plan for a file.
     ///
     /// # Errors
-    /// [`AnalysisError::Memory`] if the Gram matrix of the factors, or what the analysis makes of it, does not fit.
-    pub fn new(file: &FactorFile, memory_limit: usize) -> Result<Self> {
+    /// [`AnalysisError::Memory`] if what is held of the file, the Gram matrix of the factors and what the analysis makes of it do not fit.
+    pub fn new(file: &FactorFile, work: Work, memory_limit: usize) -> Result<Self> {
         let (rows, columns) = (file.num_rows(), file.num_parameters());
         let kind = file.tensor().data_type().kind;
         let multiplications = (rows as f64).powi(2) * columns as f64;
         let double = kind.size() == 8 || multiplications <= CHEAP;
-        let entry = if double { 8 } else { 4 };
-        let analysis = ANALYSIS_MATRICES.saturating_mul(8).saturating_mul((rows as u64).saturating_pow(2));
-        let too_large = |needed: u64| AnalysisError::Memory {
-            what: format!("inner products of {rows} factors and their analysis"),
-            needed: units::bytes(needed),
-            limit: units::bytes(memory_limit as u64),
-        };
-        if analysis > memory_limit as u64 {
-            return Err(too_large(analysis));
-        }
         // Two blocks at a time, so an entry counts twice.
-        let gram = GramPlan::new(rows, columns, 2 * entry, memory_limit).map_err(|error| match error {
-            linstab_linalg::LinalgError::MemoryLimit { needed, .. } => too_large(needed as u64),
-            other => other.into(),
-        })?;
+        let entry = if double { 16 } else { 8 };
+        let held = file.tensor().held_bytes();
+        let analysis = ANALYSIS_MATRICES.saturating_mul(8).saturating_mul((rows as u64).saturating_pow(2));
+        let analysis = analysis.saturating_add(PROGRAM);
+        // The plan for no memory at all says what the product needs at least.
+        let product = match GramPlan::new(rows, columns, entry, 0) {
+            Err(LinalgError::MemoryLimit { needed, .. }) => needed as u64,
+            Err(other) => return Err(other.into()),
+            Ok(_) => 0,
+        };
+        let needed = held.saturating_add(product.max(analysis));
+        let limit = memory_limit as u64;
+        if needed > limit {
+            let what = format!("the analysis of {rows} factors of {columns} parameters");
+            return Err(AnalysisError::Memory { what, needed, limit });
+        }
+        let rest = usize::try_from(limit - held).unwrap_or(usize::MAX);
+        let gram = GramPlan::new(rows, columns, entry, rest)?;
         let bytes_read = (rows as u64).saturating_mul(columns as u64).saturating_mul(kind.size() as u64);
         let rate = if double { 3e10 } else { 8e10 };
-        let order = rows as f64;
-        let seconds = bytes_read as f64 / 1e9 + multiplications / rate + 2e-9 * order.powi(3) + 1e-3;
-        Ok(Self { gram, bytes_read, memory: analysis.max(gram.num_bytes as u64), seconds, double })
+        let seconds = bytes_read as f64 / 1e9 + multiplications / rate + work.seconds(rows) + 1e-3;
+        Ok(Self { gram, bytes_read, memory: held + analysis.max(gram.num_bytes as u64), seconds, double })
     }
 
     /// The plan in a sentence.
@@ -82,9 +107,21 @@ impl Plan {
     /// Reads the factors and multiplies them: their Gram matrix, times `scale`.
     ///
     /// # Errors
-    /// [`AnalysisError::Io`], [`AnalysisError::NonFinite`].
+    /// [`AnalysisError::Io`], [`AnalysisError::NonFinite`]; [`AnalysisError::OutOfRange`] if products of factors that are not zero
+    /// leave the range of numbers, or do so times `scale`.
     pub fn gram(&self, file: &mut FactorFile, scale: f64) -> Result<Mat<f64>> {
         let mut gram = if self.double { self.sum::<f64>(file)? } else { self.sum::<f32>(file)? };
+        let largest = largest_square(gram.as_ref());
+        let (range, allowed) = if self.double {
+            (DOUBLE, "1e-280 to 1e280, or 0 if all of them are")
+        } else {
+            (SINGLE, "1e-30 to 1e30 for so many in single precision, or 0 if all of them are")
+        };
+        if !range.contains(&largest) && (file.has_nonzero() || largest.is_nan()) {
+            let what = "the largest squared length of a factor";
+            return Err(AnalysisError::OutOfRange { what, value: format!("{largest:e}"), allowed });
+        }
+        require_in_range(largest, scale)?;
         if scale.to_bits() != 1.0_f64.to_bits() {
             for j in 0..gram.ncols() {
                 gram.col_as_slice_mut(j).iter_mut().for_each(|entry| *entry *= scale);
@@ -112,3 +149,16 @@ impl Plan {
         Ok(gram.finish())
     }
 }
+
+impl Work {
+    /// Seconds of one core for factors of this number: measured at 300 to 1000.
+    fn seconds(self, rows: usize) -> f64 {
+        let cube = (rows as f64).powi(3);
+        let thresholds = 1e-9 + 2e-9 * self.num_thresholds as f64;
+        let growth_rates = 1e-8 * self.num_growth_rates as f64 + 4e-7 * self.num_momentum_growth_rates as f64;
+        (thresholds + growth_rates) * cube + EXPONENT_SECONDS * self.num_exponents as f64
+    }
+}
+
+/// Most seconds that the budget of an exponent is worth.
+const EXPONENT_SECONDS: f64 = 2.0;

@@ -1,7 +1,7 @@
 //! The result, as JSON holds it.
 //!
-//! Schema 1. Numbers that JSON lacks are the texts `inf`, `-inf`, `NaN`. Learning rates are in the units of the factors: for `H_i =
-//! scale * sum_q f_iq f_iq^T`.
+//! Schema 1; all keys with their units are in the [README of this crate](crate). Numbers that JSON lacks are the texts `inf`, `-inf`,
+//! `NaN`. Learning rates are in the units of the factors: for `H_i = scale * sum_q f_iq f_iq^T`.
 
 use std::collections::BTreeMap;
 
@@ -28,10 +28,13 @@ impl<'de> Deserialize<'de> for Number {
         enum Form {
             Number(f64),
             Text(String),
+            Other(serde_json::Value),
         }
+        let refuse = |found: String| D::Error::custom(format!("{found} is no number (nor inf, -inf, NaN)"));
         match Form::deserialize(deserializer)? {
             Form::Number(value) => Ok(Self(value)),
-            Form::Text(text) => text.parse().map(Self).map_err(D::Error::custom),
+            Form::Text(text) => text.parse().map(Self).map_err(|_| refuse(text)),
+            Form::Other(value) => Err(refuse(value.to_string())),
         }
     }
 }
@@ -69,7 +72,8 @@ pub struct Report {
     pub groups: Vec<GroupReport>,
     /// A line for each optimizer and batch size.
     pub stability: Vec<StabilityReport>,
-    /// The samples that limit the learning rate of SGD at the last batch size below the number of samples, worst first.
+    /// The samples that limit the learning rate of SGD at the last batch size below the number of samples, worst first; none if all
+    /// batches are of all samples.
     pub culprits: Vec<CulpritReport>,
 }
 
@@ -120,6 +124,10 @@ pub struct StabilityReport {
     pub max_learning_rate_interval: (Number, Number),
     /// The threshold of the full batch.
     pub gradient_descent_limit: Number,
+    /// Share of the full batch in the critical second moment, from 0 to 1; the rest is gradient noise. None without curvature.
+    pub full_batch_share: Option<f64>,
+    /// `sharpness` if that share is at least one half, else `gradient-noise`; none without curvature.
+    pub limited_by: Option<String>,
     /// Closed-form criteria; none for momentum.
     pub criteria: BTreeMap<String, CriterionReport>,
     /// The learning rate that was asked about.
@@ -141,7 +149,7 @@ pub struct StabilityReport {
 pub struct CriterionReport {
     /// `diverges-above`, `converges-below` or `some-ensemble-stable`.
     pub claim: String,
-    /// The learning rate at which it switches; none if it is silent or cannot be satisfied.
+    /// The learning rate at which it switches; none if its claim holds for no learning rate.
     pub max_learning_rate: Option<f64>,
     /// Whether all that it assumes holds.
     pub applies: bool,
@@ -154,10 +162,14 @@ pub struct CriterionReport {
 /// A Lyapunov exponent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LyapunovReport {
-    /// Its estimate.
+    /// Its estimate; exact for batches of all samples.
     pub mean: Number,
-    /// The standard error of that.
+    /// The standard error of that, 0 where it is exact; unless settled, with the difference that is left.
     pub standard_error: f64,
+    /// Whether the chains have forgotten where they started: otherwise the error is a rough one.
+    pub settled: bool,
+    /// Steps of each chain; 0 where the exponent is exact.
+    pub num_steps: usize,
 }
 
 /// A sample that limits the learning rate.
@@ -165,7 +177,7 @@ pub struct LyapunovReport {
 pub struct CulpritReport {
     /// Index of the sample, from 0.
     pub sample: usize,
-    /// Its share in the critical second moment.
+    /// Its share in the noise part of the critical second moment; all samples together have 1.
     pub share: f64,
     /// Largest eigenvalue of its curvature.
     pub sharpness: f64,

@@ -11,8 +11,32 @@ const UNITS: [(&str, u64); 5] =
 /// assert_eq!(linstab_analysis::units::bytes(17), "17 B");
 /// ```
 pub fn bytes(count: u64) -> String {
+    in_units(count, f64::round)
+}
+
+/// As [`bytes`], rounded up: a limit of so much is enough.
+///
+/// # Examples
+/// ```
+/// assert_eq!(linstab_analysis::units::bytes_at_least((10 << 20) + 1), "10.1 MiB");
+/// ```
+pub fn bytes_at_least(count: u64) -> String {
+    in_units(count, f64::ceil)
+}
+
+/// As [`bytes`], rounded down.
+///
+/// # Examples
+/// ```
+/// assert_eq!(linstab_analysis::units::bytes_at_most((2 << 20) - 1), "1.9 MiB");
+/// ```
+pub fn bytes_at_most(count: u64) -> String {
+    in_units(count, f64::floor)
+}
+
+fn in_units(count: u64, round: fn(f64) -> f64) -> String {
     let (name, unit) = UNITS.into_iter().find(|(_, unit)| count >= *unit).unwrap_or(("B", 1));
-    let value = count as f64 / unit as f64;
+    let value = round(10.0 * count as f64 / unit as f64) / 10.0;
     let text = if unit == 1 { format!("{value}") } else { format!("{value:.1}") };
     format!("{} {name}", text.trim_end_matches(".0"))
 }

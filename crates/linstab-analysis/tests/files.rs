@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use linstab_analysis::files::{self, Block, FactorFile};
-use linstab_analysis::{AnalysisError, Plan, Request, SamplingScheme, Sizes, analyse};
+use linstab_analysis::{AnalysisError, Plan, Request, SamplingScheme, Sizes, Work, analyse};
 
 const LIMIT: usize = 64 << 20;
 const SAMPLES: usize = 3;
@@ -113,6 +113,53 @@ fn what_cannot_be_taken_is_named() {
     }
 }
 
+/// A changed number in a stored member does not pass its checksum; archives with two members of one name are ambiguous.
+#[test]
+fn archives_are_what_their_directory_says() {
+    let read =
+        |name: &str, bytes: Vec<u8>| files::open_in_memory(Path::new(name), bytes, None, "factors", LIMIT);
+    for name in ["cube-stored.npz", "cube-deflated.npz"] {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        assert!(read(name, whole.clone()).is_ok(), "{name}: the control");
+        let directory = whole.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+        let mut damaged = whole.clone();
+        damaged[directory - 20] ^= 1;
+        assert!(
+            matches!(read(name, damaged), Err(AnalysisError::Damaged { .. })),
+            "{name}: a bit of the data"
+        );
+    }
+    let mut twice = std::fs::read(fixture("several.npz")).unwrap();
+    for at in 0..twice.len() - 8 {
+        if twice[at..].starts_with(b"flat.npy") {
+            twice[at..at + 4].copy_from_slice(b"cube");
+        }
+    }
+    let message = read("several.npz", twice).unwrap_err().to_string();
+    assert!(message.contains("two members called `cube`"), "{message}");
+}
+
+/// A header that names a tensor twice, or two of which share bytes, is refused.
+#[test]
+fn tensors_are_told_apart() {
+    let read = |header: &str| {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend([0; 24]);
+        files::open_in_memory(Path::new("x.safetensors"), bytes, Some("a"), "factors", LIMIT)
+    };
+    let tensor = |name: &str, start: usize| {
+        format!(r#""{name}":{{"dtype":"F32","shape":[3,1],"data_offsets":[{start},{}]}}"#, start + 12)
+    };
+    assert!(read(&format!("{{{},{}}}", tensor("a", 0), tensor("b", 12))).is_ok(), "the control");
+    for (second, expected) in
+        [(tensor("a", 12), "two tensors are called `a`"), (tensor("b", 8), "`a` and `b` overlap")]
+    {
+        let message = read(&format!("{{{},{second}}}", tensor("a", 0))).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
 /// Every proper beginning of a file is refused: nothing reads beyond the end, nothing takes a part for the whole.
 #[test]
 fn truncated_files_are_refused() {
@@ -193,7 +240,7 @@ fn damaged_files_never_panic() {
         let read = files::open_in_memory(Path::new(name), bytes, tensor, "factors", LIMIT)
             .and_then(FactorFile::new)
             .and_then(|mut file| {
-                let gram = Plan::new(&file, LIMIT)?.gram(&mut file, 1.0)?;
+                let gram = Plan::new(&file, Work::default(), LIMIT)?.gram(&mut file, 1.0)?;
                 Ok((gram, file))
             });
         match read {

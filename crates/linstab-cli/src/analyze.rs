@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use linstab_analysis::error::shown;
 use linstab_analysis::files::{self, FactorFile};
 use linstab_analysis::{
-    AnalysisError, Plan, Request, SamplingScheme, Sizes, analyse, baseline, describe, units, write_atomically,
+    AnalysisError, Plan, Request, SamplingScheme, Sizes, Work, analyse, baseline, describe, require_distinct,
+    units, write_atomically,
 };
 
-use crate::{MOVED, available_threads, say};
+use crate::{MOVED, STANDARD_OUTPUT, available_threads, say};
 
 const ANALYZE_HELP: &str = "\
 Examples:
@@ -19,10 +21,21 @@ Examples:
 
 FACTORS holds the gradient of each sample's prediction (not of its loss), one row a sample: (samples, parameters), or
 (samples, outputs, parameters) for several outputs. At a minimum that fits the data the curvature of sample i is
-H_i = scale * sum of the outer products of its rows. Scale is 1 for the loss (f - y)^2 / 2; it is 2 for the
-mean-squared error of deep-learning frameworks, whose gradient is twice as large: give --scale 2, or every learning
-rate comes out twice too large. Thresholds are exact for these curvatures: below, the mean square of the distance from
-the minimum decays; above, it grows.
+H_i = scale * sum of the outer products of its rows. Scale is 1 for half the sum of squares over the outputs of a
+sample, |f - y|^2 / 2. The mean-squared error of deep-learning frameworks has no 1/2 and is the mean over the k outputs
+of a sample, too: give --scale 2 for one output and 2/k for k of them, or every learning rate comes out wrong by that
+factor. Thresholds are exact for these curvatures: below, the mean square of the distance from the minimum decays;
+above, it grows.
+
+SAM here ascends along the full-batch gradient with a fixed rho/alpha, the model of the paper (arXiv 2511.17378); usual
+SAM ascends along the gradient of its own mini-batch. Momentum is heavy ball without dampening, as in most frameworks:
+w+ = w - learning rate * gradient + momentum * (w - w-), w- being the iterate before.
+
+The Lyapunov exponent is exact for batches of all samples; otherwise chains are followed until their start is forgotten,
+for a second or two. What has not settled by then is marked, and its error says how well it is known.
+
+The keys of the JSON report and their units are in the README of the crate linstab-analysis (section The report in JSON;
+also https://docs.rs/linstab-analysis).
 
 Exit codes: 0 done, 1 failure (a file that is damaged or not finite, a disk), 2 bad request.";
 
@@ -30,6 +43,10 @@ const CHECK_HELP: &str = "\
 Examples:
   linstab analyze factors.npy --batch-size 32 --format json -o baseline.json
   linstab check factors.npy --against baseline.json --rtol 1e-3
+
+Compared are the numbers of samples, factors and parameters, sharpness, trace, the sharpest sample, the coherence sigma,
+and for each optimizer and batch size of the baseline the largest stable learning rate and the limit of the full batch.
+Not compared are the rank (rounding can move it), growth rates, exponents, criteria and responsible samples.
 
 Exit codes: 0 all hold, 3 some moved (a table says which and by how much), 1 failure, 2 bad request.";
 
@@ -42,7 +59,7 @@ pub(crate) struct InputArguments {
     /// Tensor of a .npz or .safetensors file. Default: the only one, or the one called `factors`
     #[arg(long, value_name = "NAME")]
     tensor: Option<String>,
-    /// Memory for the product of the factors, in bytes, KiB, MiB or GiB; what does not fit is read in blocks
+    /// Memory for the product and its analysis, in bytes, KiB, MiB or GiB; factors that do not fit are read in blocks
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_bytes)]
     memory_limit: usize,
     /// Worker threads; they change the time, never the results. Default: one a core
@@ -58,7 +75,7 @@ pub(crate) struct InputArguments {
 pub(crate) struct AnalyzeArguments {
     #[command(flatten)]
     input: InputArguments,
-    /// Samples a batch, one or several sizes. Default: those of 1, 8, 32 that are not more than the samples
+    /// Samples a batch, one or several sizes, each once. Default: those of 1, 8, 32 that are not more than the samples
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     batch_size: Vec<usize>,
     /// How batches are drawn: as data loaders do, independently, or each sample by itself
@@ -67,19 +84,19 @@ pub(crate) struct AnalyzeArguments {
     /// Learning rate to judge: adds the growth of the mean square a step, and a verdict
     #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
-    /// Analyse SAM, too: its perturbation radius over the norm of the gradient at which it is taken
+    /// Analyse SAM with full-batch ascent, too: its perturbation radius over the norm of the full-batch gradient
     #[arg(long, value_name = "X")]
     rho_over_alpha: Option<f64>,
-    /// Analyse heavy-ball momentum, too: above -1 and below 1
+    /// Analyse heavy-ball momentum (no dampening), too: above -1 and below 1
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     momentum: Option<f64>,
-    /// Multiplies every curvature: 1 for the loss (f - y)^2 / 2, 2 for the mean-squared error of frameworks
+    /// Multiplies every curvature: 1 for the loss |f - y|^2 / 2; for the mean-squared error of frameworks 2, or 2/k for k outputs
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     scale: f64,
     /// File of integer labels, one a sample (a tensor `labels` if it holds several): adds coherence by label
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Estimate the Lyapunov exponent at the learning rate: the rate of almost every run, with its standard error
+    /// Estimate the Lyapunov exponent at the learning rate: the rate of almost every run a step, with its standard error
     #[arg(long)]
     lyapunov: bool,
     /// Number of responsible samples to name
@@ -91,7 +108,7 @@ pub(crate) struct AnalyzeArguments {
     /// Text for a person, or JSON (schema 1)
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
-    /// Write to this file instead of standard output; it is replaced as a whole
+    /// Write to this file instead of standard output; it is replaced as a whole. `-` is standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -124,6 +141,15 @@ enum Format {
 
 pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
+    let output = arguments.output.as_deref().filter(|path| path.as_os_str() != STANDARD_OUTPUT);
+    if let Some(path) = output {
+        let inputs: Vec<&Path> = [Some(&input.factors), arguments.labels.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(AsRef::as_ref)
+            .collect();
+        require_distinct(path, &inputs)?;
+    }
     let mut file = open(input)?;
     let num_samples = file.num_samples();
     let labels = match &arguments.labels {
@@ -133,7 +159,7 @@ pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCo
     let batch_sizes = if arguments.batch_size.is_empty() {
         [1, 8, 32].into_iter().filter(|&size| size <= num_samples).collect()
     } else {
-        arguments.batch_size.clone()
+        without_repeats(&arguments.batch_size)
     };
     let request = Request {
         batch_sizes,
@@ -152,7 +178,7 @@ pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCo
         seed: arguments.seed,
     };
     request.check(num_samples)?;
-    let plan = announce(input, &file)?;
+    let plan = announce(input, &file, work(&request))?;
     let findings = in_pool(input, || {
         let gram = plan.gram(&mut file, request.scale)?;
         analyse(gram.as_ref(), sizes(&file), &request)
@@ -163,7 +189,7 @@ pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCo
             serde_json::to_string_pretty(&findings.report).context("cannot encode the report")? + "\n"
         }
     };
-    match &arguments.output {
+    match output {
         Some(path) => write_atomically(path, text.as_bytes())?,
         None => say(&text)?,
     }
@@ -174,7 +200,8 @@ pub(crate) fn run_check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> 
     let input = &arguments.input;
     let expected = baseline::read(&arguments.against)?;
     let mut file = open(input)?;
-    let plan = announce(input, &file)?;
+    let work = Work { num_thresholds: expected.stability.len(), ..Work::default() };
+    let plan = announce(input, &file, work)?;
     let comparisons = in_pool(input, || {
         let gram = plan.gram(&mut file, expected.scale)?;
         baseline::compare(gram.as_ref(), sizes(&file), &expected, arguments.rtol)
@@ -196,8 +223,34 @@ fn sizes(file: &FactorFile) -> Sizes {
     }
 }
 
-fn announce(input: &InputArguments, file: &FactorFile) -> Result<Plan, AnalysisError> {
-    let plan = Plan::new(file, input.memory_limit)?;
+/// Each size once, in the order of their first mention.
+fn without_repeats(sizes: &[usize]) -> Vec<usize> {
+    let mut once: Vec<usize> = Vec::new();
+    for &size in sizes {
+        if !once.contains(&size) {
+            once.push(size);
+        }
+    }
+    once
+}
+
+fn work(request: &Request) -> Work {
+    let optimizers =
+        1 + usize::from(request.rho_over_alpha.is_some()) + usize::from(request.momentum.is_some());
+    let lines = request.batch_sizes.len() * optimizers;
+    let with_momentum = if request.momentum.is_some() { request.batch_sizes.len() } else { 0 };
+    let judged = request.learning_rate.is_some();
+    Work {
+        // The responsible samples and momentum for comparison ask for one more each.
+        num_thresholds: lines + 2,
+        num_growth_rates: if judged { lines - with_momentum } else { 0 },
+        num_momentum_growth_rates: if judged { with_momentum } else { 0 },
+        num_exponents: if request.lyapunov { lines } else { 0 },
+    }
+}
+
+fn announce(input: &InputArguments, file: &FactorFile, work: Work) -> Result<Plan, AnalysisError> {
+    let plan = Plan::new(file, work, input.memory_limit)?;
     if !input.quiet {
         eprintln!("{}: {}", display(&input.factors), plan.announcement(file));
     }
@@ -205,11 +258,7 @@ fn announce(input: &InputArguments, file: &FactorFile) -> Result<Plan, AnalysisE
 }
 
 fn display(path: &Path) -> String {
-    if path.as_os_str() == files::STANDARD_INPUT {
-        "standard input".to_owned()
-    } else {
-        path.display().to_string()
-    }
+    if path.as_os_str() == files::STANDARD_INPUT { "standard input".to_owned() } else { shown(path) }
 }
 
 fn in_pool<T: Send>(input: &InputArguments, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {

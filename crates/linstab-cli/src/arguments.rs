@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Map(MapArguments),
     /// Write the example that `analyze` is shown on: gradients of a small network trained on optical digits.
     ExampleFactors {
-        /// The file; it is replaced as a whole
+        /// The file; it is replaced as a whole. `-` is standard output
         #[arg(long, short, value_name = "FILE", default_value = "data/digits-factors.safetensors")]
         output: PathBuf,
     },

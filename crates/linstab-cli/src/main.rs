@@ -1,6 +1,13 @@
 //! The `linstab` command.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stderr, reason = "the command line's output is its purpose")]
+
+/// Writes a line to standard error. The standard macro panics if it cannot; here nobody may be listening, and that is no reason to stop.
+macro_rules! eprintln {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr().lock(), $($text)*);
+    }};
+}
 
 mod analyze;
 mod arguments;
@@ -15,9 +22,13 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use linstab_analysis::AnalysisError;
+use linstab_analysis::error::shown;
 use linstab_experiments::{ExperimentError, example_factors, golden};
 
-use arguments::{Arguments, Command, ThresholdsArguments};
+use arguments::{Arguments, Command, MapArguments, ThresholdsArguments};
+
+/// The output that stands for standard output.
+const STANDARD_OUTPUT: &str = "-";
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
@@ -33,7 +44,7 @@ fn main() -> ExitCode {
         Command::Thresholds(arguments) => run_thresholds(arguments),
         Command::Analyze(arguments) => analyze::run_analyze(arguments),
         Command::Check(arguments) => analyze::run_check(arguments),
-        Command::Map(arguments) => reproduce::run_map(arguments),
+        Command::Map(arguments) => run_map(arguments),
         Command::ExampleFactors { output } => write_example(output),
         Command::Completions { shell } => completions(*shell),
         Command::Man => man_page(),
@@ -58,10 +69,14 @@ fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// Writes to standard output. A reader that has gone away is no failure: the results are in place by then.
+/// Says something on standard output. A reader that has gone away is no failure: the results are in place by then.
 fn say(text: &str) -> anyhow::Result<()> {
+    write_to_stdout(text.as_bytes())
+}
+
+fn write_to_stdout(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output")
         }
@@ -71,6 +86,13 @@ fn say(text: &str) -> anyhow::Result<()> {
 
 fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// A configuration that is not there is named as it was given.
+fn run_map(arguments: &MapArguments) -> anyhow::Result<ExitCode> {
+    std::fs::metadata(&arguments.config)
+        .with_context(|| format!("cannot read {}", shown(&arguments.config)))?;
+    reproduce::run_map(arguments)
 }
 
 fn run_thresholds(arguments: &ThresholdsArguments) -> anyhow::Result<ExitCode> {
@@ -110,6 +132,10 @@ fn write_example(output: &Path) -> anyhow::Result<ExitCode> {
         ("factors", &[n, p], &example.factors),
         ("labels", &[n], &example.labels),
     ]);
+    if output.as_os_str() == STANDARD_OUTPUT {
+        write_to_stdout(&bytes)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     linstab_analysis::write_atomically(output, &bytes)?;
     say(&format!("{n} samples, {p} parameters, loss {:.1e}: {}\n", example.loss, output.display()))?;
     Ok(ExitCode::SUCCESS)
@@ -131,6 +157,29 @@ fn man_page() -> anyhow::Result<ExitCode> {
     for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
         clap_mangen::Man::new(subcommand.clone()).render(&mut pages).context("cannot render the manual")?;
     }
-    say(&String::from_utf8_lossy(&pages))?;
+    say(&with_literal_examples(&String::from_utf8_lossy(&pages)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Examples and tables after the options keep their lines: the renderer would have them filled.
+fn with_literal_examples(pages: &str) -> String {
+    let (mut text, mut literal) = (String::new(), false);
+    for line in pages.lines() {
+        let heading = line.starts_with(".SH") || line.starts_with(".TH") || line.starts_with(".ie");
+        if literal && heading {
+            text.push_str(".fi\n");
+            literal = false;
+        }
+        if line == ".SH EXTRA" {
+            text.push_str(".SH EXAMPLES AND NOTES\n.nf\n");
+            literal = true;
+        } else {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    if literal {
+        text.push_str(".fi\n");
+    }
+    text
 }

@@ -123,7 +123,9 @@ struct LogWriter(MultiProgress);
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write(bytes))
+        // An error would make the logger say so on standard error, and panic.
+        let _ = self.0.suspend(|| io::stderr().write_all(bytes));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

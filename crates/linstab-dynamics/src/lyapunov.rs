@@ -2,7 +2,12 @@
 //!
 //! Many independent chains follow a normalised vector through products of random steps. After a burn-in, in which the vector
 //! turns to the leading direction, the mean logarithm of its growth estimates the top exponent; the chains are independent,
-//! so their spread gives an honest standard error.
+//! so their spread gives an honest standard error of what they estimate; whether the burn-in was long enough they cannot tell.
+//! [`MeanSquare::settled_lyapunov_exponent`] checks that, too, and follows the chains until it is so.
+
+mod settled;
+
+pub use settled::{SettledExponent, SettlingOptions};
 
 use rand::{Rng, RngExt};
 use rayon::prelude::*;

@@ -35,6 +35,28 @@ impl Bytes {
         }
     }
 
+    /// The CRC-32 of so many bytes from `offset` on.
+    pub(crate) fn crc(&mut self, offset: u64, len: u64) -> io::Result<u32> {
+        const PIECE: u64 = 1 << 20;
+        let (mut crc, mut at, end) = (flate2::Crc::new(), offset, offset.saturating_add(len));
+        let mut piece = vec![0; usize::try_from(PIECE.min(len)).unwrap_or_default()];
+        while at < end {
+            piece.truncate(usize::try_from(PIECE.min(end - at)).unwrap_or_default());
+            self.read_at(at, &mut piece)?;
+            crc.update(&piece);
+            at += piece.len() as u64;
+        }
+        Ok(crc.sum())
+    }
+
+    /// Bytes that are held in memory.
+    pub(crate) fn held(&self) -> u64 {
+        match self {
+            Self::File { .. } => 0,
+            Self::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
     /// The first bytes, at most so many.
     pub(crate) fn head(&mut self, longest: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(longest.min(self.len())).unwrap_or_default()];

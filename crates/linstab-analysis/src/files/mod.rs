@@ -27,7 +27,8 @@ pub const STANDARD_INPUT: &str = "-";
 /// Opens a tensor: the one of this name, or the only one, or the one called `usual`.
 ///
 /// `-` reads a `.npy` array from standard input. What cannot be read from any place (standard input, a pipe, a deflated member) is
-/// held in memory, up to `memory_limit` bytes.
+/// held in memory, up to `memory_limit` bytes. Members of a `.npz` file are checked against their checksums here, which reads a stored
+/// one once more than its product does.
 /// # Errors
 /// [`AnalysisError::Io`], [`AnalysisError::Damaged`] for a file that is not what it says, [`AnalysisError::Unsupported`] for one that
 /// holds something else, among it a missing tensor (the message lists those there are), [`AnalysisError::Memory`].
@@ -102,14 +103,10 @@ fn read_stream(path: &Path, stream: &mut dyn std::io::Read, memory_limit: usize)
     let limit = memory_limit as u64;
     stream.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(AnalysisError::io("read", path))?;
     if bytes.len() > memory_limit {
-        return Err(out_of_memory("a stream, which is held in memory (a file is not)", None, memory_limit));
+        let what = "a stream (held in memory, which a file is not)".to_owned();
+        return Err(AnalysisError::Memory { what, needed: limit.saturating_add(1), limit });
     }
     Ok(Bytes::Memory(bytes))
-}
-
-fn out_of_memory(what: &str, needed: Option<u64>, limit: usize) -> AnalysisError {
-    let needed = needed.map_or_else(|| "more".to_owned(), crate::units::bytes);
-    AnalysisError::Memory { what: what.to_owned(), needed, limit: crate::units::bytes(limit as u64) }
 }
 
 /// The array whose header begins at `start` and whose numbers fill the rest, or `end` bytes.
@@ -150,6 +147,12 @@ fn choose<'a>(path: &Path, names: &[&'a str], name: Option<&str>, usual: &str) -
     Err(AnalysisError::unsupported(path, problem))
 }
 
+/// The first name that stands twice in a list.
+fn repeated<'a>(names: &[&'a str]) -> Option<&'a str> {
+    let mut seen = std::collections::BTreeSet::new();
+    names.iter().copied().find(|name| !seen.insert(*name))
+}
+
 fn npz_tensor(
     path: &Path,
     mut bytes: Bytes,
@@ -160,17 +163,30 @@ fn npz_tensor(
     let members = npz::members(&mut bytes).map_err(AnalysisError::io("read", path))?;
     let members = members.map_err(|problem| AnalysisError::damaged(path, problem))?;
     let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    if let Some(twice) = repeated(&names) {
+        return Err(AnalysisError::damaged(path, format!("holds two members called `{twice}`")));
+    }
     let chosen = choose(path, &names, name, usual)?;
     let damaged = || AnalysisError::damaged(path, format!("the member `{chosen}` is truncated or damaged"));
     let member = members.iter().find(|member| member.name == chosen).ok_or_else(damaged)?;
     let start = member.data_start(&mut bytes).map_err(AnalysisError::io("read", path))?;
     let start = start.ok_or_else(damaged)?;
     match member.method {
-        0 => npy_tensor(path, bytes, start, Some(start + member.size.min(member.packed_size))),
+        0 if member.size != member.packed_size => Err(damaged()),
+        0 => {
+            let found = bytes.crc(start, member.size).map_err(AnalysisError::io("read", path))?;
+            if found != member.crc {
+                return Err(damaged());
+            }
+            npy_tensor(path, bytes, start, Some(start + member.size))
+        }
         8 => {
             if member.size > memory_limit as u64 {
-                let what = format!("the inflated entries of `{chosen}` (an uncompressed file is not held)");
-                return Err(out_of_memory(&what, Some(member.size), memory_limit));
+                let what = format!(
+                    "the member `{}`, inflated (held in memory, which a stored one is not)",
+                    crate::error::plain(chosen)
+                );
+                return Err(AnalysisError::Memory { what, needed: member.size, limit: memory_limit as u64 });
             }
             let mut packed = vec![0; usize::try_from(member.packed_size).map_err(|_| damaged())?];
             bytes.read_at(start, &mut packed).map_err(AnalysisError::io("read", path))?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::data_type::{DataType, Kind};
 
@@ -10,7 +10,7 @@ use super::data_type::{DataType, Kind};
 pub(crate) const LONGEST_HEADER: u64 = 100_000_000;
 
 /// A tensor as the header describes it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, serde::Deserialize)]
 pub(crate) struct Entry {
     dtype: String,
     pub(crate) shape: Vec<usize>,
@@ -42,16 +42,58 @@ impl Entry {
 
 /// The tensors by name, or what is wrong with the header.
 pub(crate) fn parse(header: &[u8]) -> Result<BTreeMap<String, Entry>, String> {
-    let values: BTreeMap<String, serde_json::Value> =
-        serde_json::from_slice(header).map_err(|error| error.to_string())?;
-    let mut entries = BTreeMap::new();
+    let Pairs(values) = serde_json::from_slice(header).map_err(|error| error.to_string())?;
+    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
     for (name, value) in values {
-        if name != "__metadata__" {
-            let entry = serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))?;
-            entries.insert(name, entry);
+        if name == "__metadata__" {
+            continue;
         }
+        let entry = serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))?;
+        if entries.contains_key(&name) {
+            return Err(format!("two tensors are called `{name}`"));
+        }
+        entries.insert(name, entry);
     }
-    Ok(entries)
+    match overlapping(&entries) {
+        Some((one, other)) => Err(format!("the tensors `{one}` and `{other}` overlap")),
+        None => Ok(entries),
+    }
+}
+
+/// Two tensors that share bytes.
+fn overlapping(entries: &BTreeMap<String, Entry>) -> Option<(&str, &str)> {
+    let mut places: Vec<(u64, u64, &str)> = entries
+        .iter()
+        .map(|(name, entry)| (entry.data_offsets.0, entry.data_offsets.1, name.as_str()))
+        .filter(|(start, end, _)| start < end)
+        .collect();
+    places.sort_unstable();
+    places.windows(2).find(|pair| pair[1].0 < pair[0].1).map(|pair| (pair[0].2, pair[1].2))
+}
+
+/// The members of a JSON object in their order, those of the same name, too: a map would keep one of them without a word.
+struct Pairs(Vec<(String, serde_json::Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Pairs;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object with a member for each tensor")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
 }
 
 /// A file of single-precision tensors: names, shapes and entries in row-major order.

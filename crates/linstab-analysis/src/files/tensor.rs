@@ -59,6 +59,11 @@ impl Tensor {
         &self.shape
     }
 
+    /// Bytes of its file that are held in memory: all of a stream and of an inflated member, none of a file.
+    pub fn held_bytes(&self) -> u64 {
+        self.bytes.held()
+    }
+
     /// The file it lies in.
     pub fn path(&self) -> &Path {
         &self.path
@@ -139,6 +144,8 @@ pub struct FactorFile {
     num_factors: usize,
     num_parameters: usize,
     raw: Vec<u8>,
+    /// Whether an entry was read that is not zero.
+    nonzero: bool,
 }
 
 impl FactorFile {
@@ -166,7 +173,7 @@ impl FactorFile {
             let kind = tensor.data_type.kind;
             return refuse(format!("has entries of type {kind}, supported: f16, bf16, f32, f64"));
         }
-        Ok(Self { num_samples, num_factors, num_parameters, tensor, raw: Vec::new() })
+        Ok(Self { num_samples, num_factors, num_parameters, tensor, raw: Vec::new(), nonzero: false })
     }
 
     /// Number of samples.
@@ -187,6 +194,11 @@ impl FactorFile {
     /// The array.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
+    }
+
+    /// Whether any entry that was read so far is other than zero.
+    pub fn has_nonzero(&self) -> bool {
+        self.nonzero
     }
 
     /// Factors in all.
@@ -221,6 +233,8 @@ impl FactorFile {
                 T::decode(data_type, &self.raw, target);
             }
         }
+        self.nonzero =
+            self.nonzero || block.entries.iter().any(|&entry| Into::<f64>::into(entry).abs() > 0.0);
         self.require_finite(columns.start, block)
     }
 

@@ -128,7 +128,7 @@ impl MeanSquare {
 }
 
 /// Largest squared modulus of the roots of `z^2 - c z + beta`: growth of the mean square of one noise-free coordinate.
-fn noise_free_growth(c: f64, beta: f64) -> f64 {
+pub(crate) fn noise_free_growth(c: f64, beta: f64) -> f64 {
     let discriminant = c * c - 4.0 * beta;
     if discriminant < 0.0 {
         beta

@@ -66,5 +66,6 @@ pub use batch_ascent::{BatchAscentSam, EnumeratedBatches, ThresholdEstimate};
 pub use bounds::NecessaryConditions;
 pub use culprits::Culprits;
 pub use gradient_noise::GradientNoise;
+pub(crate) use growth::noise_free_growth;
 pub use noise_floor::NoiseFloor;
 pub use threshold::{CertificateKind, MeanSquare, Threshold};

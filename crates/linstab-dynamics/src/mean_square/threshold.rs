@@ -377,7 +377,7 @@ impl MeanSquare {
     }
 
     /// `b / n`: the weight of each sample in the second moment.
-    pub(super) fn sample_weight(&self) -> f64 {
+    pub(crate) fn sample_weight(&self) -> f64 {
         self.sampling.moment_weights().per_sample / self.sampling.num_samples() as f64
     }
 
