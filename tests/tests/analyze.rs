@@ -502,7 +502,9 @@ fn memory_that_is_named_is_enough() {
     for file in [EXAMPLE, "-"] {
         let run = |limit: &str| {
             let mut command = linstab(&["analyze", file, "--batch-size", "1", "--memory-limit", limit]);
-            command.stdin(std::fs::File::open(fixture("cube-f8-little-C-v1.npy")).unwrap());
+            command.stdin(
+                std::fs::OpenOptions::new().read(true).open(fixture("cube-f8-little-C-v1.npy")).unwrap(),
+            );
             output(command)
         };
         let message = stderr(&run(if file == "-" { "1KiB" } else { "1" }));
