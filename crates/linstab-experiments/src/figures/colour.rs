@@ -1,7 +1,7 @@
 //! The palette, by day and by night.
 //!
 //! Categories have the colours of Okabe and Ito, which stay distinct under colour blindness. Files are drawn for white paper; a page that
-//! is dark shows the same drawings in the colours beside theirs in [`PALETTE`].
+//! is dark shows the same drawings in the colours beside theirs in `PALETTE`.
 
 use std::fmt::Write;
 
