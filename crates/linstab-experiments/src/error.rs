@@ -113,6 +113,14 @@ pub enum ExperimentError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// What the ledger says beside a verdict is not what was recomputed: an error in the program.
+    #[error("claim {id}: {problem}")]
+    Claim {
+        /// The claim.
+        id: String,
+        /// What does not hold.
+        problem: String,
+    },
     /// A network could not be built, trained or analysed.
     #[error(transparent)]
     Relu(#[from] linstab_relu::ReluError),

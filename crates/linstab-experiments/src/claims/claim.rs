@@ -1,12 +1,14 @@
 //! What a claim is: data plus one function.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::evidence::Runs;
 use super::search::{Budget, Found};
-use crate::Result;
 use crate::streams::StreamKey;
+use crate::{ExperimentError, Result};
 
 /// What becomes of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -132,6 +134,15 @@ pub struct Judgement {
     pub evidence: String,
 }
 
+/// Fails if what a claim says besides its verdict, such as the correction of a refuted statement, is not true.
+pub(super) fn require(id: &str, what: &str, holds: bool, evidence: impl fmt::Display) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    let problem = format!("{what} does not hold: {evidence}");
+    Err(ExperimentError::Claim { id: id.to_owned(), problem })
+}
+
 /// Relative rounding that a slack may lack to 1.
 pub(super) const ROUNDING: f64 = 1e-9;
 
@@ -143,7 +154,7 @@ impl Judgement {
 
     /// The verdict of a search for a slack below 1.
     pub(super) fn of_search(found: &Found) -> Self {
-        Self::new(Verdict::holds_if(found.slack >= 1.0 - ROUNDING), found.to_string())
+        Self::new(Verdict::holds_if(found.is_unbroken()), found.to_string())
     }
 
     /// The same with more to say.

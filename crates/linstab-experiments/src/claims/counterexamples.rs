@@ -20,8 +20,10 @@ files!(
     "eq8",
     "eq16",
     "eq17",
+    "eq18-equality",
     "eq25",
     "eq39",
+    "eq39-two-samples",
     "eq40",
     "eq44-equality",
     "eq46",
@@ -31,6 +33,7 @@ files!(
     "eq67",
     "eq88",
     "eq90",
+    "eq91",
     "hadamard",
     "lemC1",
     "thm3.4-reverse",
@@ -89,15 +92,22 @@ impl Counterexample {
         Ok(to_f64(&self.number(key)?))
     }
 
-    /// Whether a fraction is the expected one, exactly.
-    pub(super) fn is(&self, key: &str, value: &BigRational) -> Result<bool> {
-        Ok(self.read(&self.expected, key)? == *value)
+    /// Fails unless a fraction is the listed one, exactly.
+    pub(super) fn confirm(&self, key: &str, value: &BigRational) -> Result<()> {
+        let listed = self.read(&self.expected, key)?;
+        if listed == *value { Ok(()) } else { Err(self.mismatch(key, &listed, value)) }
     }
 
-    /// Whether a number is the expected one to the tolerance of the file.
-    pub(super) fn is_near(&self, key: &str, value: f64) -> Result<bool> {
-        let expected = to_f64(&self.read(&self.expected, key)?);
-        Ok((value - expected).abs() <= self.tolerance * expected.abs())
+    /// Fails unless a number is the listed one to the tolerance of the file.
+    pub(super) fn confirm_near(&self, key: &str, value: f64) -> Result<()> {
+        let listed = self.read(&self.expected, key)?;
+        let expected = to_f64(&listed);
+        let near = (value - expected).abs() <= self.tolerance * expected.abs();
+        if near { Ok(()) } else { Err(self.mismatch(key, &listed, &value)) }
+    }
+
+    fn mismatch(&self, key: &str, listed: &BigRational, found: &dyn std::fmt::Display) -> ExperimentError {
+        fault(&self.name, &format!("expected.{key} is {listed}, recomputed {found}"))
     }
 
     fn read(&self, numbers: &BTreeMap<String, String>, key: &str) -> Result<BigRational> {
@@ -119,6 +129,16 @@ fn fault(name: &str, problem: &str) -> ExperimentError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listed_value_that_is_not_the_recomputed_one_is_an_error() {
+        let file = Counterexample::load("eq25").expect("readable");
+        assert!(file.confirm("exact", &integer(1)).is_ok());
+        let error = file.confirm("exact", &integer(2)).expect_err("another value").to_string();
+        assert!(error.contains("eq25.toml: expected.exact is 1, recomputed 2"), "{error}");
+        let file = Counterexample::load("eq67").expect("readable");
+        assert!(file.confirm_near("ratio", 12.875).is_ok() && file.confirm_near("ratio", 12.876).is_err());
+    }
 
     #[test]
     fn every_file_is_listed_and_readable() {

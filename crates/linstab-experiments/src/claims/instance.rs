@@ -81,6 +81,12 @@ impl Instance {
         Some(Self { shape, rho_over_alpha, factors, hessians, mean, mean_eigenvalues, ascent, root })
     }
 
+    /// The same for SGD: without ascent.
+    pub(super) fn without_ascent(&self) -> Self {
+        let one = identity(self.shape.dim);
+        Self { rho_over_alpha: 0.0, ascent: one.clone(), root: one, ..self.clone() }
+    }
+
     /// Largest eigenvalue of the mean.
     pub(super) fn sharpness(&self) -> f64 {
         self.mean_eigenvalues.last().copied().unwrap_or(0.0)

@@ -1,7 +1,10 @@
 //! The ledger.
 
 use super::claim::Claim;
-use super::{clusters, convergence, criteria, divergence, empirical, networks, perturbation, setup, spread};
+use super::{
+    clusters, convergence, criteria, dexter, divergence, empirical, networks, perturbation,
+    perturbation_bounds, setup, spread, theorem_3_3, words,
+};
 
 /// All claims, by subject.
 pub fn ledger() -> Vec<&'static Claim> {
@@ -9,10 +12,14 @@ pub fn ledger() -> Vec<&'static Claim> {
         networks::CLAIMS,
         setup::CLAIMS,
         perturbation::CLAIMS,
+        perturbation_bounds::CLAIMS,
         divergence::CLAIMS,
+        words::CLAIMS,
         spread::CLAIMS,
         convergence::CLAIMS,
         clusters::CLAIMS,
+        theorem_3_3::CLAIMS,
+        dexter::CLAIMS,
         criteria::CLAIMS,
         empirical::CLAIMS,
     ];

@@ -97,6 +97,11 @@ impl Matrix {
         (0..self.dim).fold(integer(0), |sum, i| sum + self.at(i, i))
     }
 
+    /// Sum of the squares of the entries.
+    pub(super) fn squared_norm(&self) -> BigRational {
+        self.entries.iter().fold(integer(0), |sum, entry| sum + entry * entry)
+    }
+
     /// Determinant of order 2, `None` for others.
     pub(super) fn determinant(&self) -> Option<BigRational> {
         (self.dim == 2).then(|| self.at(0, 0) * self.at(1, 1) - self.at(0, 1) * self.at(1, 0))

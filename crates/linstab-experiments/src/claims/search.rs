@@ -8,7 +8,9 @@ use std::fmt;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
+use super::claim::ROUNDING;
 use super::instance::{Instance, Shape};
+use crate::report::text::significant;
 use crate::streams::StreamKey;
 
 /// How much a search may compute.
@@ -35,14 +37,35 @@ pub(super) struct Found {
     num_evaluations: usize,
 }
 
+impl Found {
+    /// Whether no ensemble has a slack below 1, beyond rounding.
+    pub(super) fn is_unbroken(&self) -> bool {
+        self.slack >= 1.0 - ROUNDING
+    }
+}
+
+/// A slack for a text: its distance from 1 where it is close.
+pub(super) fn readable(slack: f64) -> String {
+    let excess = slack - 1.0;
+    if excess.abs() >= 1e-2 {
+        return significant(slack, 4);
+    }
+    // Two roundings: a difference of this size has no digits.
+    if excess.abs() < 4e-16 {
+        "1".to_owned()
+    } else {
+        format!("1 {} {:.1e}", if excess < 0.0 { '-' } else { '+' }, excess.abs())
+    }
+}
+
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "smallest slack 1 {:+.1e} over {} random ensembles (1 {:+.1e}) and {} evaluations of local optimisation",
-            self.slack - 1.0,
+            "smallest slack {} over {} random ensembles (before refinement {}) and {} evaluations of local optimisation",
+            readable(self.slack),
             self.num_random,
-            self.random_slack - 1.0,
+            readable(self.random_slack),
             self.num_evaluations
         )?;
         match self.shape {
@@ -152,6 +175,12 @@ mod tests {
         assert!((1.0 - 1e-12..1.01).contains(&found.slack) && found.slack <= found.random_slack, "{found}");
         assert!(smallest(key, BUDGET, slack(0.9)).slack < 1.0);
         assert_eq!(found, smallest(key, BUDGET, slack(1.0)), "a function of the key");
+    }
+
+    #[test]
+    fn slacks_are_readable() {
+        let texts = [1.0, 1.0 + 2e-16, 2.0, 1.0 - 3e-12, 1.0 + 4.5e-5, 0.5].map(readable);
+        assert_eq!(texts, ["1", "1", "2.000", "1 - 3.0e-12", "1 + 4.5e-5", "0.5000"]);
     }
 
     #[test]
