@@ -1,6 +1,5 @@
 //! `linstab analyze`, `check` and their relatives from outside.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
-#![expect(clippy::disallowed_types, reason = "a file that is read from standard input")]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -4,14 +4,15 @@ use linstab_coherence::{Assessment, FactorCoherence, Question, assess, effective
 use linstab_dynamics::lyapunov::SettlingOptions;
 use linstab_dynamics::mean_square::Threshold;
 use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
-use linstab_linalg::{Mat, MatRef, Reduced};
+use linstab_linalg::{MatRef, Reduced};
 use rand_pcg::Pcg64;
 
+use crate::range::Scaled;
 use crate::report::{
     CoherenceReport, CriterionReport, CulpritReport, GroupReport, LyapunovReport, Number, Report, SCHEMA,
     StabilityReport,
 };
-use crate::{AnalysisError, Result};
+use crate::{AnalysisError, Request, Result};
 
 /// Pairs of samples that cohere at least so much are one block.
 const BLOCK_COHERENCE: f64 = 0.5;
@@ -22,82 +23,8 @@ const CHAINS: SettlingOptions = SettlingOptions { num_chains: 32, num_steps: 100
 /// A limit whose full-batch share is at least this is one of sharpness.
 const MOSTLY: f64 = 0.5;
 
-/// Largest squared length of a factor, the scale included: what is reported, and squares of it, are numbers.
-const RANGE: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
-
-/// Within these the analysis takes curvatures as they are; others it scales by a power of two, which changes no digit.
-const COMFORTABLE: std::ops::RangeInclusive<f64> = 1e-40..=1e40;
-
 /// The momentum that the verdict speaks of if none is given: that of most training recipes.
 pub const USUAL_MOMENTUM: f64 = 0.9;
-
-/// What to find out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// Batch sizes, in the order of the report.
-    pub batch_sizes: Vec<usize>,
-    /// How batches are drawn.
-    pub sampling: SamplingScheme,
-    /// A learning rate to judge.
-    pub learning_rate: Option<f64>,
-    /// SAM's rho over alpha.
-    pub rho_over_alpha: Option<f64>,
-    /// Heavy-ball momentum.
-    pub momentum: Option<f64>,
-    /// What every curvature is multiplied by.
-    pub scale: f64,
-    /// A label for each sample.
-    pub labels: Option<Vec<i64>>,
-    /// Whether to estimate the Lyapunov exponent at the learning rate.
-    pub lyapunov: bool,
-    /// Number of responsible samples to name.
-    pub top: usize,
-    /// Root of the random streams.
-    pub seed: u64,
-}
-
-impl Request {
-    /// Checks what can be checked before anything is read.
-    ///
-    /// # Errors
-    /// [`AnalysisError::Option`].
-    pub fn check(&self, num_samples: usize) -> Result<()> {
-        let refuse = |name, value: String, allowed: &str| {
-            Err(AnalysisError::Option { name, value, allowed: allowed.to_owned() })
-        };
-        if let Some(size) = self.batch_sizes.iter().find(|size| !(1..=num_samples).contains(*size)) {
-            let allowed = format!("1 to the number of samples, {num_samples}");
-            return refuse("--batch-size", size.to_string(), &allowed);
-        }
-        for (name, value, zero) in [
-            ("--scale", Some(self.scale), false),
-            ("--learning-rate", self.learning_rate, false),
-            ("--rho-over-alpha", self.rho_over_alpha, true),
-        ] {
-            if let Some(value) = value
-                && !(value.is_finite() && (value > 0.0 || (zero && value >= 0.0)))
-            {
-                let allowed = if zero { "nonnegative and finite" } else { "positive and finite" };
-                return refuse(name, value.to_string(), allowed);
-            }
-        }
-        if let Some(momentum) = self.momentum
-            && !(momentum > -1.0 && momentum < 1.0)
-        {
-            return refuse("--momentum", momentum.to_string(), "above -1 and below 1");
-        }
-        if self.lyapunov && self.learning_rate.is_none() {
-            return refuse("--lyapunov", "given".to_owned(), "together with --learning-rate");
-        }
-        if let Some(labels) = &self.labels
-            && labels.len() != num_samples
-        {
-            let allowed = format!("one a sample: {num_samples}");
-            return refuse("number of labels", labels.len().to_string(), &allowed);
-        }
-        Ok(())
-    }
-}
 
 /// Sizes that the Gram matrix does not show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,55 +50,6 @@ pub struct Findings {
     pub momentum_was_given: bool,
     /// The batch size that the responsible samples limit.
     pub culprits_batch_size: usize,
-}
-
-/// Largest diagonal entry of a Gram matrix, which no other entry exceeds; NaN if one of them is.
-pub(crate) fn largest_square(gram: MatRef<'_, f64>) -> f64 {
-    (0..gram.nrows())
-        .map(|i| gram[(i, i)])
-        .fold(0.0, |most: f64, x| if x > most || x.is_nan() { x } else { most })
-}
-
-/// Accepts a largest squared length that, times `scale`, is 0 or within [`RANGE`].
-pub(crate) fn require_in_range(largest: f64, scale: f64) -> Result<()> {
-    // A product of the two could leave the range of numbers itself.
-    let decades = largest.log10() + scale.log10();
-    let (least, most) = (RANGE.start().log10(), RANGE.end().log10());
-    if (largest.abs() <= 0.0 && scale.is_finite()) || (least..=most).contains(&decades) {
-        return Ok(());
-    }
-    let value = if decades.is_finite() {
-        format!("about {:.1}e{}", 10.0_f64.powf(decades - decades.floor()), decades.floor())
-    } else {
-        format!("{largest:e}")
-    };
-    let (what, allowed) =
-        ("the largest squared length of a factor, times the scale,", "1e-100 to 1e100, or 0");
-    Err(AnalysisError::OutOfRange { what, value, allowed })
-}
-
-/// An ensemble in units in which no power of a curvature leaves the range of numbers.
-pub(crate) struct Scaled {
-    pub(crate) ensemble: Reduced,
-    /// A curvature of 1 in these units; a power of two.
-    pub(crate) unit: f64,
-}
-
-impl Scaled {
-    pub(crate) fn from_gram(gram: MatRef<'_, f64>, sizes: Sizes) -> Result<Self> {
-        let largest = largest_square(gram);
-        require_in_range(largest, 1.0)?;
-        let comfortable = largest <= 0.0 || COMFORTABLE.contains(&largest);
-        let unit = if comfortable { 1.0 } else { largest.log2().round().exp2() };
-        let (n, k) = (sizes.num_samples, sizes.num_factors);
-        let ensemble = if comfortable {
-            Reduced::from_gram(gram, n, k)?
-        } else {
-            let scaled = Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| gram[(i, j)] / unit);
-            Reduced::from_gram(scaled.as_ref(), n, k)?
-        };
-        Ok(Self { ensemble, unit })
-    }
 }
 
 /// Analyses the ensemble whose factors have these inner products.

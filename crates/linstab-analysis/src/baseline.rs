@@ -6,8 +6,9 @@ use linstab_coherence::FactorCoherence;
 use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
 use linstab_linalg::MatRef;
 
-use crate::analysis::{Scaled, Sizes, trace};
+use crate::analysis::{Sizes, trace};
 use crate::human::{short, table};
+use crate::range::Scaled;
 use crate::report::{Report, SCHEMA};
 use crate::{AnalysisError, Result};
 

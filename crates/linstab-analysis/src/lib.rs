@@ -16,10 +16,12 @@ pub mod files;
 mod human;
 mod output;
 mod plan;
+mod range;
 pub mod report;
+mod request;
 pub mod units;
 
-pub use analysis::{Findings, Request, Sizes, analyse};
+pub use analysis::{Findings, Sizes, analyse};
 pub use error::{AnalysisError, Result};
 pub use human::describe;
 /// How batches are drawn: part of a [`Request`].
@@ -27,3 +29,4 @@ pub use linstab_dynamics::SamplingScheme;
 pub use output::{require_distinct, write_atomically};
 pub use plan::{Plan, Work};
 pub use report::Report;
+pub use request::Request;

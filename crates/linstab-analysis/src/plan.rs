@@ -2,8 +2,8 @@
 
 use linstab_linalg::{GramAccumulator, GramPlan, LinalgError, Mat};
 
-use crate::analysis::{largest_square, require_in_range};
 use crate::files::{Block, Decode, FactorFile};
+use crate::range::{largest_square, require_in_range};
 use crate::{AnalysisError, Result, units};
 
 /// Products of at most so many multiplications are made in double precision whatever the file holds: they take no second.

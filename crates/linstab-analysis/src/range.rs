@@ -1,0 +1,60 @@
+//! The range of curvatures that can be analysed, and the units in which they are.
+
+use linstab_linalg::{Mat, MatRef, Reduced};
+
+use crate::{AnalysisError, Result, Sizes};
+
+/// Largest squared length of a factor, the scale included: what is reported, and squares of it, are numbers.
+const RANGE: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
+
+/// Within these the analysis takes curvatures as they are; others it scales by a power of two, which changes no digit.
+const COMFORTABLE: std::ops::RangeInclusive<f64> = 1e-40..=1e40;
+
+/// Largest diagonal entry of a Gram matrix, which no other entry exceeds; NaN if one of them is.
+pub(crate) fn largest_square(gram: MatRef<'_, f64>) -> f64 {
+    (0..gram.nrows())
+        .map(|i| gram[(i, i)])
+        .fold(0.0, |most: f64, x| if x > most || x.is_nan() { x } else { most })
+}
+
+/// Accepts a largest squared length that, times `scale`, is 0 or within [`RANGE`].
+pub(crate) fn require_in_range(largest: f64, scale: f64) -> Result<()> {
+    // A product of the two could leave the range of numbers itself.
+    let decades = largest.log10() + scale.log10();
+    let (least, most) = (RANGE.start().log10(), RANGE.end().log10());
+    if (largest.abs() <= 0.0 && scale.is_finite()) || (least..=most).contains(&decades) {
+        return Ok(());
+    }
+    let value = if decades.is_finite() {
+        format!("about {:.1}e{}", 10.0_f64.powf(decades - decades.floor()), decades.floor())
+    } else {
+        format!("{largest:e}")
+    };
+    let (what, allowed) =
+        ("the largest squared length of a factor, times the scale,", "1e-100 to 1e100, or 0");
+    Err(AnalysisError::OutOfRange { what, value, allowed })
+}
+
+/// An ensemble in units in which no power of a curvature leaves the range of numbers.
+pub(crate) struct Scaled {
+    pub(crate) ensemble: Reduced,
+    /// A curvature of 1 in these units; a power of two.
+    pub(crate) unit: f64,
+}
+
+impl Scaled {
+    pub(crate) fn from_gram(gram: MatRef<'_, f64>, sizes: Sizes) -> Result<Self> {
+        let largest = largest_square(gram);
+        require_in_range(largest, 1.0)?;
+        let comfortable = largest <= 0.0 || COMFORTABLE.contains(&largest);
+        let unit = if comfortable { 1.0 } else { largest.log2().round().exp2() };
+        let (n, k) = (sizes.num_samples, sizes.num_factors);
+        let ensemble = if comfortable {
+            Reduced::from_gram(gram, n, k)?
+        } else {
+            let scaled = Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| gram[(i, j)] / unit);
+            Reduced::from_gram(scaled.as_ref(), n, k)?
+        };
+        Ok(Self { ensemble, unit })
+    }
+}
