@@ -61,7 +61,7 @@ pub struct GramPlan {
 }
 
 impl GramPlan {
-    /// The widest blocks that fit, up to about 64 MiB: wider ones are no faster.
+    /// The widest blocks that fit, up to about 256 MiB: a file is read in pieces of a row of a block, and wider ones are no faster.
     ///
     /// # Errors
     /// [`LinalgError::EmptyEnsemble`] without rows; [`LinalgError::MemoryLimit`] if the result and a single chunk of columns do
@@ -78,7 +78,7 @@ impl GramPlan {
         bytes_per_entry: usize,
         memory_limit: usize,
     ) -> Result<Self> {
-        const WIDE: usize = 64 << 20;
+        const WIDE: usize = 256 << 20;
         require_samples(num_rows)?;
         let fixed = fixed_bytes(num_rows);
         let column = num_rows.saturating_mul(bytes_per_entry.max(1));
