@@ -36,8 +36,10 @@ pub struct Sizes {
     pub num_ratios: usize,
     /// Random draws of data for the claims on clusters.
     pub num_draws: usize,
-    /// Step of the grid of the stability map, in both directions.
-    pub map_step: usize,
+    /// Step of the grid of the stability map in the coherence.
+    pub coherence_step: usize,
+    /// Step of the grid of the stability map in the batch size.
+    pub batch_size_step: usize,
     /// Seeds of the tracked trainings.
     pub num_seeds: usize,
     /// Runs of the local convergence.
@@ -55,7 +57,8 @@ impl Configuration for Config {
                 ("num_steps", sizes.num_steps, 1, 1_000_000),
                 ("num_ratios", sizes.num_ratios, 10, 1_000_000),
                 ("num_draws", sizes.num_draws, 2, 100_000),
-                ("map_step", sizes.map_step, 1, 24),
+                ("coherence_step", sizes.coherence_step, 1, 24),
+                ("batch_size_step", sizes.batch_size_step, 1, 24),
                 ("num_seeds", sizes.num_seeds, 2, 1000),
                 ("num_runs", sizes.num_runs, 2, 1000),
             ] {
@@ -111,7 +114,15 @@ impl Config {
         let mut map = stability_map::Config::read(&configs.join("stability-map.toml"))?;
         map.seed = self.seed;
         map.sampling = vec![linstab_dynamics::SamplingScheme::WithoutReplacement];
-        (map.coherence.step, map.batch_size.step) = (self.sizes.map_step, self.sizes.map_step);
+        (map.coherence.step, map.batch_size.step) = (self.sizes.coherence_step, self.sizes.batch_size_step);
+        Ok(map)
+    }
+
+    /// The map of SGD once more, with the next seed.
+    pub(super) fn second_map(&self, configs: &Path) -> Result<stability_map::Config> {
+        let mut map = self.map(configs)?;
+        map.seed = map.seed.wrapping_add(1);
+        map.optimizers = vec![stability_map::Optimizer::Sgd];
         Ok(map)
     }
 

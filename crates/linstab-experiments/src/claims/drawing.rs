@@ -33,10 +33,10 @@ fn verdicts(rows: &[ClaimRow], (width, height): (f64, f64)) -> Svg {
     const TOP: f64 = 26.0;
     let pitch = (height - TOP - 6.0) / Verdict::ALL.len() as f64;
     let bar = 0.68 * pitch;
-    let mut svg = Svg::new(width, height, "Verdicts on the statements of the paper");
+    let mut svg = Svg::new(width, height, "Verdicts on the statements");
     let count = |verdict: Verdict| rows.iter().filter(|row| row.verdict == verdict).count() as f64;
     let most = Verdict::ALL.into_iter().map(count).fold(1.0, f64::max);
-    let heading = format!("{} statements of the paper, recomputed", rows.len());
+    let heading = format!("{} statements, recomputed", rows.len());
     svg.text(0.5 * width, 14.0, Text { bold: true, ..Text::new(&heading, 9.0, Anchor::Middle) });
     for (index, verdict) in Verdict::ALL.into_iter().enumerate() {
         let top = TOP + pitch * index as f64;

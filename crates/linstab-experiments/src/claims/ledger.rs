@@ -2,8 +2,8 @@
 
 use super::claim::Claim;
 use super::{
-    clusters, convergence, criteria, dexter, divergence, empirical, networks, perturbation,
-    perturbation_bounds, setup, spread, theorem_3_3, words,
+    clusters, convergence, criteria, dexter, divergence, empirical, local, maps, networks, perturbation,
+    perturbation_bounds, setup, spread, theorem_3_3, training_ends, words,
 };
 
 /// All claims, by subject.
@@ -21,6 +21,9 @@ pub fn ledger() -> Vec<&'static Claim> {
         theorem_3_3::CLAIMS,
         dexter::CLAIMS,
         criteria::CLAIMS,
+        maps::CLAIMS,
+        local::CLAIMS,
+        training_ends::CLAIMS,
         empirical::CLAIMS,
     ];
     subjects.into_iter().flatten().collect()

@@ -1,9 +1,9 @@
 //! The experiment `claims`: the ledger of what arXiv 2511.17378 states, each statement judged by recomputation.
 //!
 //! A claim is data plus one function ([`Claim`]); the files of this folder hold them by subject, and a claim is added in one place, the
-//! list at the head of its file. Statements that hold have been attacked by a search; those that do not have an explicit
-//! counterexample in `data/counterexamples`; empirical ones are judged on runs of our own, by a statistic and a threshold that stand in
-//! the statement. Each has, where that makes sense, a wrong constant that must turn its verdict: the negative control.
+//! list at the head of its file. Statements that hold are attacked by a search, or checked exactly or on many instances where there is
+//! nothing to search; those that do not have an explicit counterexample, in `data/counterexamples` or on instances; empirical ones are
+//! judged on runs of our own, by a statistic and a threshold that stand in the statement. Each has, where that makes sense, a wrong constant that must turn its verdict: the negative control.
 
 mod cells;
 mod claim;
@@ -19,6 +19,8 @@ mod empirical;
 mod evidence;
 mod instance;
 mod ledger;
+mod local;
+mod maps;
 mod networks;
 mod perturbation;
 mod perturbation_bounds;
@@ -58,7 +60,7 @@ impl Experiment for Claims {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 4.7 } else { 16.0 }
+        if quick { 7.5 } else { 49.0 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
@@ -68,7 +70,7 @@ impl Experiment for Claims {
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
         let config = Config::load(context)?;
-        let runs = Runs::make(&config, context, results)?;
+        let runs = Runs::make(&config, context, |name| results.checkpoint(name))?;
         let cells = ClaimCells::new(&config, &runs, context.program);
         let judgements = engine::run(&cells, context, &results.checkpoint(ID))?;
         let ratio_cells = RatioCells::new(&config, context.program);

@@ -211,8 +211,7 @@ fn limits(instances: &[Bounds], exponent: f64, in_case: impl Fn(&Bounds) -> bool
         // The other geometric sum is the smaller by a power of its base.
         let is = |limit: BigRational| (to_f64(&(&ratio - &limit)) / to_f64(&limit)).abs() < 1e-9;
         printed &= in_case(x) && is(limit(1));
-        corrected &=
-            in_case(x) && is(limit(if exponent > 1.0 { 2 } else { 0 })) && x.exact_limit() >= limit(0);
+        corrected &= in_case(x) && is(limit(if exponent > 1.0 { 2 } else { 0 }));
         text = format!(
             "{text} alpha = {}, r = {}: {:.9}, printed {}, corrected {}, exact ratio {};",
             x.alpha,
@@ -226,7 +225,7 @@ fn limits(instances: &[Bounds], exponent: f64, in_case: impl Fn(&Bounds) -> bool
     Judgement::new(
         Verdict::corrected(printed, corrected),
         format!(
-            "d = 1, ratio of the bounds after {STEPS} steps, in fractions:{text} the exact ratio is at least the corrected one"
+            "d = 1, ratio of the bounds after {STEPS} steps, in fractions:{text} the exact ratio is that of the mean squares, not of their bounds"
         ),
     )
 }

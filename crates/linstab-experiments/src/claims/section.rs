@@ -24,6 +24,12 @@ pub(super) fn section(rows: &[ClaimRow], ratios: &[RatioRow]) -> Section {
     }
 }
 
+/// What the letters of the statements mean.
+const NOTATION: &str = "**Notation.** H_i is the curvature of sample i, H their mean, H_t that of batch t of B samples, n and d the numbers of samples and parameters; \
+    A = I + (rho/alpha) H, J = I - eta H A, N_k = eta^2 (1/(Bn) - 1/n^2) sum_i A H_i N_{k-1} H_i A with N_0 = I, M_k = J^(2k) + N_k; S is the coherence matrix with \
+    entries sqrt(tr(H_i H_j)), sigma = lambda_max(S) / max_i lambda_max(H_i), lambda_1 = lambda_max(H), lambda_min the smallest eigenvalue of H; T is the map from \
+    one second moment to the next, Phi its part from sampling noise, rho(.) their spectral radius; eta* is the exact mean-square threshold.";
+
 fn count(rows: &[ClaimRow], verdict: Verdict) -> usize {
     rows.iter().filter(|row| row.verdict == verdict).count()
 }
@@ -41,10 +47,10 @@ fn in_words(verdict: Verdict) -> &'static str {
 
 fn meaning(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Holds => "true as stated, and a search has not broken it",
+        Verdict::Holds => "true as stated: not broken by a search, or checked exactly or on many instances",
         Verdict::HoldsAfterCorrection => "false or meaningless as printed, true as corrected",
         Verdict::BoundOnly => "printed as an equality or a typical value; only a bound to one side is true",
-        Verdict::Refuted => "false: there is a counterexample",
+        Verdict::Refuted => "false: there is an explicit counterexample",
         Verdict::Supported => "empirical, and our own runs bear it out",
         Verdict::NotSupported => "empirical, and our own runs do not bear it out",
     }
@@ -61,14 +67,16 @@ fn counts_in_words(rows: &[ClaimRow]) -> String {
 fn headline(rows: &[ClaimRow]) -> Headline {
     let total = rows.len();
     Headline {
-        title: format!("{total} statements of the paper, each judged by recomputation"),
+        title: format!("{total} statements, each judged by recomputation"),
         numbers: Verdict::ALL
             .into_iter()
             .map(|verdict| Number::new(count(rows, verdict).to_string(), in_words(verdict)))
             .collect(),
-        sentence: "What holds has been attacked by a search, what does not has an explicit counterexample in fractions; empirical statements are judged on runs \
-                   of our own."
-            .to_owned(),
+        sentence: format!(
+            "Inequalities that hold have been attacked by a search, identities checked on instances or in fractions; what is refuted has an explicit counterexample; \
+             empirical statements are judged on runs of our own. Statements that stand or fall together share a check: there are {} checks.",
+            super::ledger::ledger().len()
+        ),
         picture: Picture::new(
             "claims-headline",
             format!("Bars for the verdicts on {total} statements: {}.", counts_in_words(rows)),
@@ -78,7 +86,16 @@ fn headline(rows: &[ClaimRow]) -> Headline {
 }
 
 fn findings(rows: &[ClaimRow], ratios: &[RatioRow]) -> Vec<String> {
-    let mut findings = vec![format!("**Of {} statements** {}.", rows.len(), counts_in_words(rows))];
+    let beside = rows.iter().filter(|row| row.statement.starts_with("Not in the paper")).count();
+    let mut findings = vec![
+        format!(
+            "**Of {} statements** {}. They are judged by {} checks, since numbers for one statement share one; {beside} of them are not in the paper, and say so.",
+            rows.len(),
+            counts_in_words(rows),
+            super::ledger::ledger().len()
+        ),
+        NOTATION.to_owned(),
+    ];
     let moved = rows.iter().filter(|row| row.verdict != row.expected_verdict).count();
     if moved > 0 {
         findings.push(format!(
