@@ -69,7 +69,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
 ];
 
-fn of<'a>(runs: &'a [Row], optimizer: Optimizer, learning_rate: f64, ratio: f64) -> Vec<&'a Row> {
+fn of(runs: &[Row], optimizer: Optimizer, learning_rate: f64, ratio: f64) -> Vec<&Row> {
     let same = |a: f64, b: f64| a.to_bits() == b.to_bits();
     let wanted = |row: &&Row| {
         row.optimizer == optimizer

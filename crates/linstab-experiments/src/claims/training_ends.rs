@@ -165,6 +165,9 @@ fn favours(setting: &Setting<'_>, least: f64) -> Judgement {
     Judgement::new(Verdict::supported_if(all), format!("mean sigma; {}", texts.join("; ")))
 }
 
+/// Ends of trainings.
+type Points = Vec<(f64, f64)>;
+
 /// Logarithms of `max_i lambda_max(H_i)` and `lambda_max(S)` at the end of a training.
 fn end(setting: &Setting<'_>, track: &crate::coherence_dynamics::Track) -> Option<(f64, f64)> {
     let at = |metric: Metric| METRICS.iter().position(|&one| one == metric).unwrap_or(0);
@@ -174,9 +177,9 @@ fn end(setting: &Setting<'_>, track: &crate::coherence_dynamics::Track) -> Optio
 }
 
 /// The ends of the trainings that are wanted, those that differ in nothing but their seed side by side.
-fn groups(setting: &Setting<'_>, wanted: impl Fn(&Cell) -> bool) -> Vec<Vec<(f64, f64)>> {
+fn groups(setting: &Setting<'_>, wanted: impl Fn(&Cell) -> bool) -> Vec<Points> {
     let trainings = setting.runs.trainings.iter().filter(|(cell, _)| wanted(cell));
-    let mut groups: Vec<(&Cell, Vec<(f64, f64)>)> = Vec::new();
+    let mut groups: Vec<(&Cell, Points)> = Vec::new();
     for (cell, track) in trainings {
         let Some(point) = end(setting, track) else { continue };
         match groups.iter_mut().find(|(first, _)| first.is_like(cell)) {
@@ -192,8 +195,8 @@ fn regression(points: &[(f64, f64)]) -> Line {
 }
 
 /// Each group with its mean subtracted.
-fn within(groups: &[Vec<(f64, f64)>]) -> Vec<(f64, f64)> {
-    let centred = |points: &Vec<(f64, f64)>| {
+fn within(groups: &[Points]) -> Vec<(f64, f64)> {
+    let centred = |points: &Points| {
         let (x, y): (Vec<f64>, Vec<f64>) = points.iter().copied().unzip();
         let (x, y) = (mean(&x), mean(&y));
         points.iter().map(move |point| (point.0 - x, point.1 - y)).collect::<Vec<_>>()
@@ -205,7 +208,7 @@ fn within(groups: &[Vec<(f64, f64)>]) -> Vec<(f64, f64)> {
 fn panels(setting: &Setting<'_>, least: f64) -> Judgement {
     let rates = learning_rates(setting);
     let first = rates.first().copied().unwrap_or(0.0);
-    let mut panels: Vec<(String, Vec<Vec<(f64, f64)>>)> = Vec::new();
+    let mut panels: Vec<(String, Vec<Points>)> = Vec::new();
     for rate in &rates {
         let of_rate =
             |cell: &Cell| cell.contrastive_weight <= 0.0 && cell.learning_rate.to_bits() == rate.to_bits();
