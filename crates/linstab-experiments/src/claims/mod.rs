@@ -60,7 +60,7 @@ impl Experiment for Claims {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 7.5 } else { 49.0 }
+        if quick { 11.0 } else { 49.0 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
