@@ -34,6 +34,7 @@ fn layers_are_kept() {
             let ours = dependency.starts_with("linstab-");
             assert!(!ours || allowed.contains(&dependency.as_str()), "{name} must not know {dependency}");
             assert!(dependency != "faer" || name == "linstab-linalg", "{name} must not call faer itself");
+            assert!(dependency != "pulp" || name == "linstab-linalg", "{name} must not call pulp itself");
             assert!(dependency != "bincode" || name == "linstab-experiments", "{name} must not call bincode");
         }
         assert_eq!(manifest["lints"]["workspace"].as_bool(), Some(true), "{name} inherits the lints");

@@ -1,17 +1,19 @@
 //! The ledger: complete, every verdict the expected one, each negative control turns its verdict, the same for any number of threads.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
+#[expect(dead_code, reason = "other tests need more of it")]
+mod common;
 #[path = "common/page.rs"]
 mod page;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use common::{configs, options};
 use linstab_experiments::claims::{Claim, ClaimCells, Config, Judgement, RatioCells, Runs, ledger};
 use linstab_experiments::engine::Cells as _;
 use linstab_experiments::experiment::Silent;
-use linstab_experiments::manifest::Provenance;
-use linstab_experiments::{Context, Options, reproduce};
+use linstab_experiments::{Context, reproduce};
 use page::{Page, blocks, text_of};
 use rayon::prelude::*;
 
@@ -27,22 +29,13 @@ const IDS: &str = "\
     contrastive-shifts-line simpler-more-stable \
     redundancy-blunts sam-favours-coherence";
 
-fn configs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/configs")
+fn context(configs: &Path) -> Context<'_> {
+    Context { configs, quick: true, seed: None, num_threads: 2, program: "test", progress: &Silent }
 }
 
 /// The quick sizes of the shipped configuration.
 fn config() -> Config {
-    let configs = configs();
-    let context = Context {
-        configs: &configs,
-        quick: true,
-        seed: None,
-        num_threads: 2,
-        program: "test",
-        progress: &Silent,
-    };
-    Config::load(&context).unwrap()
+    Config::load(&context(&configs())).unwrap()
 }
 
 /// Claims that need no runs of their own: all but those on maps and trainings.
@@ -69,26 +62,7 @@ fn every_statement_is_there_once() {
 fn every_verdict_is_the_expected_one() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("results");
-    let provenance = Provenance {
-        git_revision: String::new(),
-        program_sha256: "test".to_owned(),
-        toolchain: String::new(),
-        dependencies: Vec::new(),
-        cpu: String::new(),
-        platform: String::new(),
-    };
-    let options = Options {
-        only: vec!["claims".to_owned()],
-        configs: configs(),
-        out: out.clone(),
-        quick: true,
-        seed: None,
-        num_threads: 2,
-        restart: false,
-        force: false,
-        provenance,
-    };
-    let report = reproduce(&options, &Silent).unwrap();
+    let report = reproduce(&options("claims", 2, out.clone()), &Silent).unwrap();
     let summary = &report.outcomes[0].summary;
     assert!(summary.contains("every verdict is the expected one"), "{summary}");
     let list: Vec<serde_json::Value> =
@@ -157,15 +131,7 @@ fn check_page(page: &Page, list: &[serde_json::Value]) {
 fn a_wrong_constant_turns_the_verdict() {
     let (config, configs) = (config(), configs());
     let folder = tempfile::tempdir().unwrap();
-    let context = Context {
-        configs: &configs,
-        quick: true,
-        seed: None,
-        num_threads: 2,
-        program: "test",
-        progress: &Silent,
-    };
-    let runs = Runs::make(&config, &context, |name| folder.path().join(name)).unwrap();
+    let runs = Runs::make(&config, &context(&configs), |name| folder.path().join(name)).unwrap();
     let cells = ClaimCells::new(&config, &runs, "test");
     let controls: Vec<(&Claim, f64)> =
         ledger().into_iter().filter_map(|claim| Some((claim, claim.wrong_constant?))).collect();

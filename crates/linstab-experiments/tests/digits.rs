@@ -1,19 +1,14 @@
 //! The experiment `digits` from outside: its tables, and what they must show.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+#[expect(dead_code, reason = "other tests need more of it")]
+mod common;
 
+use common::{Row, configs, number, options};
 use linstab_experiments::experiment::Silent;
-use linstab_experiments::manifest::Provenance;
 use linstab_experiments::{ExperimentError, Options, reproduce};
+use std::path::Path;
 use tempfile::TempDir;
-
-type Row = BTreeMap<String, String>;
-
-fn configs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/configs")
-}
 
 /// A folder with the configuration of the repository, changed in places that must exist.
 fn changed(changes: &[(&str, &str)]) -> TempDir {
@@ -30,25 +25,8 @@ fn changed(changes: &[(&str, &str)]) -> TempDir {
 
 fn run(configs: &Path, num_threads: usize) -> Result<(TempDir, String), ExperimentError> {
     let folder = tempfile::tempdir().unwrap();
-    let provenance = Provenance {
-        git_revision: String::new(),
-        program_sha256: "test".to_owned(),
-        toolchain: String::new(),
-        dependencies: Vec::new(),
-        cpu: String::new(),
-        platform: String::new(),
-    };
-    let options = Options {
-        only: vec!["digits".to_owned()],
-        configs: configs.to_path_buf(),
-        out: folder.path().join("results"),
-        quick: true,
-        seed: None,
-        num_threads,
-        restart: false,
-        force: false,
-        provenance,
-    };
+    let out = folder.path().join("results");
+    let options = Options { configs: configs.to_path_buf(), ..options("digits", num_threads, out) };
     let report = reproduce(&options, &Silent)?;
     Ok((folder, report.outcomes[0].summary.clone()))
 }
@@ -56,10 +34,6 @@ fn run(configs: &Path, num_threads: usize) -> Result<(TempDir, String), Experime
 fn table(folder: &TempDir, name: &str) -> Vec<Row> {
     let path = folder.path().join(format!("results/tables/{name}.csv"));
     csv::Reader::from_path(path).unwrap().deserialize().map(Result::unwrap).collect()
-}
-
-fn number(row: &Row, column: &str) -> f64 {
-    row[column].parse().unwrap()
 }
 
 /// Ratios around 1, and both a factor of 2 further: had the threshold the wrong factor, they would be told apart.

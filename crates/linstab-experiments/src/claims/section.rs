@@ -120,21 +120,15 @@ fn findings(rows: &[ClaimRow], ratios: &[RatioRow]) -> Vec<String> {
 }
 
 fn figures() -> Vec<Figure> {
-    let figure = |file: &str, title: &str, caption: &str, description: &str, table: &str| Figure {
-        name: None,
-        title: title.to_owned(),
-        caption: caption.to_owned(),
-        picture: Picture::new(file, description, table),
-    };
     vec![
-        figure(
+        Figure::new(
             "claims-verdicts",
             "Verdicts",
             "How many statements have which verdict.",
             "A bar for each of the six verdicts, with its number of statements.",
             "claims",
         ),
-        figure(
+        Figure::new(
             "claims-ratios",
             "How far above the exact threshold do the criteria begin to speak?",
             "The share of random ensembles whose ratio of criterion to exact threshold is below the value on the axis. A perfect criterion is a step at 1.",

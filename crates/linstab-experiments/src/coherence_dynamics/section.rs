@@ -4,7 +4,7 @@ use super::config::Config;
 use super::drawing::name;
 use super::tables::{Comparison, Group, Regression};
 use super::tracking::Metric;
-use crate::report::section::{Absent, Figure, Picture, Section, Table};
+use crate::report::section::{Absent, Figure, Section, Table};
 use crate::report::text::{list, range, significant};
 use crate::statistics::{mean, standard_deviation};
 
@@ -137,51 +137,34 @@ fn edge_in_words(config: &Config, groups: &[Group<'_>], rate: f64) -> Option<Str
 }
 
 fn figures(config: &Config) -> Vec<Figure> {
-    let figure =
-        |name: Option<&str>, file: &str, title: &str, caption: String, description: &str, table: &str| {
-            Figure {
-                name: name.map(str::to_owned),
-                title: title.to_owned(),
-                caption,
-                picture: Picture::new(file, description, table),
-            }
-        };
     let seeds = config.num_seeds;
     let rate = config.learning_rate[0];
     let mut figures = vec![
-        figure(
-            Some("Figure 2"),
-            "figure-2",
+        Figure::new("figure-2",
             "Training with SGD and SAM",
             format!("Means over {seeds} seeds at η = {rate}; bands are one standard deviation."),
             "Six panels over the epochs. The larger SAM's radius, the slower the training loss falls, and the smaller sharpness, trace and feature rank \
              in the end; gradient coherence is larger.",
             "coherence-dynamics",
-        ),
-        figure(
-            Some("Figure 3"),
-            "figure-3",
+        ).of_the_paper("Figure 2"),
+        Figure::new("figure-3",
             "Coherence along the training",
             format!("Means over {seeds} seeds at η = {rate}; bands are one standard deviation."),
             "Three panels over the epochs. The largest sharpness of a sample and the largest eigenvalue of the coherence matrix rise for SGD and the less \
              the larger SAM's radius; the curves of their ratio lie close together.",
             "coherence-dynamics",
-        ),
-        figure(
-            Some("Figure 4"),
-            "figure-4",
+        ).of_the_paper("Figure 3"),
+        Figure::new("figure-4",
             "λmax(S) against the sharpest sample",
             "A dot for the end of each training. Left and middle: SGD and SAM at two learning rates; right: SGD with a contrastive term. Dashed: the \
              regression on logarithmic axes."
                 .to_owned(),
             "Three scatter plots on logarithmic axes. In each the dots lie along a rising line; SGD is at its upper end, SAM with larger radii farther down.",
             "figure-4",
-        ),
+        ).of_the_paper("Figure 4"),
     ];
     if config.thresholds {
-        figures.push(figure(
-            None,
-            "coherence-dynamics-edge",
+        figures.push(Figure::new("coherence-dynamics-edge",
             "Does training ride the edge of stability?",
             "Exact mean-square threshold of SGD at the current point, beside the learning rate (dashed). Where the two meet, the point is at the edge."
                 .to_owned(),

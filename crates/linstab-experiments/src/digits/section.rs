@@ -138,14 +138,8 @@ fn findings(
 }
 
 fn figures(config: &Config) -> Vec<Figure> {
-    let figure = |file: &str, title: &str, caption: String, description: &str, table: &str| Figure {
-        name: None,
-        title: title.to_owned(),
-        caption,
-        picture: Picture::new(file, description, table),
-    };
     vec![
-        figure(
+        Figure::new(
             "digits",
             "Predicted thresholds and what runs did",
             "Above: learning rates; below: the same in units of the exact threshold. Each disc is the runs of a batch size at a learning rate, vermilion for \
@@ -155,7 +149,7 @@ fn figures(config: &Config) -> Vec<Figure> {
              rates that were run: blue below the exact threshold, vermilion above; for normalised SAM all are vermilion.",
             "digits-summary",
         ),
-        figure(
+        Figure::new(
             "digits-losses",
             "Losses of single runs next to the threshold",
             format!("Just below and just above the exact threshold, from a distance of {:e}; a run has grown above the dashed line.", config.protocol.distance),

@@ -4,7 +4,7 @@ use super::cells::Method;
 use super::config::Config;
 use super::summary::{LossRow, SolutionRow, across_solutions, last_ordered_epoch, title};
 use crate::minimum::Metric;
-use crate::report::section::{Figure, Picture, Section, Table};
+use crate::report::section::{Figure, Section, Table};
 use crate::report::text::{list, range, significant};
 
 /// The section of Figure 1 (d).
@@ -96,10 +96,10 @@ fn thresholds(config: &Config, rows: &[SolutionRow]) -> Option<String> {
 
 fn figures(config: &Config) -> Vec<Figure> {
     vec![
-        Figure {
-            name: Some("Figure 1 (d)".to_owned()),
-            title: "Loss next to solutions of C features".to_owned(),
-            caption: format!(
+        Figure::new(
+            "figure-1d",
+            "Loss next to solutions of C features",
+            format!(
                 "Every parameter of a solution is perturbed with standard deviation {}, then trained at learning rate {}, B = {}. Lines are \
                  means over {} runs, bands one standard deviation.",
                 config.perturbation_standard_deviation,
@@ -107,25 +107,18 @@ fn figures(config: &Config) -> Vec<Figure> {
                 config.batch_size,
                 config.num_runs
             ),
-            picture: Picture::new(
-                "figure-1d",
                 "Mean loss over the epochs on a logarithmic axis, a panel an optimizer, a curve for each number of features. In the first \
                  epochs curves of fewer features lie lower; the larger SAM's radius, the steeper the curves fall.",
                 "local-convergence",
-            ),
-        },
-        Figure {
-            name: None,
-            title: "Exact thresholds of these solutions".to_owned(),
-            caption: "Largest stable learning rate of SGD in the mean square, over the batch size."
-                .to_owned(),
-            picture: Picture::new(
-                "local-convergence-thresholds",
+        ).of_the_paper("Figure 1 (d)"),
+        Figure::new(
+            "local-convergence-thresholds",
+            "Exact thresholds of these solutions",
+            "Largest stable learning rate of SGD in the mean square, over the batch size.",
                 "Exact threshold over the batch size on logarithmic axes. All curves start together at a batch of one; at larger batches the \
                  solution with the most features has the largest threshold.",
                 "local-convergence-solutions",
-            ),
-        },
+        ),
     ]
 }
 

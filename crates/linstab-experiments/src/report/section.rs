@@ -183,6 +183,21 @@ impl Section {
     }
 }
 
+impl Figure {
+    /// The drawing `figures/<name>` of the data in `tables/<table>.csv`, with its words; the description is for those who do not see it.
+    pub fn new(name: &str, title: &str, caption: impl Into<String>, description: &str, table: &str) -> Self {
+        let picture = Picture::new(name, description, table);
+        Self { name: None, title: title.to_owned(), caption: caption.into(), picture }
+    }
+
+    /// The paper's figure of this name.
+    #[must_use]
+    pub fn of_the_paper(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+}
+
 impl Picture {
     /// A drawing `figures/<name>` of the data in `tables/<table>.csv`.
     pub fn new(name: &str, description: impl Into<String>, table: &str) -> Self {
@@ -192,9 +207,7 @@ impl Picture {
             data: format!("tables/{table}.csv"),
         }
     }
-}
 
-impl Picture {
     /// The path of the same drawing at the width of one column, without its ending.
     pub fn one_column(&self) -> String {
         self.path.replacen("figures/", "figures/one-column/", 1)

@@ -4,7 +4,7 @@ use super::cells::Solution;
 use super::config::Config;
 use super::summary::{Row, solutions, title};
 use crate::minimum::{Metric, Optimizer};
-use crate::report::section::{Figure, Picture, Section, Table};
+use crate::report::section::{Figure, Section, Table};
 use crate::report::text::{list, range, significant};
 
 /// The section of the solutions.
@@ -119,15 +119,9 @@ fn redundancy_in_words(config: &Config, rows: &[Row]) -> Option<String> {
 }
 
 fn figures(config: &Config) -> Vec<Figure> {
-    let figure = |file: &str, title: &str, caption: String, description: &str, table: &str| Figure {
-        name: None,
-        title: title.to_owned(),
-        caption,
-        picture: Picture::new(file, description, table),
-    };
     let draws = config.num_draws;
     vec![
-        figure(
+        Figure::new(
             "solutions-coherence",
             "Coherence over C: exact, printed, corrected",
             format!("Means over {draws} data sets. Solid: exact; dashed: the paper's formulas; dotted: corrected, for the largest cluster drawn."),
@@ -135,7 +129,7 @@ fn figures(config: &Config) -> Vec<Figure> {
              few features and below for many, the corrected ones run through them.",
             "solutions",
         ),
-        figure(
+        Figure::new(
             "solutions-thresholds",
             "Exact thresholds",
             "Exact mean-square threshold over the batch size, a panel an optimizer.".to_owned(),
@@ -143,7 +137,7 @@ fn figures(config: &Config) -> Vec<Figure> {
              more features, and memorising most of all, bear larger learning rates.",
             "solutions",
         ),
-        figure(
+        Figure::new(
             "solutions-criteria",
             "The paper's criteria in units of the exact threshold",
             "Above 1 a criterion allows more than the exact threshold, below 1 less. Infinite values (the full batch) are left out.".to_owned(),
@@ -151,7 +145,7 @@ fn figures(config: &Config) -> Vec<Figure> {
              around and below it.",
             "solutions",
         ),
-        figure(
+        Figure::new(
             "solutions-redundancy",
             "What redundant inputs change",
             format!("σ, exact threshold and criterion of SGD at B = {}; means over {draws} data sets.", config.redundancy.batch_size),

@@ -135,52 +135,35 @@ fn figures(config: &Config, summaries: &[MapSummary]) -> Vec<Figure> {
     let (sgd, sam) = (has(Optimizer::Sgd), has(Optimizer::Sam));
     let any = sgd || sam || has(Optimizer::RandomPerturbation);
     let rates = list(&config.learning_rate.iter().take(2).map(|&rate| short(rate)).collect::<Vec<_>>());
-    let figure =
-        |name: Option<&str>, file: &str, title: &str, caption: String, description: &str, table: &str| {
-            Figure {
-                name: name.map(str::to_owned),
-                title: title.to_owned(),
-                caption,
-                picture: Picture::new(file, description, table),
-            }
-        };
     let mut figures = Vec::new();
     if sgd || sam {
-        figures.push(figure(
-            Some("Figure 1 (a)"),
-            "figure-1a",
+        figures.push(Figure::new("figure-1a",
             "Simulated divergence, the paper's criteria and the exact boundaries",
             format!("SGD beside SAM at ρ/α = {}, a row for each η of {rates}. Orange: the runs of the cell diverge.", config.reference_rho_over_alpha),
             "Heat maps over batch size and coherence: runs diverge for small batches and small coherence. The Lyapunov curve runs along the \
              edge of the diverging cells; the exact mean square and Theorem 3.3 lie above it, the more so the larger the learning rate.",
             "stability-map",
-        ));
+        ).of_the_paper("Figure 1 (a)"));
     }
     if any {
-        figures.push(figure(
-            Some("Figure 1 (b)"),
-            "figure-1b",
+        figures.push(Figure::new("figure-1b",
             "SGD, random perturbation and SAM",
             format!("Boundaries of the three at η of {rates}; SAM at ρ/α = {}.", config.reference_rho_over_alpha),
             "Boundary curves over batch size and coherence, falling from the upper left to the lower right. That of SAM lies above those of SGD \
              and random perturbation, which are close to one another.",
             "stability-map",
-        ));
+        ).of_the_paper("Figure 1 (b)"));
     }
     if sgd || sam {
-        figures.push(figure(
-            Some("Figure 1 (c)"),
-            "figure-1c",
+        figures.push(Figure::new("figure-1c",
             "SAM at several ρ/α",
             format!("Boundaries of SAM as ρ/α grows, at η of {rates}."),
             "Boundary curves of SAM over batch size and coherence. The larger the ratio, the farther up and right the curve, and the smaller the \
              stable region; at the larger learning rate and ratio only islands of stability are left.",
             "stability-map",
-        ));
+        ).of_the_paper("Figure 1 (c)"));
     }
-    figures.push(figure(
-        None,
-        "stability-map-agreement",
+    figures.push(Figure::new("stability-map-agreement",
         "Who predicts the simulation?",
         "For each map the share of its cells that each boundary predicts as they were simulated.".to_owned(),
         "A line for each map with four marks. The Lyapunov exponent stands near 100 percent throughout; the other three scatter to the left.",

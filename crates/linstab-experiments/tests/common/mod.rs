@@ -30,11 +30,13 @@ pub(crate) fn refusal(experiment: &str, from: &str, to: &str) -> String {
     error.to_string()
 }
 
-fn configs() -> PathBuf {
+/// The shipped configurations.
+pub(crate) fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/configs")
 }
 
-fn options(experiment: &str, num_threads: usize, out: PathBuf) -> Options {
+/// A quick run of one experiment.
+pub(crate) fn options(experiment: &str, num_threads: usize, out: PathBuf) -> Options {
     Options {
         only: vec![experiment.to_owned()],
         configs: configs(),
@@ -57,7 +59,8 @@ pub(crate) fn run(experiment: &str, num_threads: usize) -> (Run, TempDir) {
     (Run { tables: out.join("tables") }, folder)
 }
 
-fn nowhere() -> Provenance {
+/// Results of no place and time.
+pub(crate) fn nowhere() -> Provenance {
     Provenance {
         git_revision: String::new(),
         program_sha256: "test".to_owned(),
