@@ -7,6 +7,7 @@ use linstab_linalg::lanczos::LanczosOptions;
 use linstab_linalg::{Mat, MatRef, gram_matrix};
 
 use crate::harness::{Suite, seconds};
+use crate::peer::Peer;
 
 pub(crate) fn register(suite: &mut Suite) {
     for (name, rows, columns, num_threads) in [
@@ -19,23 +20,28 @@ pub(crate) fn register(suite: &mut Suite) {
     ] {
         let factors = std::cell::OnceCell::new();
         // In GF/s, a multiplication and an addition for two flops, of which symmetry saves half.
-        suite.measure((name, "GF/s"), 7, num_threads, || {
+        let rate = |time: f64| (rows * rows) as f64 * columns as f64 / time * 1e-9;
+        let ours = || {
             let factors: &Vec<f32> = factors.get_or_init(|| without_structure(rows * columns));
             let factors = MatRef::from_row_major_slice(factors, rows, columns);
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().expect("a few threads");
-            let time = pool.install(|| seconds(|| drop(black_box(gram_matrix(factors)))));
-            (rows * rows) as f64 * columns as f64 / time * 1e-9
-        });
+            rate(pool.install(|| seconds(|| drop(black_box(gram_matrix(factors))))))
+        };
+        let arguments = ["gram".to_owned(), rows.to_string(), columns.to_string()];
+        let numpy = || Peer::start("gram_numpy.py", &arguments, num_threads);
+        suite.compare((name, "GF/s"), (15, num_threads), ours, ("numpy", numpy), rate);
     }
     let matrix = std::cell::OnceCell::new();
-    suite.measure(("lambda-max-s/n2000", "s"), 15, 1, || {
+    let ours = || {
         let matrix: &Mat<f64> = matrix.get_or_init(|| coherence_matrix(2000));
         let matrix = matrix.clone();
         let mut guess = vec![1.0; matrix.nrows()];
         let options = LanczosOptions { basis_size: 20, ..LanczosOptions::default() };
         seconds(|| drop(black_box(top_coherence(matrix, &mut guess, options))))
-    });
+    };
+    let scipy = || Peer::start("gram_numpy.py", &["lambda-max-s".to_owned(), "2000".to_owned()], 1);
+    suite.compare(("lambda-max-s/n2000", "s"), (15, 1), ours, ("scipy", scipy), |time| time);
 }
 
 /// Numbers from -1 to 1 without structure.

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::peer::Peer;
+
 #[derive(Serialize)]
 struct Record {
-    name: &'static str,
+    name: String,
     unit: &'static str,
     min: f64,
     median: f64,
@@ -37,16 +39,56 @@ impl Suite {
         threads: usize,
         mut run: impl FnMut() -> f64,
     ) {
-        self.names.push(name);
-        let selected = self.only.as_deref().is_none_or(|only| {
-            name.strip_prefix(only).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        });
-        if !selected {
+        if self.selects(name) {
+            run();
+            let values = (0..samples).map(|_| run()).collect();
+            self.record(name.to_owned(), unit, values, threads);
+        }
+    }
+
+    /// As [`Self::measure`], in turns with a peer that `start` brings up: `name/<peer>` is what it takes of `unit`, and
+    /// `name/over-<peer>` our numbers over its, pair by pair, since a machine is rarely the same for long.
+    pub(crate) fn compare(
+        &mut self,
+        (name, unit): (&'static str, &'static str),
+        (samples, threads): (usize, usize),
+        mut run: impl FnMut() -> f64,
+        (peer, start): (&str, impl FnOnce() -> Option<Peer>),
+        of_seconds: impl Fn(f64) -> f64,
+    ) {
+        if !self.selects(name) {
             return;
         }
+        let Some(mut process) = start() else {
+            eprintln!("{name}: {peer} is not installed, so not measured");
+            self.names.pop();
+            return self.measure((name, unit), samples, threads, run);
+        };
         run();
-        let mut values: Vec<f64> = (0..samples).map(|_| run()).collect();
+        let mut pairs = Vec::new();
+        for _ in 0..samples {
+            let ours = run();
+            let theirs = of_seconds(process.seconds().expect("a peer that answered once"));
+            // Its threads keep turning for a while.
+            std::thread::sleep(Duration::from_millis(200));
+            pairs.push((ours, theirs));
+        }
+        self.record(name.to_owned(), unit, pairs.iter().map(|pair| pair.0).collect(), threads);
+        self.record(format!("{name}/{peer}"), unit, pairs.iter().map(|pair| pair.1).collect(), threads);
+        let ratios = pairs.iter().map(|(ours, theirs)| ours / theirs).collect();
+        self.record(format!("{name}/over-{peer}"), "", ratios, threads);
+    }
+
+    fn selects(&mut self, name: &'static str) -> bool {
+        self.names.push(name);
+        self.only.as_deref().is_none_or(|only| {
+            name.strip_prefix(only).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    fn record(&mut self, name: String, unit: &'static str, mut values: Vec<f64>, threads: usize) {
         values.sort_unstable_by(f64::total_cmp);
+        let samples = values.len();
         let (min, median) = (values[0], values[samples / 2]);
         println!(
             "{name:<44} min {min:>10.4} {unit}   median {median:>10.4} {unit}   {threads} thread(s), {samples} samples"

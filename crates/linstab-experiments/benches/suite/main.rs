@@ -9,6 +9,7 @@ mod coherence_dynamics;
 mod exact_threshold;
 mod gram;
 mod harness;
+mod peer;
 mod stability_map;
 
 use std::process::ExitCode;

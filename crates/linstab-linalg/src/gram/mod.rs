@@ -19,8 +19,9 @@ use self::panel::{Entry, Panel};
 use crate::ensemble::{require_len, require_samples};
 use crate::{LinalgError, Mat, MatRef, Result};
 
-/// Rows and columns of a tile, a multiple of the strips: a chunk of its rows stays in a second-level cache.
-const TILE: usize = 192;
+/// Rows and columns of a tile, a multiple of the strips: a chunk of its rows is an eighth of a second-level cache, and there are enough
+/// tiles for a few threads to end together.
+const TILE: usize = 96;
 
 /// Columns whose products are summed in the precision of the entries before they are added to the sum in `f64`. The columns of the
 /// Gram matrix that the kernel works on take two thirds of a first-level cache; of fewer, the sums in `f64` would be felt.

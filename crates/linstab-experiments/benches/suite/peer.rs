@@ -1,0 +1,46 @@
+//! A program of another language that is measured in turns with ours.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// Answers every line by the seconds that it took; ends when its input does.
+pub(crate) struct Peer {
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    process: Child,
+}
+
+impl Peer {
+    /// Starts `data/bench/<script>`; nothing where it, or a library of its, is not at hand.
+    pub(crate) fn start(script: &str, arguments: &[String], num_threads: usize) -> Option<Self> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/bench").join(script);
+        let mut process = Command::new("python3")
+            .arg(path)
+            .args(arguments)
+            .env("OPENBLAS_NUM_THREADS", num_threads.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let (input, output) = (process.stdin.take(), BufReader::new(process.stdout.take()?));
+        let mut peer = Self { input, output, process };
+        peer.seconds().map(|_| peer)
+    }
+
+    /// The seconds of one call.
+    pub(crate) fn seconds(&mut self) -> Option<f64> {
+        self.input.as_mut()?.write_all(b"\n").ok()?;
+        let mut line = String::new();
+        self.output.read_line(&mut line).ok()?;
+        line.trim().parse().ok()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.input = None;
+        let _ = self.process.wait();
+    }
+}
