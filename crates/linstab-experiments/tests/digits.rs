@@ -115,6 +115,22 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 #[test]
+fn a_start_beyond_a_cut_is_refused() {
+    let folder = changed(&[
+        ("distance = 1e-8", "distance = 1.0"),
+        ("batch_sizes = [50, 100]", "batch_sizes = [100]"),
+        ("[\"sgd\", \"momentum\", \"sam\", \"normalised-sam\"]", "[\"sgd\"]"),
+    ]);
+    let results = tempfile::tempdir().unwrap();
+    let out = results.path().join("results");
+    let options = Options { configs: folder.path().to_path_buf(), ..options("digits", 1, out) };
+    let report = reproduce(&options, &Silent).unwrap();
+    let (_, failure) = report.failures().next().unwrap();
+    let expected = "protocol.distance is 1e0, where a run starts at a loss of ";
+    assert!(failure.contains(expected) && failure.contains("between decayed_loss = "), "{failure}");
+}
+
+#[test]
 fn bad_configurations_are_refused_by_name() {
     let cases = [
         (

@@ -57,6 +57,7 @@ impl Experiment for Digits {
         let thresholds: Vec<ThresholdRow> =
             predictions.iter().enumerate().map(|(index, prediction)| cells.row(index, prediction)).collect();
         let cells = RunCells::new(&config, &minimum, &thresholds, context.program);
+        cells.require_undecided_starts(&Config::path(context))?;
         let outputs = engine::run(&cells, context, &results.checkpoint(ID))?;
         let rows: Vec<RunRow> =
             cells.keys().iter().zip(&outputs).map(|(key, result)| RunRow::new(key, result)).collect();

@@ -1,6 +1,7 @@
 //! What happens: training from beside the minimum, and how each run is judged.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use linstab_relu::training::Progress;
 use linstab_relu::{BatchOrder, Trainer, Training, TwoLayer, UpdateRule};
@@ -10,12 +11,12 @@ use super::ID;
 use super::config::{Config, Optimizer, Order, Protocol};
 use super::minimum::Minimum;
 use super::thresholds::ThresholdRow;
-use crate::Result;
 use crate::checkpoint::Identity;
 use crate::engine::Cells;
 use crate::statistics::fit_line;
 use crate::streams::StreamKey;
 use crate::table::number;
+use crate::{ExperimentError, Result};
 
 /// One run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,6 +141,33 @@ impl<'a> RunCells<'a> {
         &self.keys
     }
 
+    /// Refuses a distance from which a run would be judged before its first step.
+    ///
+    /// # Errors
+    /// [`ExperimentError::ConfigValue`] that names `path`.
+    pub(super) fn require_undecided_starts(&self, path: &Path) -> Result<()> {
+        let &Protocol { distance, grown_loss, decayed_loss, .. } = &self.config.protocol;
+        for key in &self.keys {
+            let loss = self.loss_of(&self.start(key)?);
+            if !(decayed_loss..=grown_loss).contains(&loss) {
+                let range = format!("decayed_loss = {decayed_loss:e} and grown_loss = {grown_loss:e}");
+                return Err(ExperimentError::ConfigValue {
+                    path: path.to_path_buf(),
+                    key: "protocol.distance".to_owned(),
+                    value: format!("{distance:e}, where a run starts at a loss of {loss:e}"),
+                    allowed: format!("distances from which all runs start between {range}"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, key: &RunKey) -> Result<TwoLayer> {
+        let minimum = &self.minimum.network;
+        let spread = self.config.protocol.distance / (minimum.parameters().len() as f64).sqrt();
+        Ok(minimum.perturbed(spread, &mut self.stream(key).number(0).generator())?)
+    }
+
     fn training(&self, key: &RunKey) -> Training {
         let Config { cells, protocol, minimum, .. } = self.config;
         let rule = match key.optimizer {
@@ -208,11 +236,8 @@ impl Cells for RunCells<'_> {
 
     fn compute(&self, index: usize) -> Result<RunResult> {
         let key = &self.keys[index];
-        let &Protocol { distance, grown_loss, decayed_loss, .. } = &self.config.protocol;
-        let (stream, training) = (self.stream(key), self.training(key));
-        let minimum = &self.minimum.network;
-        let spread = distance / (minimum.parameters().len() as f64).sqrt();
-        let mut network = minimum.perturbed(spread, &mut stream.number(0).generator())?;
+        let &Protocol { grown_loss, decayed_loss, .. } = &self.config.protocol;
+        let (mut network, training) = (self.start(key)?, self.training(key));
         let steps_per_epoch = match training.batch_order {
             BatchOrder::Independent { steps_per_epoch } => steps_per_epoch,
             BatchOrder::Shuffled => self.config.num_samples.div_ceil(key.batch_size),
@@ -236,8 +261,8 @@ impl Cells for RunCells<'_> {
                 ControlFlow::Continue(())
             }
         };
-        let mut trainer = Trainer::new(training, &self.minimum.data, minimum.width())?;
-        let outcome = trainer.run(&mut network, &mut stream.number(1).generator(), observer)?;
+        let mut trainer = Trainer::new(training, &self.minimum.data, self.minimum.network.width())?;
+        let outcome = trainer.run(&mut network, &mut self.stream(key).number(1).generator(), observer)?;
         if let linstab_relu::Outcome::Diverged { epoch, .. } = outcome {
             records.push(((epoch * steps_per_epoch) as f64, f64::INFINITY));
             end = End::LeftLinearRegime;

@@ -156,7 +156,7 @@ fn claims_counts(tables: &Tables) -> Result<String> {
     let count = |verdict: Verdict| rows.iter().filter(|row| row["verdict"] == verdict.name()).count();
     let [holds, corrected, bound, refuted, supported, unsupported] = Verdict::ALL.map(count);
     Ok(format!(
-        "{} statements of the paper (of the exact ones {holds} hold, {corrected} do after a correction, {bound} as bounds, \
+        "{} statements of the paper, or that complete it (of the exact ones {holds} hold, {corrected} do after a correction, {bound} as bounds, \
          {refuted} do not; of the empirical ones {supported} are supported, {unsupported} are not)",
         rows.len()
     ))
