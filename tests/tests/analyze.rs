@@ -164,6 +164,12 @@ fn baselines_are_kept_or_moved() {
     assert!(text.contains("max learning rate of sgd at batch size 8") && text.contains("-0.498 %"), "{text}");
     assert!(text.contains("1 moved"), "only that one: {text}");
     assert!(stdout(&["check", EXAMPLE, "--against", path, "--rtol", "0.01"]).contains("0 moved"));
+    // A hundred-thousandth elsewhere: still to be seen.
+    report["stability"][2]["max_learning_rate"] = (1.00001 * value).into();
+    std::fs::write(&baseline, report.to_string()).unwrap();
+    let run = output(linstab(&["check", EXAMPLE, "--against", path]));
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(text.contains(&format!("{value:.9e}")) && text.contains("-1.0e-3 %"), "{text}");
     // Another model altogether.
     let run = output(linstab(&["check", &fixture("cube-f8-little-C-v1.npy"), "--against", path]));
     assert_eq!(run.status.code(), Some(3), "{}", stderr(&run));
@@ -511,6 +517,32 @@ fn memory_that_is_named_is_enough() {
         let needed = rest.split(" of memory").next().unwrap();
         assert!(run(needed).status.success(), "{message}");
     }
+}
+
+/// A file eight times as large as the limit, in many blocks: the peak stays below it.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_that_is_allowed_is_not_exceeded() {
+    const LIMIT: f64 = 30.0;
+    let folder = tempfile::tempdir().unwrap();
+    let (rows, columns) = (250, 120_000);
+    let entries: Vec<f64> = (0..rows * columns).map(|at| ((at * 7919) % 1009) as f64 - 504.0).collect();
+    let file = npy(folder.path(), "large.npy", (rows, columns), &entries);
+    let limit = format!("{LIMIT}MiB");
+    let arguments =
+        ["analyze", &file, "--batch-size", "1", "--threads", "1", "--quiet", "--memory-limit", &limit];
+    let mut child = linstab(&arguments).stdout(Stdio::null()).spawn().unwrap();
+    let mut peak: f64 = 0.0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        // A high-water mark: the last look counts, so rare ones will do.
+        if let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+            peak = line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(child.wait().unwrap().success(), "analysed");
+    assert!((5.0..=LIMIT).contains(&peak), "{peak} MiB of {LIMIT}");
 }
 
 /// Baselines that are none, or of something unknown, are refused in a line that says what is wrong.

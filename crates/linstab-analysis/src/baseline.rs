@@ -156,8 +156,15 @@ pub fn describe(comparisons: &[Comparison]) -> String {
     let mut rows = vec![["moved", "was", "is", "by"].map(str::to_owned).to_vec()];
     for comparison in comparisons.iter().filter(|comparison| !comparison.holds()) {
         let relative = (comparison.found - comparison.expected) / comparison.expected.abs();
-        let by = if relative.is_nan() { "-".to_owned() } else { format!("{:+.3} %", 100.0 * relative) };
-        rows.push(vec![comparison.name.clone(), short(comparison.expected), short(comparison.found), by]);
+        // A number that moved must be seen to, however little it did.
+        let little = relative.abs() < 1e-4;
+        let number = |value: f64| if little { format!("{value:.9e}") } else { short(value) };
+        let by = match relative {
+            unknown if unknown.is_nan() => "-".to_owned(),
+            _ if little => format!("{:+.1e} %", 100.0 * relative),
+            _ => format!("{:+.3} %", 100.0 * relative),
+        };
+        rows.push(vec![comparison.name.clone(), number(comparison.expected), number(comparison.found), by]);
     }
     let (all, moved) = (comparisons.len(), rows.len() - 1);
     let moved_table = if moved == 0 { String::new() } else { table(&rows) };

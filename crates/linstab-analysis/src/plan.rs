@@ -2,12 +2,9 @@
 
 use linstab_linalg::{GramAccumulator, GramPlan, LinalgError, Mat};
 
-use crate::files::{Block, Decode, FactorFile};
+use crate::files::{Block, FactorFile};
 use crate::range::{largest_square, require_in_range};
 use crate::{AnalysisError, Result, units};
-
-/// Products of at most so many multiplications are made in double precision whatever the file holds: they take no second.
-const CHEAP: f64 = 2e10;
 
 /// Matrices of the order of the factors that the analysis holds at a time, at most, what the allocator keeps among them: measured at
 /// 300 to 1000 factors with SAM, momentum and growth rates, whose Krylov basis is half of it.
@@ -16,9 +13,11 @@ const ANALYSIS_MATRICES: u64 = 24;
 /// The program itself, measured.
 const PROGRAM: u64 = 8 << 20;
 
-/// Squared lengths of factors within which products neither overflow nor lose digits, in single precision and in double.
-const SINGLE: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
-const DOUBLE: std::ops::RangeInclusive<f64> = 1e-280..=1e280;
+/// Squared lengths of factors within which products neither overflow nor lose digits.
+const SQUARES: std::ops::RangeInclusive<f64> = 1e-280..=1e280;
+
+/// Multiplications a second of one core, from below.
+const RATE: f64 = 4e10;
 
 /// What is to be made of the product, as far as it takes time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,8 +43,6 @@ pub struct Plan {
     pub memory: u64,
     /// Seconds of one core, to an order of magnitude: reading, the product, the analysis.
     pub seconds: f64,
-    /// Whether products are summed in double precision.
-    pub double: bool,
 }
 
 impl Plan {
@@ -57,9 +54,8 @@ impl Plan {
         let (rows, columns) = (file.num_rows(), file.num_parameters());
         let kind = file.tensor().data_type().kind;
         let multiplications = (rows as f64).powi(2) * columns as f64;
-        let double = kind.size() == 8 || multiplications <= CHEAP;
-        // Two blocks at a time, so an entry counts twice.
-        let entry = if double { 16 } else { 8 };
+        // Two blocks in double precision at a time.
+        let entry = 16;
         let held = file.tensor().held_bytes();
         let analysis = ANALYSIS_MATRICES.saturating_mul(8).saturating_mul((rows as u64).saturating_pow(2));
         let analysis = analysis.saturating_add(PROGRAM);
@@ -78,9 +74,8 @@ impl Plan {
         let rest = usize::try_from(limit - held).unwrap_or(usize::MAX);
         let gram = GramPlan::new(rows, columns, entry, rest)?;
         let bytes_read = (rows as u64).saturating_mul(columns as u64).saturating_mul(kind.size() as u64);
-        let rate = if double { 3e10 } else { 8e10 };
-        let seconds = bytes_read as f64 / 1e9 + multiplications / rate + work.seconds(rows) + 1e-3;
-        Ok(Self { gram, bytes_read, memory: held + analysis.max(gram.num_bytes as u64), seconds, double })
+        let seconds = bytes_read as f64 / 1e9 + multiplications / RATE + work.seconds(rows) + 1e-3;
+        Ok(Self { gram, bytes_read, memory: held + analysis.max(gram.num_bytes as u64), seconds })
     }
 
     /// The plan in a sentence.
@@ -110,16 +105,14 @@ impl Plan {
     /// [`AnalysisError::Io`], [`AnalysisError::NonFinite`]; [`AnalysisError::OutOfRange`] if products of factors that are not zero
     /// leave the range of numbers, or do so times `scale`.
     pub fn gram(&self, file: &mut FactorFile, scale: f64) -> Result<Mat<f64>> {
-        let mut gram = if self.double { self.sum::<f64>(file)? } else { self.sum::<f32>(file)? };
+        let mut gram = self.sum(file)?;
         let largest = largest_square(gram.as_ref());
-        let (range, allowed) = if self.double {
-            (DOUBLE, "1e-280 to 1e280, or 0 if all of them are")
-        } else {
-            (SINGLE, "1e-30 to 1e30 for so many in single precision, or 0 if all of them are")
-        };
-        if !range.contains(&largest) && (file.has_nonzero() || largest.is_nan()) {
+        if !SQUARES.contains(&largest) && (file.has_nonzero() || largest.is_nan()) {
             let what = "the largest squared length of a factor";
-            return Err(AnalysisError::OutOfRange { what, value: format!("{largest:e}"), allowed });
+            let value =
+                if largest > 0.0 { format!("{largest:e}") } else { "too small for a number".to_owned() };
+            let allowed = "1e-280 to 1e280, or 0 where all factors are";
+            return Err(AnalysisError::OutOfRange { what, value, allowed });
         }
         require_in_range(largest, scale)?;
         if scale.to_bits() != 1.0_f64.to_bits() {
@@ -130,13 +123,14 @@ impl Plan {
         Ok(gram)
     }
 
-    /// Two blocks: while one is multiplied, the next is read.
-    fn sum<T: Decode>(&self, file: &mut FactorFile) -> Result<Mat<f64>> {
+    /// In double precision whatever the file holds: sums in single precision err in one direction where entries are equal or coarse,
+    /// and their rounding would pass for curvature in directions that have none. Two blocks: while one is multiplied, the next is read.
+    fn sum(&self, file: &mut FactorFile) -> Result<Mat<f64>> {
         let mut gram = GramAccumulator::new(file.num_rows())?;
         let (num_columns, width) = (file.num_parameters(), self.gram.block_columns);
         let mut blocks =
             (0..num_columns).step_by(width.max(1)).map(|start| start..num_columns.min(start + width));
-        let (mut current, mut next) = (Block::<T>::default(), Block::<T>::default());
+        let (mut current, mut next) = (Block::<f64>::default(), Block::<f64>::default());
         file.read_block(blocks.next().unwrap_or_default(), &mut current)?;
         for following in blocks {
             let (added, read) =

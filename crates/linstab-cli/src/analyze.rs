@@ -34,6 +34,14 @@ w+ = w - learning rate * gradient + momentum * (w - w-), w- being the iterate be
 The Lyapunov exponent is exact for batches of all samples; otherwise chains are followed until their start is forgotten,
 for a second or two. What has not settled by then is marked, and its error says how well it is known.
 
+Sums are in double precision whatever the file holds. Directions whose mean curvature is below 1e-13 of the sharpness are
+rounding: they count as flat, as directions do that no sample has, and are left out of rank and growth per step.
+
+Coherence: S_ij is the Frobenius norm of H_i^(1/2) H_j^(1/2), lambda_max(S) its largest eigenvalue, sigma that over the
+largest sharpness of a sample. Blocks are samples connected by pairs of which S_ij is at least half the geometric mean of
+S_ii and S_jj. The effective rank is the exponential of the entropy of the eigenvalues of the mean curvature. Growth per
+step is the factor of the mean square of the distance from the minimum in the long run.
+
 The keys of the JSON report and their units are in the README of the crate linstab-analysis (section The report in JSON;
 also https://docs.rs/linstab-analysis).
 

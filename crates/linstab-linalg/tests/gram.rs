@@ -56,11 +56,11 @@ proptest! {
         let single = Mat::from_fn(rows, columns, |i, j| entry(seed, i, j));
         let double = Mat::from_fn(rows, columns, |i, j| f64::from(entry(seed, i, j)));
         let expected = naive(double.as_ref());
-        let gamma = GramAccumulator::relative_error::<f32>(columns);
+        let gamma = GramAccumulator::<f32>::relative_error(columns);
         let error = relative_error(&in_blocks(single.as_ref(), width), &expected);
         prop_assert!(error <= gamma, "{error} in f32, stated {gamma}");
         // The twin itself rounds once a column.
-        let gamma = GramAccumulator::relative_error::<f64>(columns) + columns as f64 * f64::EPSILON;
+        let gamma = GramAccumulator::<f64>::relative_error(columns) + columns as f64 * f64::EPSILON;
         let error = relative_error(&in_blocks(double.as_ref(), width), &expected);
         prop_assert!(error <= gamma, "{error} in f64, stated {gamma}");
         // Negative control: without the last column.

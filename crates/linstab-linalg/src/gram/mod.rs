@@ -155,14 +155,16 @@ struct Tile {
 /// # Ok::<(), linstab_linalg::LinalgError>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct GramAccumulator {
+pub struct GramAccumulator<T: GramEntry> {
     num_rows: usize,
+    /// Kept from block to block: an allocator would not find its place again.
+    panel: Panel<T>,
     /// Chunks of columns that were added: they go to the groups in turn.
     num_chunks: usize,
     tiles: Vec<Tile>,
 }
 
-impl GramAccumulator {
+impl<T: GramEntry> GramAccumulator<T> {
     /// The sum over no columns: zero.
     ///
     /// # Errors
@@ -170,8 +172,8 @@ impl GramAccumulator {
     /// # Examples
     /// ```
     /// use linstab_linalg::{GramAccumulator, LinalgError};
-    /// assert_eq!(GramAccumulator::new(1)?.finish()[(0, 0)], 0.0);
-    /// assert_eq!(GramAccumulator::new(0).unwrap_err(), LinalgError::EmptyEnsemble);
+    /// assert_eq!(GramAccumulator::<f64>::new(1)?.finish()[(0, 0)], 0.0);
+    /// assert_eq!(GramAccumulator::<f64>::new(0).unwrap_err(), LinalgError::EmptyEnsemble);
     /// # Ok::<(), LinalgError>(())
     /// ```
     pub fn new(num_rows: usize) -> Result<Self> {
@@ -191,7 +193,7 @@ impl GramAccumulator {
                 }
             }
         }
-        Ok(Self { num_rows, num_chunks: 0, tiles })
+        Ok(Self { num_rows, panel: Panel::new(num_rows, 0), num_chunks: 0, tiles })
     }
 
     /// Adds a block of columns.
@@ -207,18 +209,22 @@ impl GramAccumulator {
     /// assert_eq!(error.to_string(), "number of rows of a block of factors is 3, expected 2");
     /// # Ok::<(), LinalgError>(())
     /// ```
-    pub fn add<T: GramEntry>(&mut self, block: MatRef<'_, T>) -> Result<()> {
+    pub fn add(&mut self, block: MatRef<'_, T>) -> Result<()> {
         require_len("number of rows of a block of factors", self.num_rows, block.nrows())?;
         let num_groups = num_groups(self.num_rows);
-        let mut panel = Panel::new(self.num_rows, PANEL.min(block.ncols()));
+        let width = PANEL.min(block.ncols());
+        if width > self.panel.num_columns() {
+            self.panel = Panel::new(self.num_rows, width);
+        }
         for start in (0..block.ncols()).step_by(PANEL) {
             let width = PANEL.min(block.ncols() - start);
-            panel.pack(block.subcols(start, width));
+            self.panel.pack(block.subcols(start, width));
+            let panel = &self.panel;
             let first = self.num_chunks + start / GRAM_CHUNK;
             self.tiles.par_iter_mut().for_each(|tile| {
                 for (at, left) in (0..width).step_by(GRAM_CHUNK).enumerate() {
                     if (first + at) % num_groups == tile.group {
-                        tile.add(&panel, left..width.min(left + GRAM_CHUNK));
+                        tile.add(panel, left..width.min(left + GRAM_CHUNK));
                     }
                 }
             });
@@ -262,10 +268,10 @@ impl GramAccumulator {
     /// # Examples
     /// ```
     /// use linstab_linalg::GramAccumulator;
-    /// assert!(GramAccumulator::relative_error::<f32>(4_000_000) < 2e-5);
-    /// assert!(GramAccumulator::relative_error::<f64>(4_000_000) < 2e-12);
+    /// assert!(GramAccumulator::<f32>::relative_error(4_000_000) < 2e-5);
+    /// assert!(GramAccumulator::<f64>::relative_error(4_000_000) < 2e-12);
     /// ```
-    pub fn relative_error<T: GramEntry>(num_columns: usize) -> f64 {
+    pub fn relative_error(num_columns: usize) -> f64 {
         let gamma = |terms: usize, unit: f64| terms as f64 * unit / (1.0 - terms as f64 * unit);
         let chunks = num_columns.div_ceil(GRAM_CHUNK) + NUM_GROUPS;
         let (within, across) =

@@ -23,6 +23,7 @@ impl Entry for f32 {}
 impl Entry for f64 {}
 
 /// Consecutive columns of all factors.
+#[derive(Clone, Debug)]
 pub(super) struct Panel<T: GramEntry> {
     /// A strip in each column: aligned to cache lines, which unaligned vectors would straddle.
     strips: Mat<T>,
@@ -37,6 +38,10 @@ impl<T: GramEntry> Panel<T> {
 
     pub(super) fn num_rows(&self) -> usize {
         self.num_rows
+    }
+
+    pub(super) fn num_columns(&self) -> usize {
+        self.strips.nrows() / T::STRIP
     }
 
     /// Copies `block`, (num_rows, at most num_columns).
