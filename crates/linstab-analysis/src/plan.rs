@@ -130,7 +130,7 @@ impl Plan {
         let (num_columns, width) = (file.num_parameters(), self.gram.block_columns);
         let mut blocks =
             (0..num_columns).step_by(width.max(1)).map(|start| start..num_columns.min(start + width));
-        let (mut current, mut next) = (Block::<f64>::default(), Block::<f64>::default());
+        let (mut current, mut next) = (Block::default(), Block::default());
         file.read_block(blocks.next().unwrap_or_default(), &mut current)?;
         for following in blocks {
             let (added, read) =

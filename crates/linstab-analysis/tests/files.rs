@@ -44,13 +44,13 @@ fn check(name: &str, tensor: Option<&str>, num_factors: usize) {
             }
         }
     }
-    // The same in blocks, and in single precision.
-    let mut block = Block::<f32>::default();
+    // The same in blocks.
+    let mut block = Block::default();
     file.read_block(2..4, &mut block).unwrap();
     let view = block.view();
     for row in 0..SAMPLES * num_factors {
         for at in 0..2 {
-            let found = f64::from(view[(row, at)]);
+            let found = view[(row, at)];
             assert!(found.to_bits() == whole[(row, 2 + at)].to_bits(), "{name} in blocks: ({row}, {at})");
         }
     }

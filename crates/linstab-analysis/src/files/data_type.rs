@@ -79,37 +79,21 @@ impl DataType {
     ///
     /// # Panics
     /// If `bytes` does not hold as many entries as `target` has.
-    pub fn decode_double(self, bytes: &[u8], target: &mut [f64]) {
+    pub fn decode_all(self, bytes: &[u8], target: &mut [f64]) {
         match self.kind {
             Kind::F64 if self.big_endian => each(bytes, target, f64::from_be_bytes),
             Kind::F64 => each(bytes, target, f64::from_le_bytes),
             Kind::F32 if self.big_endian => each(bytes, target, |entry| f64::from(f32::from_be_bytes(entry))),
             Kind::F32 => each(bytes, target, |entry| f64::from(f32::from_le_bytes(entry))),
-            _ => self.one_by_one(bytes, target, Self::decode),
+            _ => self.one_by_one(bytes, target),
         }
     }
 
-    /// As [`DataType::decode_double`], rounded to single precision.
-    ///
-    /// # Panics
-    /// If `bytes` does not hold as many entries as `target` has.
-    #[expect(clippy::cast_possible_truncation, reason = "to the nearest number of single precision")]
-    pub fn decode_single(self, bytes: &[u8], target: &mut [f32]) {
-        match self.kind {
-            Kind::F32 if self.big_endian => each(bytes, target, f32::from_be_bytes),
-            Kind::F32 => each(bytes, target, f32::from_le_bytes),
-            Kind::F16 | Kind::Bf16 => {
-                self.one_by_one(bytes, target, |data_type, entry| data_type.single(data_type.bits(entry)));
-            }
-            _ => self.one_by_one(bytes, target, |data_type, entry| data_type.decode(entry) as f32),
-        }
-    }
-
-    fn one_by_one<T>(self, bytes: &[u8], target: &mut [T], decode: impl Fn(Self, &[u8]) -> T) {
+    fn one_by_one(self, bytes: &[u8], target: &mut [f64]) {
         let size = self.kind.size();
         assert_eq!(bytes.len(), target.len() * size, "as many entries as there are bytes for");
         for (entry, bytes) in target.iter_mut().zip(bytes.chunks_exact(size)) {
-            *entry = decode(self, bytes);
+            *entry = self.decode(bytes);
         }
     }
 
@@ -133,7 +117,7 @@ impl DataType {
 }
 
 /// Decodes entries of a size the compiler knows: at the speed of memory.
-fn each<const SIZE: usize, T>(bytes: &[u8], target: &mut [T], decode: impl Fn([u8; SIZE]) -> T) {
+fn each<const SIZE: usize>(bytes: &[u8], target: &mut [f64], decode: impl Fn([u8; SIZE]) -> f64) {
     let (entries, rest) = bytes.as_chunks::<SIZE>();
     assert!(rest.is_empty() && entries.len() == target.len(), "as many entries as there are bytes for");
     for (entry, &bytes) in target.iter_mut().zip(entries) {
@@ -164,14 +148,10 @@ mod tests {
         let little = DataType { kind, big_endian: false }.decode(bytes);
         assert!(big.to_bits() == little.to_bits(), "{kind} in both byte orders");
         for (bytes, big_endian) in [(bytes, false), (&reversed[..], true)] {
-            let (mut double, mut single) = ([0.0; 2], [0.0; 2]);
+            let mut all = [0.0; 2];
             let data_type = DataType { kind, big_endian };
-            data_type.decode_double(&[bytes, bytes].concat(), &mut double);
-            data_type.decode_single(&[bytes, bytes].concat(), &mut single);
-            #[expect(clippy::cast_possible_truncation, reason = "to the nearest number of single precision")]
-            let rounded = little as f32;
-            assert_eq!(double.map(f64::to_bits), [little.to_bits(); 2], "{kind}, all at once");
-            assert_eq!(single.map(f32::to_bits), [rounded.to_bits(); 2], "{kind}, all at once, rounded");
+            data_type.decode_all(&[bytes, bytes].concat(), &mut all);
+            assert_eq!(all.map(f64::to_bits), [little.to_bits(); 2], "{kind}, all at once");
         }
         little
     }

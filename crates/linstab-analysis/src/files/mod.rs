@@ -17,7 +17,7 @@ use std::path::Path;
 use bytes::Bytes;
 pub use data_type::{DataType, Kind};
 pub use safetensors::encode_safetensors;
-pub use tensor::{Block, Decode, FactorFile, Tensor};
+pub use tensor::{Block, FactorFile, Tensor};
 
 use crate::{AnalysisError, Result};
 

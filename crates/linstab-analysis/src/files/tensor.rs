@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use linstab_linalg::{GramEntry, Mat, MatRef};
+use linstab_linalg::{Mat, MatRef};
 
 use super::bytes::Bytes;
 use super::data_type::DataType;
@@ -95,39 +95,18 @@ impl Tensor {
     }
 }
 
-/// Entries as the product wants them.
-pub trait Decode: GramEntry {
-    /// Reads the numbers in `bytes`, rounded if need be.
-    ///
-    /// # Panics
-    /// If `bytes` does not hold as many entries of the type as `target` has.
-    fn decode(data_type: DataType, bytes: &[u8], target: &mut [Self]);
-}
-
-impl Decode for f32 {
-    fn decode(data_type: DataType, bytes: &[u8], target: &mut [Self]) {
-        data_type.decode_single(bytes, target);
-    }
-}
-
-impl Decode for f64 {
-    fn decode(data_type: DataType, bytes: &[u8], target: &mut [Self]) {
-        data_type.decode_double(bytes, target);
-    }
-}
-
 /// A block of columns (parameters) of all factors: row-major from an array in C order, column-major from one in Fortran order.
 #[derive(Clone, Debug, Default)]
-pub struct Block<T> {
-    entries: Vec<T>,
+pub struct Block {
+    entries: Vec<f64>,
     num_rows: usize,
     num_columns: usize,
     column_major: bool,
 }
 
-impl<T> Block<T> {
+impl Block {
     /// The block as a matrix of all factors and its columns.
-    pub fn view(&self) -> MatRef<'_, T> {
+    pub fn view(&self) -> MatRef<'_, f64> {
         if self.column_major {
             MatRef::from_column_major_slice(&self.entries, self.num_rows, self.num_columns)
         } else {
@@ -210,18 +189,18 @@ impl FactorFile {
     ///
     /// # Errors
     /// [`AnalysisError::Io`], or [`AnalysisError::NonFinite`] for the first entry that is NaN or infinite.
-    pub fn read_block<T: Decode>(&mut self, columns: Range<usize>, block: &mut Block<T>) -> Result<()> {
+    pub fn read_block(&mut self, columns: Range<usize>, block: &mut Block) -> Result<()> {
         let (rows, width, data_type) = (self.num_rows(), columns.len(), self.tensor.data_type);
         let column_major = self.tensor.fortran_order;
-        block.entries.resize(rows * width, T::default());
+        block.entries.resize(rows * width, 0.0);
         (block.num_rows, block.num_columns, block.column_major) = (rows, width, column_major);
         let (n, k) = (self.num_samples, self.num_factors);
         self.raw.resize(if column_major { rows } else { width } * data_type.kind.size(), 0);
         if column_major {
-            let mut in_file = vec![T::default(); rows];
+            let mut in_file = vec![0.0; rows];
             for (column, target) in columns.clone().zip(block.entries.chunks_exact_mut(rows)) {
                 self.read_raw(column * rows)?;
-                T::decode(data_type, &self.raw, &mut in_file);
+                data_type.decode_all(&self.raw, &mut in_file);
                 // Entry (i, q) of a column lies at i + n q; its row is i k + q.
                 for (place, &entry) in in_file.iter().enumerate() {
                     target[place % n * k + place / n] = entry;
@@ -230,11 +209,10 @@ impl FactorFile {
         } else {
             for (row, target) in block.entries.chunks_exact_mut(width.max(1)).enumerate() {
                 self.read_raw(row * self.num_parameters + columns.start)?;
-                T::decode(data_type, &self.raw, target);
+                data_type.decode_all(&self.raw, target);
             }
         }
-        self.nonzero =
-            self.nonzero || block.entries.iter().any(|&entry| Into::<f64>::into(entry).abs() > 0.0);
+        self.nonzero = self.nonzero || block.entries.iter().any(|entry| entry.abs() > 0.0);
         self.require_finite(columns.start, block)
     }
 
@@ -244,22 +222,21 @@ impl FactorFile {
         bytes.read_at(offset, &mut self.raw).map_err(AnalysisError::io("read", path))
     }
 
-    fn require_finite<T: Decode>(&self, first_column: usize, block: &Block<T>) -> Result<()> {
-        let finite = |entry: &T| -> bool { Into::<f64>::into(*entry).is_finite() };
+    fn require_finite(&self, first_column: usize, block: &Block) -> Result<()> {
         // One pass that a processor does at the speed of memory; only then the search for the first.
-        if block.entries.iter().fold(true, |all, entry| all & finite(entry)) {
+        if block.entries.iter().fold(true, |all, entry| all & entry.is_finite()) {
             return Ok(());
         }
         let view = block.view();
         let places = (0..view.nrows()).flat_map(|row| (0..view.ncols()).map(move |column| (row, column)));
-        match places.into_iter().find(|&(row, column)| !finite(&view[(row, column)])) {
+        match places.into_iter().find(|&(row, column)| !view[(row, column)].is_finite()) {
             None => Ok(()),
             Some((row, column)) => Err(AnalysisError::NonFinite {
                 path: self.tensor.path.clone(),
                 sample: row / self.num_factors,
                 factor: row % self.num_factors,
                 parameter: first_column + column,
-                value: view[(row, column)].into(),
+                value: view[(row, column)],
             }),
         }
     }
@@ -269,7 +246,7 @@ impl FactorFile {
     /// # Errors
     /// As [`FactorFile::read_block`].
     pub fn read_all(&mut self) -> Result<Mat<f64>> {
-        let mut block = Block::<f64>::default();
+        let mut block = Block::default();
         self.read_block(0..self.num_parameters, &mut block)?;
         Ok(block.view().to_owned())
     }
