@@ -23,6 +23,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use linstab_analysis::AnalysisError;
 use linstab_analysis::error::shown;
+use linstab_driver::DriverError;
 use linstab_experiments::{ExperimentError, example_factors, golden};
 
 use arguments::{Arguments, Command, MapArguments, ThresholdsArguments};
@@ -51,7 +52,8 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        let usage = error.downcast_ref::<ExperimentError>().is_some_and(ExperimentError::is_usage)
+        let usage = error.downcast_ref::<DriverError>().is_some_and(DriverError::is_usage)
+            || error.downcast_ref::<ExperimentError>().is_some_and(ExperimentError::is_usage)
             || error.downcast_ref::<AnalysisError>().is_some_and(AnalysisError::is_usage);
         ExitCode::from(if usage { USAGE } else { FAILURE })
     })

@@ -6,9 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use linstab_experiments::Progress;
-use linstab_experiments::experiment::Silent;
-use linstab_experiments::plan::{Ending, Plan};
+use linstab_driver::progress::{Ending, Plan, Progress, Silent};
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging and returns where progress goes: to standard error, unless `quiet` is set.

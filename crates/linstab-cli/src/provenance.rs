@@ -1,6 +1,6 @@
 //! Where and with what a run takes place.
 
-use linstab_experiments::manifest::{Provenance, sha256_hex};
+use linstab_driver::manifest::{Provenance, sha256_hex};
 
 pub(crate) fn of_this_run() -> Provenance {
     Provenance {

@@ -4,11 +4,17 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use linstab_experiments::plan::Ending;
-use linstab_experiments::{Options, Outcome, Report, readme, reproduce};
+use linstab_driver::progress::Ending;
+use linstab_driver::{Experiment, Options, Outcome, Report, reproduce};
+use linstab_experiments::readme;
 
 use crate::arguments::{MapArguments, ReproduceArguments, RunArguments};
 use crate::{FAILURE, MOVED, available_threads, progress, provenance, say};
+
+/// Everything that `linstab reproduce` can run, in order: the experiments of the paper, and the ledger of its statements.
+pub(crate) fn experiments() -> Vec<&'static dyn Experiment> {
+    linstab_experiments::ALL.iter().copied().chain([&linstab_claims::Claims as &dyn Experiment]).collect()
+}
 
 pub(crate) fn run_reproduce(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
     let ReproduceArguments { only, run, out, configs, readme } = arguments;
@@ -62,7 +68,7 @@ fn start(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) 
         force: run.force,
         provenance: provenance::of_this_run(),
     };
-    let report = reproduce(&options, &*progress)?;
+    let report = reproduce(&experiments(), &options, &*progress)?;
     if !run.quiet {
         say(&summary(&report))?;
     }

@@ -1,126 +1,17 @@
 //! What can stop an experiment. Each message says what, where, and what to do.
 
-use std::path::{Path, PathBuf};
+use linstab_driver::DriverError;
 
 /// Why an experiment could not be run or its results not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExperimentError {
-    /// No experiment has this name.
-    #[error("unknown experiment `{name}`, allowed: {allowed}")]
-    UnknownExperiment {
-        /// The name that was given.
-        name: String,
-        /// The names there are.
-        allowed: String,
-    },
-    /// A configuration file is not valid TOML, or has a key that is unknown, missing or of the wrong type.
-    #[error("{}:{line}: {message}", path.display())]
-    ConfigSyntax {
-        /// The configuration file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A value of a configuration file is not admissible.
-    #[error("{}: {key} is {value}, allowed: {allowed}", path.display())]
-    ConfigValue {
-        /// The configuration file.
-        path: PathBuf,
-        /// The key, with its table.
-        key: String,
-        /// Its value.
-        value: String,
-        /// The admissible values.
-        allowed: String,
-    },
-    /// The output folder holds something that is no earlier result of ours.
-    #[error("{} is in the way: neither a new or empty folder nor one of linstab results, or a mount point; name another with --out", path.display())]
-    ForeignFolder {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A folder of golden thresholds holds none.
-    #[error("{} holds no golden thresholds (no *.toml with a [[threshold]])", path.display())]
-    NoThresholds {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Another run writes to the same output folder.
-    #[error("another run is writing to {}: wait for it to end or name another folder with --out", path.display())]
-    Busy {
-        /// The output folder.
-        path: PathBuf,
-    },
-    /// A checkpoint exists but cannot be continued from.
-    #[error("checkpoint {} {reason}: run again with --restart to discard it", path.display())]
-    Checkpoint {
-        /// The checkpoint.
-        path: PathBuf,
-        /// Why it is refused.
-        reason: CheckpointFault,
-    },
-    /// The file system refused an operation.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was to be done.
-        action: &'static str,
-        /// To which file.
-        path: PathBuf,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// A table or checkpoint could not be encoded.
-    #[error("cannot encode {what}: {message}")]
-    Encode {
-        /// What was to be encoded.
-        what: &'static str,
-        /// The encoder's answer.
-        message: String,
-    },
-    /// The worker threads could not be started.
-    #[error("cannot start {num_threads} worker threads: {message}")]
-    Threads {
-        /// How many were asked for.
-        num_threads: usize,
-        /// The system's answer.
-        message: String,
-    },
-    /// A configuration was edited between the planning of a run and its turn: its results would be kept under the wrong key.
-    #[error("its configuration was changed meanwhile: run again")]
-    ConfigChanged,
-    /// An experiment panicked: an error in the program.
-    #[error("it panicked: {message}")]
-    Panicked {
-        /// What the panic said.
-        message: String,
-    },
-    /// A figure could not be rendered.
-    #[error("cannot render {figure}: {message}")]
-    Render {
-        /// The figure.
-        figure: String,
-        /// The renderer's answer.
-        message: String,
-    },
-    /// A data file is not what the configuration says.
-    #[error("{}: {problem}", path.display())]
-    DataFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
-    /// What the ledger says beside a verdict is not what was recomputed: an error in the program.
-    #[error("claim {id}: {problem}")]
-    Claim {
-        /// The claim.
-        id: String,
-        /// What does not hold.
-        problem: String,
-    },
+    /// A configuration, a file or the machinery of runs.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// A drawing could not be made.
+    #[error(transparent)]
+    Report(#[from] linstab_report::ReportError),
     /// A network could not be built, trained or analysed.
     #[error(transparent)]
     Relu(#[from] linstab_relu::ReluError),
@@ -135,53 +26,19 @@ pub enum ExperimentError {
     Linalg(#[from] linstab_linalg::LinalgError),
 }
 
-/// Why a checkpoint is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointFault {
-    /// It does not begin as a checkpoint does.
-    #[error("is not a linstab checkpoint")]
-    Foreign,
-    /// It was written by another version of the program.
-    #[error("was written by another build of linstab")]
-    Version,
-    /// It was written for another configuration, seed or experiment.
-    #[error("belongs to another configuration or seed")]
-    Configuration,
-    /// It is truncated or damaged.
-    #[error("is truncated or damaged")]
-    Damaged,
-}
-
 impl ExperimentError {
     /// Whether the caller asked for something that cannot be (as opposed to something that went wrong).
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::UnknownExperiment { .. }
-                | Self::ConfigSyntax { .. }
-                | Self::ConfigValue { .. }
-                | Self::ForeignFolder { .. }
-                | Self::NoThresholds { .. }
-                | Self::DataFile { .. }
-        )
+        matches!(self, Self::Driver(error) if error.is_usage())
     }
+}
 
-    /// The error with all its causes, in one line.
-    pub fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
+impl From<ExperimentError> for DriverError {
+    fn from(error: ExperimentError) -> Self {
+        match error {
+            ExperimentError::Driver(error) => error,
+            other => Self::Experiment(Box::new(other)),
         }
-        text
-    }
-
-    /// Adaptor for `map_err` on file operations.
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_path_buf();
-        move |source| Self::Io { action, path, source }
     }
 }
 

@@ -11,7 +11,7 @@ use linstab_relu::{Curvature, SquaredLoss, Trainer, Training, TwoLayer, UpdateRu
 
 use crate::Result;
 use crate::digits::data::{self, Source};
-use crate::streams::StreamKey;
+use linstab_driver::streams::StreamKey;
 
 /// Where the digits are, from the root of the repository.
 pub const DIGITS: &str = "data/digits/digits.csv";
@@ -38,7 +38,7 @@ pub struct ExampleFactors {
 /// Trains the network on the digits in `file` and takes its gradients.
 ///
 /// # Errors
-/// [`crate::ExperimentError::Io`] or [`crate::ExperimentError::DataFile`] if the digits are missing or damaged.
+/// [`crate::DriverError::Io`] or [`crate::DriverError::DataFile`] if the digits are missing or damaged.
 #[expect(clippy::cast_possible_truncation, reason = "the example is written in single precision")]
 pub fn of_digits(file: &Path) -> Result<ExampleFactors> {
     let source = Source { file: PathBuf::from(file), sha256: SHA256.to_owned(), classes: [3, 8] };

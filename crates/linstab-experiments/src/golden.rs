@@ -7,8 +7,10 @@ use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Updat
 use linstab_linalg::{AxisAligned, Ensemble};
 use serde::Deserialize;
 
-use crate::output::write_atomically;
-use crate::{ExperimentError, Result, config_file};
+use crate::Result;
+use linstab_driver::DriverError;
+use linstab_driver::config_file;
+use linstab_driver::output::write_atomically;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,7 +93,7 @@ impl Comparison {
 /// Recomputes every golden number in the TOML files of `folder`.
 ///
 /// # Errors
-/// A configuration error that names the file and line, or [`ExperimentError::Io`].
+/// A configuration error that names the file and line, or [`DriverError::Io`].
 pub fn compare(folder: &Path) -> Result<Vec<Comparison>> {
     let mut comparisons = Vec::new();
     for path in golden_files(folder)? {
@@ -104,7 +106,7 @@ pub fn compare(folder: &Path) -> Result<Vec<Comparison>> {
     }
     // An empty comparison must not pass for one that holds.
     if comparisons.is_empty() {
-        return Err(ExperimentError::NoThresholds { path: folder.to_path_buf() });
+        return Err(DriverError::NoThresholds { path: folder.to_path_buf() }.into());
     }
     Ok(comparisons)
 }
@@ -120,8 +122,8 @@ pub fn bless(folder: &Path) -> Result<Vec<Comparison>> {
         if of_file.is_empty() {
             continue;
         }
-        let text = std::fs::read_to_string(&path).map_err(ExperimentError::io("read", &path))?;
-        let syntax = |message: String| ExperimentError::ConfigSyntax { path: path.clone(), line: 1, message };
+        let text = std::fs::read_to_string(&path).map_err(DriverError::io("read", &path))?;
+        let syntax = |message: String| DriverError::ConfigSyntax { path: path.clone(), line: 1, message };
         let mut document: toml_edit::DocumentMut =
             text.parse().map_err(|error: toml_edit::TomlError| syntax(error.message().to_owned()))?;
         let tables = document["threshold"]
@@ -140,8 +142,8 @@ pub fn bless(folder: &Path) -> Result<Vec<Comparison>> {
 
 fn golden_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(ExperimentError::io("list", folder))? {
-        let path = entry.map_err(ExperimentError::io("list", folder))?.path();
+    for entry in std::fs::read_dir(folder).map_err(DriverError::io("list", folder))? {
+        let path = entry.map_err(DriverError::io("list", folder))?.path();
         if path.extension().is_some_and(|extension| extension == "toml") {
             files.push(path);
         }

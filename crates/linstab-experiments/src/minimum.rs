@@ -9,7 +9,7 @@ use linstab_relu::{Curvature, solutions};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::config_file::Checker;
+use linstab_driver::config_file::Checker;
 
 /// The scale `r` of a constructed solution.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,9 +38,26 @@ impl SolutionScale {
         }
     }
 
-    pub(crate) fn check(self, checker: &Checker, key: &str) -> Result<()> {
+    pub(crate) fn check(self, checker: &Checker, key: &str) -> linstab_driver::Result<()> {
         checker.require_positive(key, self.value(1))
     }
+}
+
+/// Accepts numbers of inputs that generalising solutions can look at: `C` from 2 to `num_inputs` with `2^C` at most `width`.
+pub(crate) fn require_num_features(
+    checker: &Checker,
+    key: &str,
+    values: &[usize],
+    num_inputs: usize,
+    width: usize,
+) -> linstab_driver::Result<()> {
+    checker.require_distinct(key, values)?;
+    let allowed = format!("2 to num_inputs = {num_inputs}, and 2^C units fit into width = {width}");
+    values.iter().try_for_each(|&value| {
+        let num_units = u32::try_from(value).ok().and_then(|c| 1_usize.checked_shl(c));
+        let fits = num_units.is_some_and(|units| units <= width);
+        checker.require(fits && (2..=num_inputs).contains(&value), key, value, &allowed)
+    })
 }
 
 /// What runs at the minimum, as the theory sees it.
@@ -272,8 +289,8 @@ fn gauss_newton(curvature: &Curvature<'_>) -> Result<Reduced> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::streams::StreamKey;
     use linstab_coherence::Coherence;
+    use linstab_driver::streams::StreamKey;
     use linstab_relu::parity::{self, Redundancy};
     use linstab_relu::{Dataset, SquaredLoss};
 

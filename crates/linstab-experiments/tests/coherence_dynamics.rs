@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use linstab_driver::engine::Cells as _;
 use linstab_experiments::coherence_dynamics::{Config, METRICS, Metric, Track, TrainingCells};
-use linstab_experiments::engine::Cells as _;
 use rayon::prelude::*;
 
 fn config() -> Config {

@@ -5,10 +5,13 @@
 mod common;
 
 use common::{Row, configs, number, options};
-use linstab_experiments::experiment::Silent;
-use linstab_experiments::{ExperimentError, Options, reproduce};
+use linstab_driver::progress::Silent;
+use linstab_driver::{DriverError, Options, reproduce};
 use std::path::Path;
 use tempfile::TempDir;
+
+/// What the runs of this file choose from.
+const EXPERIMENTS: &[&dyn linstab_driver::Experiment] = linstab_experiments::ALL;
 
 /// A folder with the configuration of the repository, changed in places that must exist.
 fn changed(changes: &[(&str, &str)]) -> TempDir {
@@ -27,7 +30,7 @@ fn run(configs: &Path, num_threads: usize) -> Result<(TempDir, String), Experime
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("results");
     let options = Options { configs: configs.to_path_buf(), ..options("digits", num_threads, out) };
-    let report = reproduce(&options, &Silent)?;
+    let report = reproduce(linstab_experiments::ALL, &options, &Silent)?;
     Ok((folder, report.outcomes[0].summary.clone()))
 }
 
@@ -124,7 +127,7 @@ fn a_start_beyond_a_cut_is_refused() {
     let results = tempfile::tempdir().unwrap();
     let out = results.path().join("results");
     let options = Options { configs: folder.path().to_path_buf(), ..options("digits", 1, out) };
-    let report = reproduce(&options, &Silent).unwrap();
+    let report = reproduce(linstab_experiments::ALL, &options, &Silent).unwrap();
     let (_, failure) = report.failures().next().unwrap();
     let expected = "protocol.distance is 1e0, where a run starts at a loss of ";
     assert!(failure.contains(expected) && failure.contains("between decayed_loss = "), "{failure}");

@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use linstab_experiments::checkpoint::{self, Identity};
-use linstab_experiments::engine::{self, Cells};
-use linstab_experiments::experiment::{Context, Progress, Silent};
+use linstab_driver::Context;
+use linstab_driver::checkpoint::{self, Identity};
+use linstab_driver::engine::{self, Cells};
+use linstab_driver::progress::{Progress, Silent};
 use linstab_experiments::stability_map::{Cell, CellResult, Config, MapCells};
 use linstab_experiments::{ExperimentError, Result};
 

@@ -9,6 +9,9 @@ use std::path::Path;
 
 use common::{Row, number, run};
 
+/// What the runs of this file choose from.
+const EXPERIMENTS: &[&dyn linstab_driver::Experiment] = linstab_experiments::ALL;
+
 const SGD: (&str, &str) = ("sgd", "0.0");
 const METHODS: [(&str, &str); 3] = [SGD, ("sam", "0.01"), ("sam", "0.05")];
 

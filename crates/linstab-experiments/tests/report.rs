@@ -13,6 +13,9 @@ use page::{Page, blocks, text_of, values};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// What the runs of this file choose from.
+const EXPERIMENTS: &[&dyn linstab_driver::Experiment] = linstab_experiments::ALL;
+
 static MAP: LazyLock<(Run, TempDir)> = LazyLock::new(|| run("stability-map", 2));
 static TRAINING: LazyLock<(Run, TempDir)> = LazyLock::new(|| run("coherence-dynamics", 2));
 

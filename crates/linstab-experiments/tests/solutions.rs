@@ -10,6 +10,9 @@ use std::sync::LazyLock;
 use common::{Row, Run, find, number, run};
 use tempfile::TempDir;
 
+/// What the runs of this file choose from.
+const EXPERIMENTS: &[&dyn linstab_driver::Experiment] = linstab_experiments::ALL;
+
 static RUN: LazyLock<(Run, TempDir)> = LazyLock::new(|| run("solutions", 2));
 
 fn table(name: &str) -> Vec<Row> {

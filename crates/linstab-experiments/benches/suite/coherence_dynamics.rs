@@ -4,8 +4,8 @@
 use std::hint::black_box;
 use std::path::Path;
 
+use linstab_driver::engine::Cells as _;
 use linstab_experiments::coherence_dynamics::{Config, TrainingCells};
-use linstab_experiments::engine::Cells as _;
 
 use crate::harness::{Suite, seconds};
 

@@ -2,8 +2,8 @@
 
 use std::hint::black_box;
 
+use linstab_driver::streams::StreamKey;
 use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
-use linstab_experiments::streams::StreamKey;
 use linstab_linalg::{Factored, Reduced, packed, sum_of_sandwiches};
 use rand_distr::{Distribution, StandardNormal};
 

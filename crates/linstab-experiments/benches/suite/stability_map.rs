@@ -3,12 +3,13 @@
 use std::hint::black_box;
 use std::path::Path;
 
+use linstab_driver::Context;
+use linstab_driver::engine::{self, Cells};
+use linstab_driver::progress::Silent;
+use linstab_driver::streams::StreamKey;
 use linstab_dynamics::sampling::{BatchSampler, BitSet};
 use linstab_dynamics::{BatchSampling, SamplingScheme};
-use linstab_experiments::engine::{self, Cells};
-use linstab_experiments::experiment::{Context, Silent};
 use linstab_experiments::stability_map::{Config, MapCells, Optimizer};
-use linstab_experiments::streams::StreamKey;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 

@@ -7,9 +7,9 @@ use super::ID;
 use super::config::Config;
 use super::tracking::{self, Setting, Track};
 use crate::Result;
-use crate::checkpoint::Identity;
-use crate::engine::Cells;
-use crate::streams::StreamKey;
+use linstab_driver::checkpoint::Identity;
+use linstab_driver::engine::Cells;
+use linstab_driver::streams::StreamKey;
 
 /// One training.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +70,7 @@ impl<'a> TrainingCells<'a> {
 }
 
 impl Cells for TrainingCells<'_> {
+    type Error = crate::ExperimentError;
     type Output = Track;
 
     fn experiment(&self) -> &'static str {

@@ -6,8 +6,9 @@ use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
 use super::tracking::Metric;
-use crate::config_file::{self, Checker, Configuration};
-use crate::{Context, Result};
+use linstab_driver::Context;
+use linstab_driver::Result;
+use linstab_driver::config_file::{self, Checker, Configuration};
 
 /// What is run; every field is in `data/configs/coherence-dynamics.toml`, explained there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,11 +3,11 @@
 use super::config::Config;
 use super::tables::{self, Group, Regression};
 use super::tracking::Metric;
-use crate::Result;
-use crate::figures::{
-    self, Anchor, Columns, Grid, Panel, Scale, Series, Stroke, Svg, Text, chart, chart_with, colour,
+use linstab_driver::Result;
+use linstab_driver::ResultsFolder;
+use linstab_report::drawing::{
+    Anchor, Columns, Grid, Panel, Scale, Series, Stroke, Svg, Text, chart, chart_with, colour,
 };
-use crate::output::ResultsFolder;
 
 /// The panels of a figure.
 fn grid(columns: Columns, num_panels: usize) -> Grid {
@@ -34,18 +34,16 @@ pub(super) fn draw(
         ("gradient coherence", Metric::GradientCoherence, false),
     ];
     let title = "Training of a two-layer ReLU network with SGD and SAM";
-    figures::write_both(results, "figure-2", |columns| dynamics(columns, title, &plain, &training))?;
+    results.draw_both("figure-2", |columns| dynamics(columns, title, &plain, &training))?;
     let coherence = [
         ("max_i λmax(H_i)", Metric::MaxSampleSharpness, false),
         ("λmax(S)", Metric::LambdaMaxS, false),
         ("coherence measure σ", Metric::Sigma, false),
     ];
     let title = "Coherence along the training";
-    figures::write_both(results, "figure-3", |columns| dynamics(columns, title, &plain, &coherence))?;
-    figures::write_both(results, "figure-4", |columns| {
-        regression_figure(columns, config, groups, regressions)
-    })?;
-    figures::write_both(results, "coherence-dynamics-edge", |columns| edge(columns, config, groups))
+    results.draw_both("figure-3", |columns| dynamics(columns, title, &plain, &coherence))?;
+    results.draw_both("figure-4", |columns| regression_figure(columns, config, groups, regressions))?;
+    results.draw_both("coherence-dynamics-edge", |columns| edge(columns, config, groups))
 }
 
 /// The trainings of Figures 2 and 3: the first learning rate, no contrastive term.

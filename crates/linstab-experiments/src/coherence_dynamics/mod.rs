@@ -15,9 +15,9 @@ pub use config::{Config, Quick, Reference, ReferenceValue};
 pub use tables::{Comparison, EndRow, EpochRow, Regression, SummaryRow};
 pub use tracking::{METRICS, Metric, Record, Track};
 
-use crate::experiment::{Context, Experiment, Finding, Inputs};
-use crate::output::ResultsFolder;
-use crate::{Result, engine, table};
+use linstab_driver::ResultsFolder;
+use linstab_driver::{Context, Experiment, Finding, Inputs};
+use linstab_driver::{engine, table};
 
 /// The experiment `coherence-dynamics`.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +34,12 @@ impl Experiment for CoherenceDynamics {
         if quick { 1.1 } else { 26.0 }
     }
 
-    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
+    fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {
         let config = Config::load(context)?;
         Inputs::new(&config, config.seed)
     }
 
-    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> linstab_driver::Result<Finding> {
         let config = Config::load(context)?;
         let cells = TrainingCells::new(&config, context.program);
         let tracks = engine::run(&cells, context, &results.checkpoint(ID))?;

@@ -4,9 +4,9 @@ use super::config::Config;
 use super::drawing::name;
 use super::tables::{Comparison, Group, Regression};
 use super::tracking::Metric;
-use crate::report::section::{Absent, Figure, Section, Table};
-use crate::report::text::{list, range, significant};
-use crate::statistics::{mean, standard_deviation};
+use linstab_driver::statistics::{mean, standard_deviation};
+use linstab_report::section::{Absent, Figure, Section, Table};
+use linstab_report::text::{list, range, significant};
 
 /// The section of Figures 2 to 4 and Table 1.
 pub(super) fn section(

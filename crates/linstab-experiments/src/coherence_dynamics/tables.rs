@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::cells::Cell;
 use super::config::Config;
 use super::tracking::{METRICS, Metric, Track};
-use crate::statistics::{fit_line, mean, standard_deviation};
-use crate::table::number;
+use linstab_driver::statistics::{fit_line, mean, standard_deviation};
+use linstab_driver::table::number;
 
 /// All seeds of one combination of optimizer, learning rate and contrastive weight.
 #[derive(Clone, Copy, Debug)]

@@ -6,8 +6,9 @@ use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
 use super::data::Source;
-use crate::config_file::{self, Checker, Configuration};
-use crate::{Context, Result};
+use linstab_driver::Context;
+use linstab_driver::Result;
+use linstab_driver::config_file::{self, Checker, Configuration};
 
 /// Everything the experiment depends on. No field has a default: a scientific parameter is written down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

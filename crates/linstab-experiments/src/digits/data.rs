@@ -6,8 +6,9 @@ use linstab_relu::Dataset;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::manifest::sha256_hex;
-use crate::{ExperimentError, Result};
+use crate::Result;
+use linstab_driver::DriverError;
+use linstab_driver::manifest::sha256_hex;
 
 const NUM_PIXELS: usize = 64;
 /// Pixels are counts from 0 to 16.
@@ -35,17 +36,17 @@ fn two<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<[u8; 2
 /// The first `num_samples` images of the two classes in the file's order, pixels scaled to 0..1.
 ///
 /// # Errors
-/// [`ExperimentError::Io`] if the file cannot be read, [`ExperimentError::DataFile`] if its checksum is another, if it is not a
+/// [`DriverError::Io`] if the file cannot be read, [`DriverError::DataFile`] if its checksum is another, if it is not a
 /// table of digits, or if it holds too few.
 pub(crate) fn load(config: &Path, source: &Source, num_samples: usize) -> Result<Dataset> {
     let path = config.parent().unwrap_or(Path::new("")).join(&source.file);
-    let problem = |problem: String| ExperimentError::DataFile { path: path.clone(), problem };
-    let bytes = std::fs::read(&path).map_err(ExperimentError::io("read", &path))?;
+    let problem = |problem: String| DriverError::DataFile { path: path.clone(), problem };
+    let bytes = std::fs::read(&path).map_err(DriverError::io("read", &path))?;
     let found = sha256_hex(&bytes);
     if found != source.sha256 {
         let expected = &source.sha256;
         let what = "is damaged or another file: restore it, or correct sha256 in the configuration";
-        return Err(problem(format!("sha256 is {found}, expected {expected}; it {what}")));
+        return Err(problem(format!("sha256 is {found}, expected {expected}; it {what}")).into());
     }
     let text = std::str::from_utf8(&bytes).map_err(|error| problem(error.to_string()))?;
     let (mut inputs, mut labels) = (Vec::new(), Vec::new());
@@ -66,7 +67,8 @@ pub(crate) fn load(config: &Path, source: &Source, num_samples: usize) -> Result
         let count = labels.len();
         return Err(problem(format!(
             "holds {count} images of {one} and {other}, {num_samples} were asked for"
-        )));
+        ))
+        .into());
     }
     Ok(Dataset::new(NUM_PIXELS, inputs, labels)?)
 }

@@ -5,12 +5,12 @@ use super::runs::{RunKey, RunResult};
 use super::section;
 use super::summary::CellSummary;
 use super::thresholds::ThresholdRow;
-use crate::Result;
-use crate::figures::{
-    self, Anchor, Columns, Grid, HEADLINE_HEIGHT, LEFT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, Text,
-    colour, legend, legend_entry,
+use linstab_driver::Result;
+use linstab_driver::ResultsFolder;
+use linstab_report::drawing::{
+    Anchor, Columns, Grid, HEADLINE_HEIGHT, LEFT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, Text,
+    chart_with, colour, legend, legend_entry,
 };
-use crate::output::ResultsFolder;
 
 /// Writes all figures.
 pub(super) fn draw(
@@ -20,11 +20,11 @@ pub(super) fn draw(
     (keys, runs): (&[RunKey], &[RunResult]),
     results: &ResultsFolder,
 ) -> Result<()> {
-    figures::write_both(results, "digits", |columns| predictions(columns, config, thresholds, summaries))?;
+    results.draw_both("digits", |columns| predictions(columns, config, thresholds, summaries))?;
     if let Some(optimizer) = section::reference(config) {
-        figures::write(results, "digits-headline", &headline(config, optimizer, summaries))?;
+        results.draw("digits-headline", &headline(config, optimizer, summaries))?;
     }
-    figures::write_both(results, "digits-losses", |columns| losses(columns, config, keys, runs))
+    results.draw_both("digits-losses", |columns| losses(columns, config, keys, runs))
 }
 
 pub(super) fn title(optimizer: Optimizer, config: &Config) -> String {
@@ -100,7 +100,7 @@ fn predictions(
         let mark = |figure: &mut Svg, at: (f64, f64), radius, cell: &CellSummary| {
             figure.mark(at, |figure| share_mark(figure, at, radius, cell.share_grew()));
         };
-        figures::chart_with(&mut figure, &absolute, &title(optimizer, config), &all, |figure| {
+        chart_with(&mut figure, &absolute, &title(optimizer, config), &all, |figure| {
             for cell in &runs {
                 let rate = cell.learning_rate_ratio * cell.max_learning_rate;
                 mark(figure, absolute.at(cell.batch_size as f64, rate), 1.9, cell);
@@ -111,7 +111,7 @@ fn predictions(
         let y = Scale { range: ratios, ticks, label: label("η / η*"), logarithmic: false };
         let relative = panel(places[1], y);
         let curves = relative_curves(&rows, &all, ratios);
-        figures::chart_with(&mut figure, &relative, "", &curves, |figure| {
+        chart_with(&mut figure, &relative, "", &curves, |figure| {
             for cell in &runs {
                 let at = relative.at(cell.batch_size as f64, cell.learning_rate_ratio);
                 mark(figure, at, 3.4, cell);
@@ -142,7 +142,7 @@ fn headline(config: &Config, optimizer: Optimizer, summaries: &[CellSummary]) ->
     let predicted = Series::new("predicted", colour::INK, step);
     let mut figure = Svg::new(ONE_COLUMN, HEADLINE_HEIGHT, &format!("{name}: share of the runs that grew"));
     let heading = format!("{name}: share of the runs that grew");
-    figures::chart_with(&mut figure, &panel, &heading, std::slice::from_ref(&predicted), |figure| {
+    chart_with(&mut figure, &panel, &heading, std::slice::from_ref(&predicted), |figure| {
         // Side by side, a batch size each: most of them coincide.
         let sizes = &config.cells.batch_sizes;
         let pitch = (0.22 * reach / sizes.len() as f64).min(0.014);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::config::{Config, MinimumConfig};
 use super::{ID, data};
 use crate::Result;
-use crate::streams::StreamKey;
+use linstab_driver::streams::StreamKey;
 
 /// An interpolating minimum and what there is to say about it.
 pub(super) struct Minimum {

@@ -17,9 +17,10 @@ pub use config::{
     CellsConfig, Config, Length, LyapunovConfig, MinimumConfig, Optimizer, Order, Protocol, Quick, RunsConfig,
 };
 
-use crate::experiment::{Context, DataDigest, Experiment, Finding, Inputs};
-use crate::output::ResultsFolder;
-use crate::{Result, engine, table};
+use linstab_driver::ResultsFolder;
+use linstab_driver::experiment::DataDigest;
+use linstab_driver::{Context, Experiment, Finding, Inputs};
+use linstab_driver::{engine, table};
 use minimum::Minimum;
 use runs::{RunCells, RunRow};
 use summary::CellSummary;
@@ -40,7 +41,7 @@ impl Experiment for Digits {
         if quick { 3.5 } else { 46.0 }
     }
 
-    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
+    fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {
         let config = Config::load(context)?;
         // Loading compares the file with the digest of the configuration.
         data::load(&Config::path(context), &config.digits, config.num_samples)?;
@@ -49,7 +50,7 @@ impl Experiment for Digits {
         Ok(Inputs { data, ..Inputs::new(&config, config.seed)? })
     }
 
-    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> linstab_driver::Result<Finding> {
         let config = Config::load(context)?;
         let minimum = Minimum::find(&config, &Config::path(context))?;
         let cells = ThresholdCells::new(&config, &minimum, context.program);

@@ -11,12 +11,13 @@ use super::ID;
 use super::config::{Config, Optimizer, Order, Protocol};
 use super::minimum::Minimum;
 use super::thresholds::ThresholdRow;
-use crate::checkpoint::Identity;
-use crate::engine::Cells;
-use crate::statistics::fit_line;
-use crate::streams::StreamKey;
-use crate::table::number;
-use crate::{ExperimentError, Result};
+use crate::Result;
+use linstab_driver::DriverError;
+use linstab_driver::checkpoint::Identity;
+use linstab_driver::engine::Cells;
+use linstab_driver::statistics::fit_line;
+use linstab_driver::streams::StreamKey;
+use linstab_driver::table::number;
 
 /// One run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -144,19 +145,19 @@ impl<'a> RunCells<'a> {
     /// Refuses a distance from which a run would be judged before its first step.
     ///
     /// # Errors
-    /// [`ExperimentError::ConfigValue`] that names `path`.
+    /// [`DriverError::ConfigValue`] that names `path`.
     pub(super) fn require_undecided_starts(&self, path: &Path) -> Result<()> {
         let &Protocol { distance, grown_loss, decayed_loss, .. } = &self.config.protocol;
         for key in &self.keys {
             let loss = self.loss_of(&self.start(key)?);
             if !(decayed_loss..=grown_loss).contains(&loss) {
                 let range = format!("decayed_loss = {decayed_loss:e} and grown_loss = {grown_loss:e}");
-                return Err(ExperimentError::ConfigValue {
+                return Err(crate::ExperimentError::Driver(DriverError::ConfigValue {
                     path: path.to_path_buf(),
                     key: "protocol.distance".to_owned(),
                     value: format!("{distance:e}, where a run starts at a loss of {loss:e}"),
                     allowed: format!("distances from which all runs start between {range}"),
-                });
+                }));
             }
         }
         Ok(())
@@ -220,6 +221,7 @@ fn steps_per_epoch(protocol: &Protocol, num_steps: usize, num_samples: usize, ba
 }
 
 impl Cells for RunCells<'_> {
+    type Error = crate::ExperimentError;
     type Output = RunResult;
 
     fn experiment(&self) -> &'static str {

@@ -5,8 +5,8 @@ use super::drawing::title;
 use super::minimum::Facts;
 use super::summary::CellSummary;
 use super::thresholds::ThresholdRow;
-use crate::report::section::{Figure, Headline, Number, Picture, Section, Table};
-use crate::report::text::{list, range, significant};
+use linstab_report::section::{Figure, Headline, Number, Picture, Section, Table};
+use linstab_report::text::{list, range, significant};
 
 /// The section of the digits.
 pub(super) fn section(

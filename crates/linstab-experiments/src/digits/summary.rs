@@ -8,8 +8,8 @@ use super::config::{Config, Optimizer, Order};
 use super::minimum::Facts;
 use super::runs::{End, RunRow};
 use super::thresholds::{Prediction, ThresholdRow};
-use crate::statistics::{mean, median, standard_deviation};
-use crate::table::number;
+use linstab_driver::statistics::{mean, median, standard_deviation};
+use linstab_driver::table::number;
 
 /// A row of `tables/digits-summary.csv`: the runs of one optimizer, batch size and learning rate.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -9,10 +9,10 @@ use super::ID;
 use super::config::{Config, Optimizer};
 use super::minimum::Minimum;
 use crate::Result;
-use crate::checkpoint::Identity;
-use crate::engine::Cells;
-use crate::streams::StreamKey;
-use crate::table::number;
+use linstab_driver::checkpoint::Identity;
+use linstab_driver::engine::Cells;
+use linstab_driver::streams::StreamKey;
+use linstab_driver::table::number;
 
 /// One optimizer with one batch size.
 pub(super) struct ThresholdCells<'a> {
@@ -144,6 +144,7 @@ impl<'a> ThresholdCells<'a> {
 }
 
 impl Cells for ThresholdCells<'_> {
+    type Error = crate::ExperimentError;
     type Output = Prediction;
 
     fn experiment(&self) -> &'static str {

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::ID;
 use super::config::Config;
 use crate::Result;
-use crate::checkpoint::Identity;
-use crate::engine::Cells;
 use crate::minimum::{self, Measurement, Optimizer, Questions};
-use crate::streams::StreamKey;
+use linstab_driver::checkpoint::Identity;
+use linstab_driver::engine::Cells;
+use linstab_driver::streams::StreamKey;
 
 /// A way to train.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,6 +126,7 @@ impl<'a> LocalConvergenceCells<'a> {
 }
 
 impl Cells for LocalConvergenceCells<'_> {
+    type Error = crate::ExperimentError;
     type Output = CellResult;
 
     fn experiment(&self) -> &'static str {
@@ -168,13 +169,13 @@ mod tests {
 
     fn config() -> Config {
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/configs");
-        let context = crate::Context {
+        let context = linstab_driver::Context {
             configs: &configs,
             quick: true,
             seed: None,
             num_threads: 1,
             program: "test",
-            progress: &crate::experiment::Silent,
+            progress: &linstab_driver::progress::Silent,
         };
         Config::load(&context).unwrap()
     }

@@ -4,9 +4,10 @@ use linstab_dynamics::SamplingScheme;
 use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
-use crate::config_file::{self, Checker, Configuration};
 use crate::minimum::SolutionScale;
-use crate::{Context, Result};
+use linstab_driver::Context;
+use linstab_driver::Result;
+use linstab_driver::config_file::{self, Checker, Configuration};
 
 /// Everything the experiment depends on. No field has a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +72,13 @@ impl Configuration for Config {
         checker.require_count("num_inputs", self.num_inputs, MAX_SIZE)?;
         checker.require_count("num_samples", self.num_samples, MAX_SIZE)?;
         checker.require_count("width", self.width, MAX_SIZE)?;
-        checker.require_num_features("num_features", &self.num_features, self.num_inputs, self.width)?;
+        crate::minimum::require_num_features(
+            checker,
+            "num_features",
+            &self.num_features,
+            self.num_inputs,
+            self.width,
+        )?;
         self.scale.check(checker, "scale")?;
         checker.require_positive("perturbation_standard_deviation", self.perturbation_standard_deviation)?;
         checker.require_count("batch_size", self.batch_size, self.num_samples)?;

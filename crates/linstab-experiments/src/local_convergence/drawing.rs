@@ -3,10 +3,10 @@
 use super::cells::Method;
 use super::config::Config;
 use super::summary::{LossRow, SolutionRow, title};
-use crate::Result;
-use crate::figures::{self, Columns, Grid, Scale, Series, Svg, chart, colour};
 use crate::minimum::Metric;
-use crate::output::ResultsFolder;
+use linstab_driver::Result;
+use linstab_driver::ResultsFolder;
+use linstab_report::drawing::{Columns, Grid, Scale, Series, Svg, chart, colour};
 
 pub(super) fn draw(
     config: &Config,
@@ -14,10 +14,8 @@ pub(super) fn draw(
     solutions: &[SolutionRow],
     results: &ResultsFolder,
 ) -> Result<()> {
-    figures::write_both(results, "figure-1d", |columns| loss_figure(columns, config, losses))?;
-    figures::write_both(results, "local-convergence-thresholds", |columns| {
-        threshold_figure(columns, config, solutions)
-    })
+    results.draw_both("figure-1d", |columns| loss_figure(columns, config, losses))?;
+    results.draw_both("local-convergence-thresholds", |columns| threshold_figure(columns, config, solutions))
 }
 
 /// From the second colour on: the first is that of reference lines elsewhere.

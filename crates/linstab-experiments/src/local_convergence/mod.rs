@@ -15,9 +15,9 @@ pub use cells::{Cell, CellResult, LocalConvergenceCells, Method};
 pub use config::{Config, Quick};
 pub use summary::{LossRow, SolutionRow};
 
-use crate::experiment::{Context, Experiment, Finding, Inputs};
-use crate::output::ResultsFolder;
-use crate::{Result, engine, table};
+use linstab_driver::ResultsFolder;
+use linstab_driver::{Context, Experiment, Finding, Inputs};
+use linstab_driver::{engine, table};
 
 /// The experiment `local-convergence`.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +34,12 @@ impl Experiment for LocalConvergence {
         if quick { 0.3 } else { 2.1 }
     }
 
-    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
+    fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {
         let config = Config::load(context)?;
         Inputs::new(&config, config.seed)
     }
 
-    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> linstab_driver::Result<Finding> {
         let config = Config::load(context)?;
         let cells = LocalConvergenceCells::new(&config, context.program);
         let outputs = engine::run(&cells, context, &results.checkpoint(ID))?;

@@ -4,8 +4,8 @@ use super::cells::Method;
 use super::config::Config;
 use super::summary::{LossRow, SolutionRow, across_solutions, last_ordered_epoch, title};
 use crate::minimum::Metric;
-use crate::report::section::{Figure, Section, Table};
-use crate::report::text::{list, range, significant};
+use linstab_report::section::{Figure, Section, Table};
+use linstab_report::text::{list, range, significant};
 
 /// The section of Figure 1 (d).
 pub(super) fn section(config: &Config, losses: &[LossRow], solutions: &[SolutionRow]) -> Section {

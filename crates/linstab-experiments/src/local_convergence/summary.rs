@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::cells::{Cell, CellResult, Method};
 use super::config::Config;
 use crate::minimum::{Measurement, Metric};
-use crate::statistics::{mean, standard_deviation};
-use crate::table::number;
+use linstab_driver::statistics::{mean, standard_deviation};
+use linstab_driver::table::number;
 
 /// A row of `tables/local-convergence.csv`.
 #[derive(Clone, Debug, PartialEq, Serialize)]

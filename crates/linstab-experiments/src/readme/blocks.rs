@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::claims::Verdict;
-use crate::manifest::Manifest;
-use crate::{ExperimentError, Result};
+use linstab_driver::DriverError;
+use linstab_driver::Result;
+use linstab_driver::manifest::Manifest;
 
 /// A row of a table, by column.
 type Row = BTreeMap<String, String>;
@@ -20,7 +20,7 @@ pub(super) struct Tables {
 impl Tables {
     /// The tables of a full run.
     pub(super) fn of(results: &Path) -> Result<Self> {
-        let problem = |problem: &str| ExperimentError::DataFile {
+        let problem = |problem: &str| DriverError::DataFile {
             path: results.to_path_buf(),
             problem: problem.to_owned(),
         };
@@ -34,15 +34,15 @@ impl Tables {
     /// The rows in which each of these columns has this text.
     fn rows(&self, name: &str, wanted: &[(&str, &str)]) -> Result<Vec<Row>> {
         let path = self.results.join(format!("tables/{name}.csv"));
-        let bytes = std::fs::read(&path).map_err(ExperimentError::io("read", &path))?;
+        let bytes = std::fs::read(&path).map_err(DriverError::io("read", &path))?;
         let rows: std::result::Result<Vec<Row>, csv::Error> =
             csv::Reader::from_reader(&bytes[..]).into_deserialize().collect();
-        let mut rows = rows
-            .map_err(|error| ExperimentError::DataFile { path: path.clone(), problem: error.to_string() })?;
+        let mut rows =
+            rows.map_err(|error| DriverError::DataFile { path: path.clone(), problem: error.to_string() })?;
         rows.retain(|row| wanted.iter().all(|(key, text)| row.get(*key).is_some_and(|found| found == text)));
         if rows.is_empty() {
             let problem = format!("holds no row with {wanted:?}");
-            return Err(ExperimentError::DataFile { path, problem });
+            return Err(DriverError::DataFile { path, problem });
         }
         Ok(rows)
     }
@@ -153,8 +153,9 @@ fn maps(tables: &Tables) -> Result<Vec<(&'static str, String)>> {
 
 fn claims_counts(tables: &Tables) -> Result<String> {
     let rows = tables.rows("claims", &[])?;
-    let count = |verdict: Verdict| rows.iter().filter(|row| row["verdict"] == verdict.name()).count();
-    let [holds, corrected, bound, refuted, supported, unsupported] = Verdict::ALL.map(count);
+    let count = |verdict: &str| rows.iter().filter(|row| row["verdict"] == verdict).count();
+    let [holds, corrected, bound, refuted, supported, unsupported] =
+        ["holds", "holds-after-correction", "bound-only", "refuted", "supported", "not-supported"].map(count);
     Ok(format!(
         "{} statements of the paper, or that complete it (of the exact ones {holds} hold, {corrected} do after a correction, {bound} as bounds, \
          {refuted} do not; of the empirical ones {supported} are supported, {unsupported} are not)",

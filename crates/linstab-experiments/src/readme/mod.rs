@@ -9,9 +9,10 @@ mod pictures;
 use std::fmt;
 use std::path::Path;
 
-use crate::output::write_atomically;
-use crate::{ExperimentError, Result};
 use blocks::Tables;
+use linstab_driver::DriverError;
+use linstab_driver::Result;
+use linstab_driver::output::write_atomically;
 
 const BEGIN: &str = "<!-- generated: ";
 const BEGIN_ENDS: &str = " -->";
@@ -54,8 +55,8 @@ impl fmt::Display for Drift {
 /// Where `readme` is not what the full results in `results` say.
 ///
 /// # Errors
-/// [`ExperimentError::DataFile`] if the README lacks a block, or has one that is unknown or does not end, or if the results are
-/// not those of a full run; [`ExperimentError::Io`] if a file cannot be read.
+/// [`DriverError::DataFile`] if the README lacks a block, or has one that is unknown or does not end, or if the results are
+/// not those of a full run; [`DriverError::Io`] if a file cannot be read.
 pub fn check(readme: &Path, results: &Path) -> Result<Vec<Drift>> {
     let (_, mut drifts) = regenerated(readme, results)?;
     drifts.extend(pictures::compare(readme, results)?);
@@ -65,7 +66,7 @@ pub fn check(readme: &Path, results: &Path) -> Result<Vec<Drift>> {
 /// Makes `readme` say what the full results in `results` say; returns where it did not.
 ///
 /// # Errors
-/// As [`check`], and [`ExperimentError::Io`] if a file cannot be written.
+/// As [`check`], and [`DriverError::Io`] if a file cannot be written.
 pub fn update(readme: &Path, results: &Path) -> Result<Vec<Drift>> {
     let (text, mut drifts) = regenerated(readme, results)?;
     if !drifts.is_empty() {
@@ -82,10 +83,9 @@ pub fn update(readme: &Path, results: &Path) -> Result<Vec<Drift>> {
 }
 
 fn regenerated(readme: &Path, results: &Path) -> Result<(String, Vec<Drift>)> {
-    let text = std::fs::read_to_string(readme).map_err(ExperimentError::io("read", readme))?;
+    let text = std::fs::read_to_string(readme).map_err(DriverError::io("read", readme))?;
     let blocks = blocks::all(&Tables::of(results)?)?;
-    replaced(&text, &blocks)
-        .map_err(|problem| ExperimentError::DataFile { path: readme.to_path_buf(), problem })
+    replaced(&text, &blocks).map_err(|problem| DriverError::DataFile { path: readme.to_path_buf(), problem })
 }
 
 /// The text with these blocks in their places, and where they were others.

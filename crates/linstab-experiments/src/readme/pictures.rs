@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use resvg::tiny_skia::Pixmap;
 
 use super::Drift;
-use crate::output::write_atomically;
-use crate::{ExperimentError, Result};
+use linstab_driver::DriverError;
+use linstab_driver::Result;
+use linstab_driver::output::write_atomically;
 
 /// Each picture, relative to the README, and the figure that it is a copy of, relative to the results.
 const PICTURES: [(&str, &str); 3] = [
@@ -40,10 +41,10 @@ pub(super) fn compare(readme: &Path, results: &Path) -> Result<Vec<Drift>> {
 pub(super) fn copy(path: &str, readme: &Path, results: &Path) -> Result<()> {
     for (_, figure) in PICTURES.iter().filter(|(picture, _)| *picture == path) {
         let figure = results.join(figure);
-        let bytes = std::fs::read(&figure).map_err(ExperimentError::io("read", &figure))?;
+        let bytes = std::fs::read(&figure).map_err(DriverError::io("read", &figure))?;
         let picture = beside(readme, path);
         if let Some(folder) = picture.parent() {
-            std::fs::create_dir_all(folder).map_err(ExperimentError::io("create folder", folder))?;
+            std::fs::create_dir_all(folder).map_err(DriverError::io("create folder", folder))?;
         }
         write_atomically(&picture, &bytes)?;
     }
@@ -55,8 +56,8 @@ fn beside(readme: &Path, path: &str) -> PathBuf {
 }
 
 fn decode(path: &Path) -> Result<Pixmap> {
-    let bytes = std::fs::read(path).map_err(ExperimentError::io("read", path))?;
-    let problem = |error: String| ExperimentError::DataFile { path: path.to_path_buf(), problem: error };
+    let bytes = std::fs::read(path).map_err(DriverError::io("read", path))?;
+    let problem = |error: String| DriverError::DataFile { path: path.to_path_buf(), problem: error };
     Pixmap::decode_png(&bytes).map_err(|error| problem(error.to_string()))
 }
 

@@ -8,10 +8,10 @@ use super::ID;
 use super::config::Config;
 use super::formulas::Formulas;
 use crate::Result;
-use crate::checkpoint::Identity;
-use crate::engine::Cells;
 use crate::minimum::{self, Measurement, Metric, Optimizer, Questions};
-use crate::streams::StreamKey;
+use linstab_driver::checkpoint::Identity;
+use linstab_driver::engine::Cells;
+use linstab_driver::streams::StreamKey;
 
 /// A constructed solution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +171,7 @@ fn structure(curvature: &Curvature<'_>, width: usize) -> [Measurement; 3] {
 
 impl Cells for SolutionCells<'_> {
     /// Empty if the solution does not exist on the data.
+    type Error = crate::ExperimentError;
     type Output = Vec<Compared>;
 
     fn experiment(&self) -> &'static str {

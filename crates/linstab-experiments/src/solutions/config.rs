@@ -4,9 +4,10 @@ use linstab_dynamics::SamplingScheme;
 use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
-use crate::config_file::{self, Checker, Configuration};
 use crate::minimum::{Optimizer, SolutionScale};
-use crate::{Context, Result};
+use linstab_driver::Context;
+use linstab_driver::Result;
+use linstab_driver::config_file::{self, Checker, Configuration};
 
 /// Everything the experiment depends on. No field has a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ impl Configuration for Config {
         for (prefix, (num_draws, num_features, batch_size)) in [("", full), ("quick.", reduced)] {
             checker.require_count(&format!("{prefix}num_draws"), num_draws, MAX_SIZE)?;
             let key = format!("{prefix}num_features");
-            checker.require_num_features(&key, num_features, self.num_inputs, self.width)?;
+            crate::minimum::require_num_features(checker, &key, num_features, self.num_inputs, self.width)?;
             checker.require_counts(&format!("{prefix}batch_size"), batch_size, self.num_samples)?;
         }
         self.check_sweep(checker, "redundancy", &sweep.correlation, &sweep.num_distinct)?;

@@ -3,10 +3,10 @@
 use super::cells::Solution;
 use super::config::Config;
 use super::summary::{Row, solutions, title};
-use crate::Result;
-use crate::figures::{self, Columns, Grid, Panel, Scale, Series, Svg, chart, colour};
 use crate::minimum::{Metric, Optimizer};
-use crate::output::ResultsFolder;
+use linstab_driver::Result;
+use linstab_driver::ResultsFolder;
+use linstab_report::drawing::{Columns, Grid, Panel, Scale, Series, Svg, chart, colour};
 
 /// Dashes of the paper's formulas, and of the corrected ones.
 const PAPER: &str = "5 2.5";
@@ -19,10 +19,10 @@ pub(super) fn draw(
     results: &ResultsFolder,
 ) -> Result<()> {
     let figures = Figures { config, independent, sweep };
-    figures::write_both(results, "solutions-coherence", |columns| figures.coherence(columns))?;
-    figures::write_both(results, "solutions-thresholds", |columns| figures.thresholds(columns))?;
-    figures::write_both(results, "solutions-criteria", |columns| figures.criteria(columns))?;
-    figures::write_both(results, "solutions-redundancy", |columns| figures.redundancy(columns))
+    results.draw_both("solutions-coherence", |columns| figures.coherence(columns))?;
+    results.draw_both("solutions-thresholds", |columns| figures.thresholds(columns))?;
+    results.draw_both("solutions-criteria", |columns| figures.criteria(columns))?;
+    results.draw_both("solutions-redundancy", |columns| figures.redundancy(columns))
 }
 
 struct Figures<'a> {

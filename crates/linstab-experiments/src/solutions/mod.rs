@@ -18,9 +18,9 @@ pub use cells::{Cell, Compared, Solution, SolutionCells};
 pub use config::{Config, Quick, Sweep};
 pub use summary::Row;
 
-use crate::experiment::{Context, Experiment, Finding, Inputs};
-use crate::output::ResultsFolder;
-use crate::{Result, engine, table};
+use linstab_driver::ResultsFolder;
+use linstab_driver::{Context, Experiment, Finding, Inputs};
+use linstab_driver::{engine, table};
 
 /// The experiment `solutions`.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +37,12 @@ impl Experiment for Solutions {
         if quick { 0.6 } else { 7.0 }
     }
 
-    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
+    fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {
         let config = Config::load(context)?;
         Inputs::new(&config, config.seed)
     }
 
-    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> linstab_driver::Result<Finding> {
         let config = Config::load(context)?;
         let cells = SolutionCells::new(&config, context.program);
         let outputs = engine::run(&cells, context, &results.checkpoint(ID))?;

@@ -4,8 +4,8 @@ use super::cells::Solution;
 use super::config::Config;
 use super::summary::{Row, solutions, title};
 use crate::minimum::{Metric, Optimizer};
-use crate::report::section::{Figure, Section, Table};
-use crate::report::text::{list, range, significant};
+use linstab_report::section::{Figure, Section, Table};
+use linstab_report::text::{list, range, significant};
 
 /// The section of the solutions.
 pub(super) fn section(config: &Config, independent: &[Row], sweep: &[Row]) -> Section {

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::cells::{Cell, Compared, Solution};
 use super::config::Config;
 use crate::minimum::{Measurement, Metric, Optimizer};
-use crate::statistics::{mean, standard_deviation};
-use crate::table::number;
+use linstab_driver::statistics::{mean, standard_deviation};
+use linstab_driver::table::number;
 
 /// A row of `tables/solutions.csv` and of `tables/solutions-redundancy.csv`.
 #[derive(Clone, Debug, PartialEq, Serialize)]

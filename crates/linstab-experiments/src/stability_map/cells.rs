@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::ID;
 use super::config::{Config, Optimizer, Tie};
 use crate::Result;
-use crate::checkpoint::Identity;
-use crate::engine::Cells;
-use crate::streams::StreamKey;
-use crate::table::number;
+use linstab_driver::checkpoint::Identity;
+use linstab_driver::engine::Cells;
+use linstab_driver::streams::StreamKey;
+use linstab_driver::table::number;
 
 /// One cell of one map.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -151,6 +151,7 @@ impl Cell {
 }
 
 impl Cells for MapCells<'_> {
+    type Error = crate::ExperimentError;
     type Output = CellResult;
 
     fn experiment(&self) -> &'static str {

@@ -6,8 +6,9 @@ use linstab_dynamics::simulation::MeasuredNorm;
 use linstab_dynamics::{Divergence, SamplingScheme};
 use serde::{Deserialize, Serialize};
 
-use crate::config_file::{self, Checker, Configuration, LARGEST};
-use crate::{Context, Result};
+use linstab_driver::Context;
+use linstab_driver::Result;
+use linstab_driver::config_file::{self, Checker, Configuration, LARGEST};
 
 /// Everything the map depends on. No field has a default: a scientific parameter is written down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -236,7 +237,7 @@ impl Config {
     ///
     /// # Errors
     /// None for a checked configuration.
-    pub fn divergence(&self) -> Result<Divergence> {
+    pub fn divergence(&self) -> crate::Result<Divergence> {
         Ok(Divergence::new(self.num_steps, self.divergence_factor, self.divergence_norm)?)
     }
 }

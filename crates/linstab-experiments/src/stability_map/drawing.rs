@@ -1,14 +1,15 @@
 //! The figures of the stability map. Everything is drawn from the rows of its table.
 
 use super::cells::Row;
-use super::config::{Config, Grid, Optimizer};
-use super::summary::{self, Boundary, MapKey, MapSummary, in_words, maps, short};
-use crate::Result;
-use crate::figures::{
-    self, Anchor, Columns, HEADLINE_HEIGHT, LEFT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, Text,
+use super::config::{self, Config, Optimizer};
+use super::summary::{self, Boundary, MapKey, MapSummary, in_words, maps};
+use linstab_driver::Result;
+use linstab_driver::ResultsFolder;
+use linstab_report::drawing::{
+    Anchor, Columns, Grid, HEADLINE_HEIGHT, LEFT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, Text,
     colour, legend_entry, zero_contours,
 };
-use crate::output::ResultsFolder;
+use linstab_report::text::short;
 
 const LEGEND_SIZE: f64 = 7.5;
 
@@ -31,24 +32,23 @@ pub(super) fn draw(
             ("figure-1c", maps.figure_c(columns)),
         ] {
             if let Some(figure) = figure {
-                figures::write(results, &format!("{folder}{name}"), &figure)?;
+                results.draw(&format!("{folder}{name}"), &figure)?;
             }
         }
     }
-    figures::write_both(results, "stability-map-agreement", |columns| agreement(columns, summaries))?;
+    results.draw_both("stability-map-agreement", |columns| agreement(columns, summaries))?;
     if let Some(summary) = summary::reference(config, summaries)
         && let Some(map) = maps.maps.iter().find(|map| MapKey::of(&map[0]) == summary.key())
     {
-        figures::write(results, "stability-map-headline", &maps.headline(map))?;
+        results.draw("stability-map-headline", &maps.headline(map))?;
     }
     for map in &maps.maps {
         let key = MapKey::of(&map[0]);
-        let grid =
-            figures::Grid { columns: Columns::One, num_panels: 1, per_row: 1, height: 189.0, gap: 0.0 };
+        let grid = Grid { columns: Columns::One, num_panels: 1, per_row: 1, height: 189.0, gap: 0.0 };
         let mut figure = grid.figure(&key.title());
         maps.heat_map(&mut figure, &maps.panel(&grid, 0), map, &key.title());
         heat_map_legend(&mut figure, &grid);
-        figures::write(results, &format!("maps/{}", key.slug()), &figure)?;
+        results.draw(&format!("maps/{}", key.slug()), &figure)?;
     }
     Ok(())
 }
@@ -87,8 +87,8 @@ impl<'a> Maps<'a> {
         &all[..all.len().min(2)]
     }
 
-    fn panel(&self, panels: &figures::Grid, index: usize) -> Panel {
-        let scale = |grid: Grid, label| {
+    fn panel(&self, panels: &Grid, index: usize) -> Panel {
+        let scale = |grid: config::Grid, label| {
             let nodes = padded_nodes(grid);
             let range = (nodes[0], nodes[nodes.len() - 1]);
             let candidates = std::iter::once(1).chain((1..).map(|tick| 10 * tick)).map(f64::from);
@@ -108,7 +108,7 @@ impl<'a> Maps<'a> {
         let etas = self.drawn_learning_rates();
         let title = "Figure 1 (a): simulated divergence of SGD and SAM, with the paper's criteria and the exact boundaries";
         let (height, gap) = columns.choose((74.0, 40.0), (196.0, 50.0));
-        let grid = figures::Grid { columns, num_panels: 2 * etas.len(), per_row: 2, height, gap };
+        let grid = Grid { columns, num_panels: 2 * etas.len(), per_row: 2, height, gap };
         let mut figure = grid.figure(title);
         let mut any = false;
         for (row, &eta) in etas.iter().enumerate() {
@@ -144,8 +144,7 @@ impl<'a> Maps<'a> {
     fn headline(&self, map: &[Row]) -> Svg {
         let title = format!("Where runs diverge: {}", MapKey::of(&map[0]).title());
         let mut figure = Svg::new(ONE_COLUMN, HEADLINE_HEIGHT, &title);
-        let grid =
-            figures::Grid { columns: Columns::One, num_panels: 1, per_row: 1, height: 134.0, gap: 0.0 };
+        let grid = Grid { columns: Columns::One, num_panels: 1, per_row: 1, height: 134.0, gap: 0.0 };
         self.heat_map(&mut figure, &self.panel(&grid, 0), map, &MapKey::of(&map[0]).title());
         // Two by two, in little room.
         for (index, boundary) in Boundary::ALL.into_iter().enumerate() {
@@ -184,7 +183,7 @@ impl<'a> Maps<'a> {
     fn line_figure(&self, columns: Columns, title: &str, family: &[Line]) -> Option<Svg> {
         let num_panels = self.drawn_learning_rates().len();
         let (per_row, height) = columns.choose((1, 150.0), (2, 196.0));
-        let grid = figures::Grid { columns, num_panels, per_row, height, gap: 50.0 };
+        let grid = Grid { columns, num_panels, per_row, height, gap: 50.0 };
         let mut figure = grid.figure(title);
         let mut any = false;
         for (index, &eta) in self.drawn_learning_rates().iter().enumerate() {
@@ -279,7 +278,7 @@ struct Line {
 }
 
 /// The values of a grid between the outer edges of its first and last cells.
-fn padded_nodes(grid: Grid) -> Vec<f64> {
+fn padded_nodes(grid: config::Grid) -> Vec<f64> {
     let values: Vec<f64> = grid.values().map(|value| value as f64).collect();
     let half = 0.5 * grid.step as f64;
     let edges = (values[0] - half, values[values.len() - 1] + half);
@@ -291,7 +290,7 @@ fn share_diverged(row: &Row) -> f64 {
 }
 
 /// The four boundaries and the colour key.
-fn heat_map_legend(figure: &mut Svg, grid: &figures::Grid) {
+fn heat_map_legend(figure: &mut Svg, grid: &Grid) {
     let series = Boundary::ALL.map(|boundary| named(boundary.title(), style(boundary)));
     let y = grid.finish(figure, &[&series], &[]) - 1.0;
     for tenth in 0..=10 {

@@ -3,11 +3,13 @@
 use super::cells::Row;
 use super::config::{Config, Optimizer};
 use super::drawing;
-use super::summary::{Boundary, MapKey, MapSummary, in_words, maps, short};
-use crate::figures::colour;
-use crate::output::ResultsFolder;
-use crate::report::map_data::{self, Axis, Map, MapData};
-use crate::{ExperimentError, Result};
+use super::summary::{Boundary, MapKey, MapSummary, in_words, maps};
+use linstab_driver::DriverError;
+use linstab_driver::Result;
+use linstab_driver::ResultsFolder;
+use linstab_report::drawing::colour;
+use linstab_report::map_data::{self, Axis, Map, MapData};
+use linstab_report::text::short;
 
 /// Where the data are, below the results folder.
 pub(super) const PATH: &str = "report/stability-map.json";
@@ -31,9 +33,8 @@ pub(super) fn write(
     summaries: &[MapSummary],
     results: &ResultsFolder,
 ) -> Result<()> {
-    let json = serde_json::to_vec(&data(config, rows, summaries)).map_err(|error| {
-        ExperimentError::Encode { what: "the map of the report", message: error.to_string() }
-    })?;
+    let json = serde_json::to_vec(&data(config, rows, summaries))
+        .map_err(|error| DriverError::Encode { what: "the map of the report", message: error.to_string() })?;
     results.write(PATH, &json)
 }
 

@@ -12,12 +12,11 @@ mod summary;
 
 pub use cells::{Cell, CellResult, MapCells, Row};
 pub use config::{Config, Loss, Optimizer, Tie};
-pub(crate) use summary::short;
 pub use summary::{Boundary, MapKey, MapSummary};
 
-use crate::experiment::{Context, Experiment, Finding, Inputs};
-use crate::output::ResultsFolder;
-use crate::{Result, engine, table};
+use linstab_driver::ResultsFolder;
+use linstab_driver::{Context, Experiment, Finding, Inputs};
+use linstab_driver::{engine, table};
 
 /// The experiment `stability-map`.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +33,12 @@ impl Experiment for StabilityMap {
         if quick { 2.5 } else { 59.0 }
     }
 
-    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
+    fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {
         let config = Config::load(context)?;
         Inputs::new(&config, config.seed)
     }
 
-    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> linstab_driver::Result<Finding> {
         let config = Config::load(context)?;
         let cells = MapCells::new(&config, context.program);
         let outputs = engine::run(&cells, context, &results.checkpoint(ID))?;

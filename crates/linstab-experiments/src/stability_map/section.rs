@@ -3,9 +3,10 @@
 use super::cells::Row;
 use super::config::{Config, Optimizer};
 use super::explorer;
-use super::summary::{self, Boundary, MapKey, MapSummary, in_words, short};
-use crate::report::section::{Figure, Headline, Map, Number, Picture, Section, Table};
-use crate::report::text::{list, percent, range};
+use super::summary::{self, Boundary, MapKey, MapSummary, in_words};
+use linstab_report::section::{Figure, Headline, Map, Number, Picture, Section, Table};
+use linstab_report::text::short;
+use linstab_report::text::{list, percent, range};
 
 /// The section of the maps.
 pub(super) fn section(config: &Config, rows: &[Row], summaries: &[MapSummary]) -> Section {

@@ -1,5 +1,6 @@
 //! Who was right: for each map, how many cells each boundary predicts as they were simulated.
 
+use linstab_report::text::short;
 use std::fmt::Write;
 
 use linstab_dynamics::SamplingScheme;
@@ -105,12 +106,6 @@ impl MapKey {
         };
         format!("{}{parameter}-{}-{}", self.optimizer.name(), self.sampling.name(), short(self.learning_rate))
     }
-}
-
-/// A number for titles and file names, short whatever its magnitude.
-pub(crate) fn short(value: f64) -> String {
-    let plain = !value.is_finite() || value.abs() <= 0.0 || (1e-4..1e6).contains(&value.abs());
-    if plain { value.to_string() } else { format!("{value:e}") }
 }
 
 /// A sampling scheme in running text.

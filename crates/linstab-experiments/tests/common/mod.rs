@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use linstab_experiments::experiment::Silent;
-use linstab_experiments::manifest::Provenance;
-use linstab_experiments::{Options, reproduce};
+use linstab_driver::manifest::Provenance;
+use linstab_driver::progress::Silent;
+use linstab_driver::{Options, reproduce};
 use tempfile::TempDir;
 
 /// A row of a table, by column.
@@ -25,7 +25,7 @@ pub(crate) fn refusal(experiment: &str, from: &str, to: &str) -> String {
     std::fs::write(folder.path().join(file), text.replacen(from, to, 1)).unwrap();
     let out = folder.path().join("results");
     let options = Options { configs: folder.path().to_owned(), ..options(experiment, 1, out.clone()) };
-    let error = reproduce(&options, &Silent).unwrap_err();
+    let error = reproduce(super::EXPERIMENTS, &options, &Silent).unwrap_err();
     assert!(error.is_usage() && !out.exists(), "{error}");
     error.to_string()
 }
@@ -54,7 +54,8 @@ pub(crate) fn options(experiment: &str, num_threads: usize, out: PathBuf) -> Opt
 pub(crate) fn run(experiment: &str, num_threads: usize) -> (Run, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("results");
-    let report = reproduce(&options(experiment, num_threads, out.clone()), &Silent).unwrap();
+    let report =
+        reproduce(super::EXPERIMENTS, &options(experiment, num_threads, out.clone()), &Silent).unwrap();
     assert_eq!(report.failures().next(), None, "the experiment is completed");
     (Run { tables: out.join("tables") }, folder)
 }

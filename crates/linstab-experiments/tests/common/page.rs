@@ -26,7 +26,7 @@ impl Page {
     /// What is true of every page: it stands alone, is well formed, and everything it points at is there.
     pub(crate) fn check(&self) {
         let html = &self.html;
-        assert!(html.len() < linstab_experiments::report::MAX_BYTES, "{} bytes", html.len());
+        assert!(html.len() < linstab_report::MAX_BYTES, "{} bytes", html.len());
         let mut ids = BTreeSet::new();
         for id in values(html, " id=\"") {
             assert!(ids.insert(id), "two elements with the identifier {id}");

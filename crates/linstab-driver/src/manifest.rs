@@ -1,0 +1,169 @@
+//! The manifest of a results folder: what was run, with what, on what, and the hash of each file.
+//!
+//! An experiment's record names its results by content: its key is the digest of everything they are a function of. Where the key
+//! is the same and the files are those of the record, there is nothing to run ([`crate::plan`]).
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::experiment::Inputs;
+use crate::output::ResultsFolder;
+use crate::{DriverError, Result};
+
+/// Where a run took place. Faces fill it in: the driver does not ask the environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Revision of the source that the program was built from, with `-dirty` appended if it had been changed; empty if
+    /// unknown.
+    pub git_revision: String,
+    /// SHA-256 of the program itself: checkpoints and results are used again only by the very program that wrote them.
+    pub program_sha256: String,
+    /// Compiler that built the program.
+    pub toolchain: String,
+    /// Name and version of the dependencies that numbers and pictures depend on.
+    pub dependencies: Vec<String>,
+    /// Processor model.
+    pub cpu: String,
+    /// Operating system and architecture.
+    pub platform: String,
+}
+
+/// What marks a manifest, and the folder that holds it, as ours.
+pub(crate) const PROGRAM: &str = "linstab";
+/// Name of the manifest in its folder.
+pub(crate) const FILE: &str = "manifest.json";
+/// Raise it when a field changes its meaning: results of another schema are not used again.
+const SCHEMA: u32 = 2;
+
+/// `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    schema: u32,
+    program: String,
+    version: String,
+    pub(crate) provenance: Provenance,
+    /// Reduced sizes.
+    pub quick: bool,
+    num_threads: usize,
+    wall_time_secs: f64,
+    pub(crate) experiments: Vec<RunRecord>,
+    pub(crate) failures: Vec<FailureRecord>,
+    pub(crate) files: Vec<FileRecord>,
+}
+
+/// One experiment in the manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Its name.
+    pub id: String,
+    /// Digest of everything its results are a function of.
+    pub key: String,
+    /// Seconds from its start to its last file, when it was run; after an interruption of the rest alone.
+    pub wall_time_secs: f64,
+    /// Worker threads it had.
+    pub num_threads: usize,
+    /// Seed, configuration and data that were run.
+    #[serde(flatten)]
+    pub inputs: Inputs,
+}
+
+/// An experiment that could not be completed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureRecord {
+    /// Its name.
+    pub id: String,
+    /// Why.
+    pub error: String,
+}
+
+/// One file of the results.
+/// A file of the results.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its path below the results folder.
+    pub(crate) path: String,
+    /// The experiment that wrote it; absent if it is made of all of them.
+    pub(crate) experiment: Option<String>,
+    bytes: usize,
+    sha256: String,
+}
+
+impl FileRecord {
+    /// Whether the file still has these contents.
+    pub(crate) fn is_of(&self, contents: &[u8]) -> bool {
+        self.bytes == contents.len() && self.sha256 == sha256_hex(contents)
+    }
+}
+
+impl Manifest {
+    /// The manifest of the files that are in `results`, each with the experiment that wrote it.
+    pub(crate) fn new(
+        results: &ResultsFolder,
+        (provenance, quick, num_threads): (&Provenance, bool, usize),
+        wall_time_secs: f64,
+        experiments: Vec<RunRecord>,
+        failures: Vec<FailureRecord>,
+    ) -> Result<Self> {
+        let record = |(path, contents): (String, Vec<u8>)| FileRecord {
+            experiment: results.writer_of(&path),
+            path,
+            bytes: contents.len(),
+            sha256: sha256_hex(&contents),
+        };
+        let files = results.files()?.into_iter().map(record).collect();
+        Ok(Self {
+            schema: SCHEMA,
+            program: PROGRAM.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            provenance: provenance.clone(),
+            quick,
+            num_threads,
+            wall_time_secs,
+            experiments,
+            failures,
+            files,
+        })
+    }
+
+    /// The manifest of a results folder, if it has one of this schema.
+    pub fn read(folder: &Path) -> Option<Self> {
+        let manifest: Self = serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()?;
+        (manifest.schema == SCHEMA && manifest.program == PROGRAM).then_some(manifest)
+    }
+
+    /// The file's text.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .map_err(|error| DriverError::Encode { what: "the manifest", message: error.to_string() })?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// The record of an experiment.
+    pub fn record(&self, id: &str) -> Option<&RunRecord> {
+        self.experiments.iter().find(|record| record.id == id)
+    }
+
+    /// The files that an experiment wrote.
+    pub(crate) fn files_of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a FileRecord> {
+        self.files.iter().filter(move |file| file.experiment.as_deref() == Some(id))
+    }
+}
+
+/// The digest of everything an experiment's results are a function of.
+pub(crate) fn key(id: &str, inputs: &Inputs, quick: bool, program: &str) -> String {
+    let Inputs { seed, config, data } = inputs;
+    let version = env!("CARGO_PKG_VERSION");
+    let parts = serde_json::json!({
+        "schema": SCHEMA, "version": version, "program": program, "experiment": id, "quick": quick, "seed": seed,
+        "config": config, "data": data,
+    });
+    sha256_hex(parts.to_string().as_bytes())
+}
+
+/// SHA-256 in hexadecimal digits.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}

@@ -1,0 +1,383 @@
+//! Two experiments that count how often they are run, and can be made to fail.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use super::*;
+use crate::experiment::{DataDigest, Inputs};
+use crate::manifest::FILE as MANIFEST;
+use linstab_report::Section;
+
+/// An experiment whose result is its configuration, a number.
+#[derive(Debug)]
+struct Counted {
+    id: &'static str,
+    config: AtomicU64,
+    data: AtomicU64,
+    num_runs: AtomicUsize,
+    mood: Mutex<Mood>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mood {
+    Good,
+    Failing,
+    Panicking,
+    Misconfigured,
+    /// Its configuration is edited while it runs.
+    Edited,
+}
+
+impl Counted {
+    fn new(id: &'static str) -> &'static Self {
+        let number = AtomicU64::new(1);
+        let mood = Mutex::new(Mood::Good);
+        Box::leak(Box::new(Self {
+            id,
+            config: number,
+            data: AtomicU64::new(1),
+            num_runs: AtomicUsize::new(0),
+            mood,
+        }))
+    }
+
+    fn mood(&self) -> Mood {
+        *self.mood.lock().expect("nobody panics while holding it")
+    }
+
+    fn set(&self, mood: Mood) {
+        *self.mood.lock().expect("nobody panics while holding it") = mood;
+    }
+
+    fn num_runs(&self) -> usize {
+        self.num_runs.load(Relaxed)
+    }
+}
+
+impl Experiment for Counted {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    fn core_seconds(&self, quick: bool) -> f64 {
+        if quick { 10.0 } else { 100.0 }
+    }
+
+    fn inputs(&self, context: &Context<'_>) -> Result<Inputs> {
+        if self.mood() == Mood::Misconfigured {
+            return Err(DriverError::ConfigSyntax { path: "x".into(), line: 1, message: "bad".to_owned() });
+        }
+        let data = DataDigest { path: "data".to_owned(), sha256: self.data.load(Relaxed).to_string() };
+        let inputs = Inputs::new(&self.config.load(Relaxed), context.seed.unwrap_or(7))?;
+        Ok(Inputs { data: vec![data], ..inputs })
+    }
+
+    fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+        self.num_runs.fetch_add(1, Relaxed);
+        if self.mood() == Mood::Edited {
+            self.config.fetch_add(1, Relaxed);
+        }
+        let Inputs { seed, config, data } = self.inputs(context)?;
+        let text = format!("{} {seed} {config} {data:?} {}", self.id, context.quick);
+        results.write(&format!("tables/{}.csv", self.id), text.as_bytes())?;
+        std::fs::write(results.checkpoint(self.id), "cells").expect("the work folder is there");
+        std::fs::write(results.checkpoint(&format!("{}-more", self.id)), "cells").expect("and writable");
+        match self.mood() {
+            Mood::Failing => {
+                return Err(DriverError::Threads { num_threads: 3, message: "none".to_owned() });
+            }
+            Mood::Panicking => panic!("on purpose"),
+            Mood::Good | Mood::Misconfigured | Mood::Edited => {}
+        }
+        results.write(&format!("figures/{0}/{0}.svg", self.id), b"<svg/>")?;
+        let section = Section { title: self.id.to_owned(), ..Section::default() };
+        Ok(Finding { config, seed, summary: format!("{text}\nand more\n"), section })
+    }
+}
+
+/// Remembers the plan.
+#[derive(Default)]
+struct Listener(Mutex<Option<Plan>>);
+
+impl Progress for Listener {
+    fn start(&self, _experiment: &str, _num_done: usize, _num_cells: usize) {}
+    fn advance(&self, _num_done: usize) {}
+    fn finish(&self) {}
+    fn plan(&self, plan: &Plan) {
+        *self.0.lock().expect("nobody panics while holding it") = Some(plan.clone());
+    }
+}
+
+struct Stage {
+    folder: tempfile::TempDir,
+    one: &'static Counted,
+    two: &'static Counted,
+    options: Options,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            only: Vec::new(),
+            configs: PathBuf::new(),
+            out: folder.path().join("results"),
+            quick: false,
+            seed: None,
+            num_threads: 1,
+            restart: false,
+            force: false,
+            provenance: Provenance {
+                git_revision: String::new(),
+                program_sha256: "program".to_owned(),
+                toolchain: String::new(),
+                dependencies: Vec::new(),
+                cpu: String::new(),
+                platform: String::new(),
+            },
+        };
+        Self { folder, one: Counted::new("one"), two: Counted::new("two"), options }
+    }
+
+    fn try_run(&self, options: &Options) -> Result<(Report, Plan)> {
+        let listener = Listener::default();
+        let report = reproduce_of(&[self.one, self.two], options, &listener)?;
+        let plan = listener.0.into_inner().unwrap().unwrap();
+        Ok((report, plan))
+    }
+
+    fn run(&self) -> (Report, Plan) {
+        self.try_run(&self.options).unwrap()
+    }
+
+    /// Why each of the two is run, if it is.
+    fn causes(&self) -> [Option<Cause>; 2] {
+        let (report, plan) = self.run();
+        assert!(report.complete && report.failures().next().is_none(), "{report:?}");
+        for (step, outcome) in plan.steps.iter().zip(&report.outcomes) {
+            assert_eq!(step.id, outcome.id);
+            assert_eq!(step.cause.is_none(), outcome.ending == Ending::Unchanged, "{step:?}");
+        }
+        ["one", "two"].map(|id| plan.steps.iter().find(|step| step.id == id).unwrap().cause.clone())
+    }
+
+    fn num_runs(&self) -> [usize; 2] {
+        [self.one.num_runs(), self.two.num_runs()]
+    }
+
+    fn manifest(&self) -> Manifest {
+        Manifest::read(&self.options.out).unwrap()
+    }
+
+    /// All files but the manifest, which holds times.
+    fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        contents(&self.options.out)
+    }
+}
+
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let below = contents(&path);
+            assert!(!below.is_empty(), "{} is empty", path.display());
+            let name = PathBuf::from(path.file_name().unwrap());
+            files.extend(below.into_iter().map(|(relative, bytes)| (name.join(relative), bytes)));
+        } else if !path.ends_with(MANIFEST) {
+            files.insert(path.file_name().unwrap().into(), std::fs::read(&path).unwrap());
+        }
+    }
+    files
+}
+
+#[test]
+fn what_is_unchanged_is_not_run_and_its_bytes_are_those_of_a_fresh_run() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.causes(), [Some(Cause::New), Some(Cause::New)]);
+    let (first, fresh) = (stage.manifest(), stage.contents());
+    assert_eq!(
+        fresh.len(),
+        2 * 3 + 2,
+        "a table, a figure and a finding each, a summary and a page: {:?}",
+        fresh.keys()
+    );
+    assert_eq!(stage.causes(), [None, None]);
+    assert_eq!(stage.num_runs(), [1, 1]);
+    assert_eq!((stage.contents(), stage.manifest().experiments), (fresh.clone(), first.experiments));
+    assert_eq!(stage.manifest().files, first.files);
+    let (report, _) = stage.run();
+    assert_eq!(report.outcomes[1].summary.lines().count(), 2, "the text is there without a run");
+
+    stage.options.force = true;
+    stage.options.only = vec!["two".to_owned()];
+    assert_eq!(stage.causes(), [None, Some(Cause::Forced)]);
+    assert_eq!(stage.num_runs(), [1, 2]);
+    assert_eq!(stage.contents(), fresh);
+    assert_eq!(std::fs::read_dir(stage.folder.path()).unwrap().count(), 1, "nothing is left beside");
+}
+
+#[test]
+fn what_has_changed_is_run_again_for_that_reason() {
+    let mut stage = Stage::new();
+    stage.run();
+    let mut expect = |change: &dyn Fn(&mut Stage), cause: [Option<Cause>; 2]| {
+        change(&mut stage);
+        assert_eq!(stage.causes(), cause);
+        assert_eq!(stage.causes(), [None, None], "and then it is current");
+    };
+    let both = |cause: Cause| [Some(cause.clone()), Some(cause)];
+    expect(&|stage| stage.one.config.store(2, Relaxed), [Some(Cause::Configuration), None]);
+    expect(&|stage| stage.two.data.store(2, Relaxed), [None, Some(Cause::Data)]);
+    expect(&|stage| stage.options.seed = Some(8), both(Cause::Seed));
+    expect(&|stage| stage.options.quick = true, both(Cause::Sizes));
+    expect(&|stage| stage.options.provenance.program_sha256.push('2'), both(Cause::Program));
+    assert_eq!(stage.num_runs(), [5, 5]);
+    // Neither changes a result.
+    stage.options.num_threads = 2;
+    stage.options.provenance.git_revision.push('2');
+    assert_eq!(stage.causes(), [None, None]);
+}
+
+#[test]
+fn a_file_that_is_not_what_was_written_makes_a_new_run() {
+    let stage = Stage::new();
+    stage.run();
+    let fresh = stage.contents();
+    for (file, contents) in [
+        ("tables/one.csv", Some("one 7 1 edited")),
+        ("figures/one/one.svg", None),
+        ("findings/one.json", Some("{}")),
+    ] {
+        let path = stage.options.out.join(file);
+        match contents {
+            Some(contents) => std::fs::write(path, contents).unwrap(),
+            None => std::fs::remove_file(path).unwrap(),
+        }
+        assert_eq!(stage.causes(), [Some(Cause::File(file.to_owned())), None]);
+        assert_eq!(stage.contents(), fresh, "{file}");
+    }
+    assert_eq!(stage.num_runs(), [4, 1]);
+    // A stranger in the folder is not ours to keep.
+    std::fs::write(stage.options.out.join("stranger"), "").unwrap();
+    assert_eq!(stage.causes(), [None, None]);
+    assert_eq!(stage.contents(), fresh);
+}
+
+#[test]
+fn an_edited_manifest_reaches_nothing_outside_of_the_folder() {
+    let stage = Stage::new();
+    stage.run();
+    let (fresh, path) = (stage.contents(), stage.options.out.join(MANIFEST));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let edit = |from: &str, to: &str| {
+        assert!(text.contains(from), "the manifest no longer holds `{from}`");
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    };
+    edit("tables/one.csv", "../one.csv");
+    let table = stage.options.out.join("tables/one.csv");
+    std::fs::copy(&table, stage.folder.path().join("one.csv")).unwrap();
+    assert_eq!(stage.causes(), [Some(Cause::File("../one.csv".to_owned())), None]);
+    edit(r#""schema": 2"#, r#""schema": 1"#);
+    assert_eq!(stage.causes(), [Some(Cause::New), Some(Cause::New)], "nothing of an older schema is used");
+    edit("findings/one.json", "findings/none.json");
+    assert!(matches!(stage.causes(), [Some(Cause::File(_)), None]));
+    assert_eq!(stage.contents(), fresh);
+}
+
+#[test]
+fn experiments_that_are_not_asked_for_stay_where_they_are_current() {
+    let mut stage = Stage::new();
+    stage.run();
+    stage.options.only = vec!["one".to_owned()];
+    stage.one.config.store(2, Relaxed);
+    assert_eq!(stage.causes(), [Some(Cause::Configuration), None]);
+    assert_eq!((stage.num_runs(), stage.contents().len()), ([2, 1], 8));
+
+    for (mood, cause) in [(Mood::Good, Cause::Configuration), (Mood::Misconfigured, Cause::Unreadable)] {
+        stage.two.config.fetch_add(1, Relaxed);
+        stage.two.set(mood);
+        let (report, plan) = stage.run();
+        assert_eq!(plan.dropped, [("two", cause)]);
+        assert_eq!((report.outcomes.len(), stage.contents().len()), (1, 5), "the other one is gone");
+        let (_, plan) = stage.run();
+        assert!(plan.dropped.is_empty(), "what is not there is not dropped: {plan:?}");
+        stage.two.set(Mood::Good);
+        stage.options.only.clear();
+        assert_eq!(stage.causes(), [None, Some(Cause::New)]);
+        stage.options.only = vec!["one".to_owned()];
+    }
+    // Asked for, a bad configuration is an error before anything happens.
+    stage.options.only.clear();
+    stage.two.set(Mood::Misconfigured);
+    stage.options.force = true;
+    let before = (stage.contents(), stage.num_runs());
+    assert!(stage.try_run(&stage.options).unwrap_err().is_usage(), "a usage error");
+    assert_eq!((stage.contents(), stage.num_runs()), before);
+}
+
+#[test]
+fn a_failed_experiment_does_not_lose_the_others() {
+    let mut stage = Stage::new();
+    for (mood, message) in [
+        (Mood::Failing, "cannot start 3 worker threads: none"),
+        (Mood::Panicking, "it panicked: on purpose"),
+        (Mood::Edited, "its configuration was changed meanwhile: run again"),
+    ] {
+        stage.one.set(mood);
+        stage.options.force = true;
+        let (report, _) = stage.run();
+        assert!(report.complete, "{report:?}");
+        assert_eq!(report.failures().collect::<Vec<_>>(), [("one", message)]);
+        let files: Vec<PathBuf> = stage.contents().into_keys().collect();
+        let expected = [
+            "figures/two/two.svg",
+            "findings/two.json",
+            "report/index.html",
+            "summary.txt",
+            "tables/two.csv",
+        ];
+        assert_eq!(files, expected.map(PathBuf::from), "nothing of the failed one is left");
+        let Manifest { experiments, failures, .. } = stage.manifest();
+        assert_eq!((experiments.len(), experiments[0].id.as_str()), (1, "two"));
+        assert_eq!((failures.len(), failures[0].error.as_str()), (1, message));
+        let kept: Vec<PathBuf> =
+            contents(&stage.folder.path().join(".results.linstab-work/checkpoints")).into_keys().collect();
+        assert_eq!(kept, ["one-more.checkpoint", "one.checkpoint"].map(PathBuf::from));
+
+        stage.one.set(Mood::Good);
+        stage.options.force = false;
+        assert_eq!(stage.causes(), [Some(Cause::Failed), None], "the next try runs the one that failed");
+        assert_eq!(stage.contents().len(), 8);
+        assert_eq!(std::fs::read_dir(stage.folder.path()).unwrap().count(), 1, "nothing is left beside");
+    }
+}
+
+#[test]
+fn if_all_fail_the_earlier_results_stay() {
+    let mut stage = Stage::new();
+    stage.run();
+    let before = (stage.contents(), stage.manifest());
+    stage.one.set(Mood::Failing);
+    stage.two.set(Mood::Panicking);
+    stage.options.force = true;
+    let (report, _) = stage.run();
+    assert!(!report.complete && report.failures().count() == 2, "{report:?}");
+    assert_eq!((stage.contents(), stage.manifest()), before);
+    assert!(stage.folder.path().join(".results.linstab-work/checkpoints/one.checkpoint").exists(), "kept");
+}
+
+#[test]
+fn the_forecast_is_the_last_time_or_the_constant() {
+    let mut stage = Stage::new();
+    let (_, plan) = stage.run();
+    assert!((plan.seconds() - 200.0).abs() < 1e-9, "{plan:?}");
+    stage.options.force = true;
+    let (_, plan) = stage.run();
+    assert!(plan.seconds() < 10.0, "measured by now: {plan:?}");
+    stage.options.quick = true;
+    let (_, plan) = stage.run();
+    assert!((plan.seconds() - 20.0).abs() < 1e-9, "measured for other sizes: {plan:?}");
+}
