@@ -26,7 +26,7 @@ fn changed(changes: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-fn run(configs: &Path, num_threads: usize) -> Result<(TempDir, String), ExperimentError> {
+fn run(configs: &Path, num_threads: usize) -> Result<(TempDir, String), DriverError> {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("results");
     let options = Options { configs: configs.to_path_buf(), ..options("digits", num_threads, out) };
