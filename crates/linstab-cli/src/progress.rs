@@ -88,22 +88,18 @@ impl Progress for Lines {
 /// The plan as a table: what, why, how long.
 fn table(plan: &Plan) -> String {
     let mut text = String::new();
-    for step in &plan.steps {
-        let _ = match &step.cause {
-            None => writeln!(text, "  {:<20}unchanged", step.id),
-            Some(cause) => writeln!(text, "  {:<20}run{:>6}   {cause}", step.id, about(step.seconds)),
-        };
-    }
-    for (id, cause) in &plan.dropped {
+    let Some(cause) = &plan.cause else {
         let _ = writeln!(
             text,
-            "  {id:<20}dropped: not asked for, and its earlier results are not current ({cause})"
+            "nothing has changed: {}",
+            plan.steps.iter().map(|step| step.id).collect::<Vec<_>>().join(", ")
         );
-    }
-    if plan.steps.iter().all(|step| step.cause.is_none()) {
-        text.push_str("nothing has to be run\n");
         return text;
+    };
+    for step in &plan.steps {
+        let _ = writeln!(text, "  {:<20}{:>6}", step.id, about(step.seconds));
     }
+    let _ = writeln!(text, "why: {cause}");
     let threads = if plan.num_threads == 1 { "thread" } else { "threads" };
     let sizes = if plan.quick { ", reduced sizes" } else { "" };
     let _ = writeln!(text, "about {} on {} {threads}{sizes}", about(plan.seconds()), plan.num_threads);

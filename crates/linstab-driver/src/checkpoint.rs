@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::error::CheckpointFault;
-use crate::output::write_atomically;
+use crate::files::write_atomically;
 use crate::{DriverError, Result};
 
 const MAGIC: &[u8; 8] = b"LINSTABK";

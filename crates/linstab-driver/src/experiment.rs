@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::output::ResultsFolder;
+use crate::folder::ResultsFolder;
 use crate::progress::Progress;
 use crate::{DriverError, Result};
 use linstab_report::Section;
@@ -73,9 +73,8 @@ fn encoded<C: Serialize>(config: &C) -> Result<serde_json::Value> {
         .map_err(|error| DriverError::Encode { what: "the configuration", message: error.to_string() })
 }
 
-/// What an experiment leaves behind beside its files. It is kept in `findings/<id>.json`, so that what is made of all experiments
-/// together can be made again without running this one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What an experiment leaves behind beside its files.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// The configuration that was run.
     pub config: serde_json::Value,

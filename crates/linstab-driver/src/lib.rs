@@ -7,8 +7,9 @@ pub mod config_file;
 pub mod engine;
 mod error;
 pub mod experiment;
+pub mod files;
+pub mod folder;
 pub mod manifest;
-pub mod output;
 mod plan;
 pub mod progress;
 pub mod reproduce;
@@ -18,5 +19,5 @@ pub mod table;
 
 pub use error::{CheckpointFault, DriverError, Result};
 pub use experiment::{Context, Experiment, Finding, Inputs};
-pub use output::ResultsFolder;
+pub use folder::ResultsFolder;
 pub use reproduce::{Options, Outcome, Report, reproduce};

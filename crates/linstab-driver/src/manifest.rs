@@ -1,7 +1,7 @@
 //! The manifest of a results folder: what was run, with what, on what, and the hash of each file.
 //!
 //! An experiment's record names its results by content: its key is the digest of everything they are a function of. Where the key
-//! is the same and the files are those of the record, there is nothing to run ([`crate::plan`]).
+//! is the same and the files are those of the record, there is nothing to run.
 
 use std::path::Path;
 
@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::experiment::Inputs;
-use crate::output::ResultsFolder;
 use crate::{DriverError, Result};
 
 /// Where a run took place. Faces fill it in: the driver does not ask the environment.
@@ -35,7 +34,7 @@ pub(crate) const PROGRAM: &str = "linstab";
 /// Name of the manifest in its folder.
 pub(crate) const FILE: &str = "manifest.json";
 /// Raise it when a field changes its meaning: results of another schema are not used again.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +46,7 @@ pub struct Manifest {
     /// Reduced sizes.
     pub quick: bool,
     num_threads: usize,
-    wall_time_secs: f64,
+    pub(crate) wall_time_secs: f64,
     pub(crate) experiments: Vec<RunRecord>,
     pub(crate) failures: Vec<FailureRecord>,
     pub(crate) files: Vec<FileRecord>,
@@ -78,7 +77,6 @@ pub struct FailureRecord {
     pub error: String,
 }
 
-/// One file of the results.
 /// A file of the results.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
@@ -91,6 +89,16 @@ pub struct FileRecord {
 }
 
 impl FileRecord {
+    /// The record of a file with these contents.
+    pub(crate) fn new(path: &str, contents: &[u8], experiment: Option<&str>) -> Self {
+        Self {
+            path: path.to_owned(),
+            experiment: experiment.map(str::to_owned),
+            bytes: contents.len(),
+            sha256: sha256_hex(contents),
+        }
+    }
+
     /// Whether the file still has these contents.
     pub(crate) fn is_of(&self, contents: &[u8]) -> bool {
         self.bytes == contents.len() && self.sha256 == sha256_hex(contents)
@@ -98,33 +106,20 @@ impl FileRecord {
 }
 
 impl Manifest {
-    /// The manifest of the files that are in `results`, each with the experiment that wrote it.
-    pub(crate) fn new(
-        results: &ResultsFolder,
-        (provenance, quick, num_threads): (&Provenance, bool, usize),
-        wall_time_secs: f64,
-        experiments: Vec<RunRecord>,
-        failures: Vec<FailureRecord>,
-    ) -> Result<Self> {
-        let record = |(path, contents): (String, Vec<u8>)| FileRecord {
-            experiment: results.writer_of(&path),
-            path,
-            bytes: contents.len(),
-            sha256: sha256_hex(&contents),
-        };
-        let files = results.files()?.into_iter().map(record).collect();
-        Ok(Self {
+    /// The manifest of a run of which nothing is recorded yet.
+    pub(crate) fn new(provenance: &Provenance, quick: bool, num_threads: usize) -> Self {
+        Self {
             schema: SCHEMA,
             program: PROGRAM.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             provenance: provenance.clone(),
             quick,
             num_threads,
-            wall_time_secs,
-            experiments,
-            failures,
-            files,
-        })
+            wall_time_secs: 0.0,
+            experiments: Vec::new(),
+            failures: Vec::new(),
+            files: Vec::new(),
+        }
     }
 
     /// The manifest of a results folder, if it has one of this schema.
@@ -144,11 +139,6 @@ impl Manifest {
     /// The record of an experiment.
     pub fn record(&self, id: &str) -> Option<&RunRecord> {
         self.experiments.iter().find(|record| record.id == id)
-    }
-
-    /// The files that an experiment wrote.
-    pub(crate) fn files_of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a FileRecord> {
-        self.files.iter().filter(move |file| file.experiment.as_deref() == Some(id))
     }
 }
 

@@ -29,10 +29,10 @@ impl Progress for Silent {
 /// What a run is going to do, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The experiments that the results will hold.
+    /// Why the experiments are run; `None` if the results of an earlier run are what this one would give.
+    pub cause: Option<Cause>,
+    /// The experiments.
     pub steps: Vec<Step>,
-    /// Experiments of the earlier results that are not asked for and no longer current: the new results will not hold them.
-    pub dropped: Vec<(&'static str, Cause)>,
     /// Reduced sizes.
     pub quick: bool,
     /// Number of worker threads.
@@ -44,58 +44,56 @@ pub struct Plan {
 pub struct Step {
     /// Its name.
     pub id: &'static str,
-    /// Why it is run; `None` if its results are carried over.
-    pub cause: Option<Cause>,
-    /// Seconds that it is going to take.
+    /// Seconds that it takes when it is run.
     pub seconds: f64,
 }
 
 impl Plan {
     /// Seconds that the run is going to take.
     pub fn seconds(&self) -> f64 {
-        self.steps.iter().map(|step| step.seconds).sum()
+        if self.cause.is_none() { 0.0 } else { self.steps.iter().map(|step| step.seconds).sum() }
     }
 }
 
-/// Why an experiment has to be run, or its earlier results are not current.
+/// Why experiments have to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// There are no results of it.
+    /// There are no results yet.
     New,
-    /// It failed the last time.
-    Failed,
+    /// An experiment failed the last time.
+    Failed(String),
     /// It was asked for, come what may.
     Forced,
+    /// The results are of other experiments.
+    Selection,
     /// Another program made the results.
     Program,
     /// The results are of other sizes: quick ones or full ones.
     Sizes,
     /// They are of another seed.
     Seed,
-    /// They are of another configuration.
-    Configuration,
-    /// They are of other data.
-    Data,
+    /// They are of another configuration of an experiment.
+    Configuration(String),
+    /// They are of other data of an experiment.
+    Data(String),
     /// A file of them is not what was written.
     File(String),
-    /// Its configuration cannot be read.
-    Unreadable,
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::New => write!(f, "no results yet"),
-            Self::Failed => write!(f, "failed the last time"),
+            Self::Failed(id) => write!(f, "{id} failed the last time"),
             Self::Forced => write!(f, "asked for"),
+            Self::Selection => write!(f, "the results are of other experiments"),
             Self::Program => write!(f, "the program has changed"),
             Self::Sizes => write!(f, "other sizes (quick or full)"),
             Self::Seed => write!(f, "the seed has changed"),
-            Self::Configuration => write!(f, "the configuration has changed"),
-            Self::Data => write!(f, "the data have changed"),
+            Self::Configuration(id) => write!(f, "the configuration of {id} has changed"),
+            Self::Data(id) => write!(f, "the data of {id} have changed"),
             Self::File(path) => write!(f, "{path} is missing or was edited"),
-            Self::Unreadable => write!(f, "its configuration cannot be read"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Runs experiments into a results folder.
 //!
-//! What an earlier run left there and would come out the same is carried over, the rest is run. One experiment that fails does not
-//! take the others with it: the results are completed without it.
+//! A run is one whole: if an earlier one left what this one would give, nothing is run. One experiment that fails does not take the
+//! others with it: the results are completed without it, and all checkpoints are kept for the next attempt.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::experiment::{Context, Experiment, Finding};
-use crate::manifest::{FailureRecord, Manifest, Provenance, RunRecord};
-use crate::output::ResultsFolder;
+use crate::files::files_below;
+use crate::folder::RunFolder;
+use crate::manifest::{FILE as MANIFEST, FailureRecord, FileRecord, Manifest, Provenance, RunRecord};
 use crate::plan::{self, Task};
-use crate::progress::{Cause, Ending, Plan, Progress, Step};
+use crate::progress::{Ending, Progress};
 use crate::{DriverError, Result};
 use linstab_report as report;
 
@@ -33,7 +34,7 @@ pub struct Options {
     pub num_threads: usize,
     /// Discards the checkpoints of an interrupted run.
     pub restart: bool,
-    /// Runs the selected experiments even if nothing has changed.
+    /// Runs the experiments even if nothing has changed.
     pub force: bool,
     /// Where the run takes place, for the manifest.
     pub provenance: Provenance,
@@ -48,7 +49,7 @@ pub struct Report {
     pub complete: bool,
     /// Seconds the whole took.
     pub wall_time_secs: f64,
-    /// The experiments, in order; those whose results were carried over unasked among them.
+    /// The experiments, in order.
     pub outcomes: Vec<Outcome>,
 }
 
@@ -59,7 +60,7 @@ pub struct Outcome {
     pub id: &'static str,
     /// How it ended.
     pub ending: Ending,
-    /// The result in plain text, in short in its first line; empty if it failed.
+    /// The result in plain text, in short in its first line; empty unless it was run.
     pub summary: String,
 }
 
@@ -73,7 +74,8 @@ impl Report {
     }
 }
 
-/// Runs what is selected and not current; the results folder is replaced as a whole, at the end.
+/// Runs the selected ones of `all` experiments, unless the results folder already holds what they would give. The folder is replaced
+/// as a whole, at the end.
 ///
 /// Every configuration is checked before anything runs. An experiment that fails leaves no file; its finished cells are kept for the
 /// next attempt.
@@ -94,107 +96,57 @@ pub fn reproduce(
         program: &options.provenance.program_sha256,
         progress,
     };
-    let tasks = tasks(all, options, &context)?;
-    let results = ResultsFolder::open(&options.out, options.restart)?;
-    let mut run = Run { context, results, records: Vec::new(), outcomes: Vec::new(), findings: Vec::new() };
-    let (plan, jobs) = run.prepare(tasks, options.force)?;
+    let tasks = plan::tasks(all, &options.only, &context)?;
+    let folder = RunFolder::open(&options.out, options.restart)?;
+    let earlier = Manifest::read(folder.out());
+    let files = if earlier.is_some() { files_below(folder.out())? } else { Vec::new() };
+    let plan = plan::plan(&tasks, earlier.as_ref(), &files.into_iter().collect(), options.force, &context);
     progress.plan(&plan);
-    for job in jobs {
-        run.make(job)?;
+    let mut report =
+        Report { out: options.out.clone(), complete: true, wall_time_secs: 0.0, outcomes: Vec::new() };
+    if plan.cause.is_none() {
+        let unchanged = |task: &Task| Outcome {
+            id: task.experiment.id(),
+            ending: Ending::Unchanged,
+            summary: String::new(),
+        };
+        report.outcomes = tasks.iter().map(unchanged).collect();
+        folder.discard()?;
+    } else {
+        let manifest = Manifest::new(&options.provenance, options.quick, options.num_threads);
+        let mut run = Run { context, folder, manifest, outcomes: Vec::new(), pages: Vec::new() };
+        tasks.into_iter().try_for_each(|task| run.run_task(task))?;
+        (report.complete, report.outcomes) = run.complete(all, options, started)?;
     }
-    run.complete(all, options, started)
-}
-
-/// An experiment that was found in the list, and whether it was asked for.
-struct Candidate {
-    experiment: &'static dyn Experiment,
-    selected: bool,
-    /// An experiment that nobody asked for may have a bad configuration.
-    task: Option<Task>,
-}
-
-fn tasks(
-    all: &[&'static dyn Experiment],
-    options: &Options,
-    context: &Context<'_>,
-) -> Result<Vec<Candidate>> {
-    let only = &options.only;
-    if let Some(name) = only.iter().find(|name| !all.iter().any(|experiment| experiment.id() == **name)) {
-        let allowed = all.iter().map(|experiment| experiment.id()).collect::<Vec<_>>().join(", ");
-        return Err(DriverError::UnknownExperiment { name: name.clone(), allowed });
-    }
-    let candidate = |&experiment: &&'static dyn Experiment| {
-        let selected = only.is_empty() || only.iter().any(|id| id == experiment.id());
-        let task = Task::new(experiment, context);
-        let task = if selected { Some(task?) } else { task.ok() };
-        Ok(Candidate { experiment, selected, task })
-    };
-    all.iter().map(candidate).collect()
-}
-
-/// What is to be done about an experiment.
-enum Job {
-    Run(Task),
-    Keep(&'static str, Box<(RunRecord, Finding)>),
+    report.wall_time_secs = started.elapsed().as_secs_f64();
+    Ok(report)
 }
 
 /// A run under way.
 struct Run<'a> {
     context: Context<'a>,
-    results: ResultsFolder,
-    records: Vec<RunRecord>,
+    folder: RunFolder,
+    manifest: Manifest,
     outcomes: Vec<Outcome>,
-    findings: Vec<(&'static str, Finding)>,
+    pages: Vec<report::Record>,
 }
 
 impl Run<'_> {
-    /// Carries over what is current, and plans the rest.
-    fn prepare(&self, candidates: Vec<Candidate>, force: bool) -> Result<(Plan, Vec<Job>)> {
-        let earlier = Manifest::read(self.results.out());
-        let earlier = earlier.as_ref();
-        let &Context { quick, num_threads, .. } = &self.context;
-        let mut plan = Plan { steps: Vec::new(), dropped: Vec::new(), quick, num_threads };
-        let mut jobs = Vec::new();
-        for Candidate { experiment, selected, task } in candidates {
-            let id = experiment.id();
-            let carried = match &task {
-                Some(_) if selected && force => Err(Cause::Forced),
-                Some(task) => task.carry_over(earlier, &self.results, &self.context)?,
-                None => Err(Cause::Unreadable),
-            };
-            match (carried, task) {
-                (Ok(kept), _) => {
-                    plan.steps.push(Step { id, cause: None, seconds: 0.0 });
-                    jobs.push(Job::Keep(id, Box::new(kept)));
-                }
-                (Err(cause), Some(task)) if selected => {
-                    let seconds = task.seconds(earlier, &self.context);
-                    plan.steps.push(Step { id, cause: Some(cause), seconds });
-                    jobs.push(Job::Run(task));
-                }
-                (Err(cause), _) => {
-                    if earlier.is_some_and(|earlier| earlier.record(id).is_some()) {
-                        plan.dropped.push((id, cause));
-                    }
-                }
+    fn run_task(&mut self, task: Task) -> Result<()> {
+        let (id, begun) = (task.experiment.id(), Instant::now());
+        let attempt = self.attempt(&task);
+        let wall_time_secs = begun.elapsed().as_secs_f64();
+        let mut summary = String::new();
+        let ending = match attempt {
+            Ok(finding) => {
+                self.accept(task, finding, wall_time_secs, &mut summary)?;
+                Ending::Completed(wall_time_secs)
             }
-        }
-        Ok((plan, jobs))
-    }
-
-    fn make(&mut self, job: Job) -> Result<()> {
-        let (id, ending, summary) = match job {
-            Job::Keep(id, kept) => {
-                let (record, finding) = *kept;
-                let summary = finding.summary.clone();
-                self.records.push(record);
-                self.findings.push((id, finding));
-                (id, Ending::Unchanged, summary)
-            }
-            Job::Run(task) => {
-                let id = task.experiment.id();
-                let (ending, summary) = self.run_task(task)?;
-                (id, ending, summary)
+            Err(error) => {
+                let error = error.with_causes();
+                tracing::info!(experiment = id, error, "failed");
+                self.manifest.failures.push(FailureRecord { id: id.to_owned(), error: error.clone() });
+                Ending::Failed(error, wall_time_secs)
             }
         };
         self.context.progress.ended(id, &ending);
@@ -202,33 +154,26 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn run_task(&mut self, task: Task) -> Result<(Ending, String)> {
-        let (id, begun) = (task.experiment.id(), Instant::now());
-        let start = self.results.start(id);
-        let attempt = self.attempt(&task);
-        let wall_time_secs = begun.elapsed().as_secs_f64();
-        match attempt {
-            Ok(finding) => {
-                let Task { key, inputs, .. } = task;
-                let num_threads = self.context.num_threads;
-                let record = RunRecord { id: id.to_owned(), key, wall_time_secs, num_threads, inputs };
-                self.records.push(record);
-                let summary = finding.summary.clone();
-                self.findings.push((id, finding));
-                Ok((Ending::Completed(wall_time_secs), summary))
-            }
-            Err(error) => {
-                let error = error.with_causes();
-                tracing::info!(experiment = id, error, "failed");
-                self.results.discard_since(start)?;
-                Ok((Ending::Failed(error, wall_time_secs), String::new()))
-            }
+    /// Adds the files and the finding of an experiment to the results.
+    fn accept(&mut self, task: Task, finding: Finding, wall_time_secs: f64, text: &mut String) -> Result<()> {
+        let Task { experiment, key, inputs } = task;
+        let id = experiment.id();
+        for (path, contents) in self.folder.accept(id)? {
+            self.manifest.files.push(FileRecord::new(&path, &contents, Some(id)));
         }
+        let Finding { config, seed, summary, section } = finding;
+        *text = summary;
+        self.pages.push(report::Record { id: id.to_owned(), seed, config, section });
+        let num_threads = self.context.num_threads;
+        let record = RunRecord { id: id.to_owned(), key, wall_time_secs, num_threads, inputs };
+        self.manifest.experiments.push(record);
+        Ok(())
     }
 
     /// Runs an experiment. A panic in it is an error of this experiment alone.
     fn attempt(&self, task: &Task) -> Result<Finding> {
-        let run = || task.experiment.run(&self.context, &self.results);
+        let results = self.folder.part(task.experiment.id());
+        let run = || task.experiment.run(&self.context, &results);
         let finding = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let message =
@@ -238,46 +183,42 @@ impl Run<'_> {
         if (&finding.config, finding.seed) != (&task.inputs.config, task.inputs.seed) {
             return Err(DriverError::ConfigChanged);
         }
-        let path = plan::finding_path(task.experiment.id());
-        self.results.write(&path, &plan::encode_finding(&finding)?)?;
         Ok(finding)
     }
 
-    /// Writes what is made of all experiments together, and puts the results in their place.
+    /// Writes what is made of all experiments together, and puts the results in their place, if there are any.
     fn complete(
-        self,
+        mut self,
         all: &[&'static dyn Experiment],
         options: &Options,
         started: Instant,
-    ) -> Result<Report> {
-        let Self { results, records, outcomes, findings, .. } = self;
-        let mut report = Report { out: options.out.clone(), complete: false, wall_time_secs: 0.0, outcomes };
-        let failures: Vec<FailureRecord> = report
-            .failures()
-            .map(|(id, error)| FailureRecord { id: id.to_owned(), error: error.to_owned() })
-            .collect();
-        if !findings.is_empty() {
-            results.start_common();
-            results.write("summary.txt", summary(&report.outcomes).as_bytes())?;
-            let pages: Vec<report::Record> =
-                findings.into_iter().map(|(id, finding)| page(id, finding)).collect();
-            write_page(&results, &overview(all, options, &pages, &failures), &pages)?;
-            let wall_time_secs = started.elapsed().as_secs_f64();
-            let run = (&options.provenance, options.quick, options.num_threads);
-            let failed: Vec<String> = failures.iter().map(|failure| failure.id.clone()).collect();
-            let failed: Vec<&str> = failed.iter().map(String::as_str).collect();
-            let manifest = Manifest::new(&results, run, wall_time_secs, records, failures)?;
-            results.complete(&manifest.encode()?, &failed)?;
-            report.complete = true;
+    ) -> Result<(bool, Vec<Outcome>)> {
+        if self.pages.is_empty() {
+            return Ok((false, self.outcomes));
         }
-        report.wall_time_secs = started.elapsed().as_secs_f64();
-        Ok(report)
+        let overview = overview(all, options, &self.pages, &self.manifest.failures);
+        let page = self.page(&overview)?;
+        for (path, text) in [("summary.txt", summary(&self.outcomes)), (report::PATH, page)] {
+            self.folder.write(path, text.as_bytes())?;
+            self.manifest.files.push(FileRecord::new(path, text.as_bytes(), None));
+        }
+        self.manifest.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        self.manifest.wall_time_secs = started.elapsed().as_secs_f64();
+        self.folder.write(MANIFEST, &self.manifest.encode()?)?;
+        self.folder.complete(!self.manifest.failures.is_empty())?;
+        Ok((true, self.outcomes))
     }
-}
 
-fn page(id: &'static str, finding: Finding) -> report::Record {
-    let Finding { config, seed, section, .. } = finding;
-    report::Record { id: id.to_owned(), seed, config, section }
+    /// The page, with the files that its sections name in it.
+    fn page(&self, overview: &report::Overview) -> Result<String> {
+        let mut files = BTreeMap::new();
+        for path in self.pages.iter().flat_map(|record| record.section.embedded_files()) {
+            let text = String::from_utf8(self.folder.read(&path)?)
+                .map_err(|error| DriverError::Encode { what: "the page", message: error.to_string() })?;
+            files.insert(path, text);
+        }
+        Ok(report::page(overview, &self.pages, &files))
+    }
 }
 
 /// The run as the page tells of it.
@@ -300,21 +241,6 @@ fn overview(
         revision: options.provenance.git_revision.clone(),
         missing: missing.map(|id| report::Missing { id: id.to_owned(), error: error(id) }).collect(),
     }
-}
-
-/// Writes the page, with the files that its sections name in it.
-fn write_page(
-    results: &ResultsFolder,
-    overview: &report::Overview,
-    records: &[report::Record],
-) -> Result<()> {
-    let mut files = BTreeMap::new();
-    for path in records.iter().flat_map(|record| record.section.embedded_files()) {
-        let text = String::from_utf8(results.read(&path)?)
-            .map_err(|error| DriverError::Encode { what: "the page", message: error.to_string() })?;
-        files.insert(path, text);
-    }
-    results.write(report::PATH, report::page(overview, records, &files).as_bytes())
 }
 
 /// The findings of all experiments as a text.

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::output::ResultsFolder;
+use crate::folder::ResultsFolder;
 use crate::{DriverError, Result};
 
 /// Writes `tables/<name>.csv` and `tables/<name>.json` (a list of objects, one a line).

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::Result;
 use linstab_driver::DriverError;
 use linstab_driver::config_file;
-use linstab_driver::output::write_atomically;
+use linstab_driver::files::write_atomically;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,8 +8,8 @@ use linstab_driver::Context;
 use linstab_driver::checkpoint::{self, Identity};
 use linstab_driver::engine::{self, Cells};
 use linstab_driver::progress::{Progress, Silent};
+use linstab_driver::{DriverError, Result};
 use linstab_experiments::stability_map::{Cell, CellResult, Config, MapCells};
-use linstab_experiments::{ExperimentError, Result};
 
 fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/configs")
@@ -81,6 +81,7 @@ impl Squares {
 
 impl Cells for Squares {
     type Output = usize;
+    type Error = DriverError;
     fn experiment(&self) -> &'static str {
         "squares"
     }
@@ -92,7 +93,7 @@ impl Cells for Squares {
     }
     fn compute(&self, index: usize) -> Result<usize> {
         if self.failing && index == 7 {
-            return Err(ExperimentError::Encode { what: "cell 7", message: "on purpose".to_owned() });
+            return Err(DriverError::Encode { what: "cell 7", message: "on purpose".to_owned() });
         }
         self.num_computed.fetch_add(1, Ordering::Relaxed);
         Ok(index * index)

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use linstab_report::Section;
+
 use super::*;
 use crate::experiment::{DataDigest, Inputs};
-use crate::manifest::FILE as MANIFEST;
-use linstab_report::Section;
+use crate::folder::ResultsFolder;
+use crate::progress::{Cause, Plan};
 
 /// An experiment whose result is its configuration, a number.
 #[derive(Debug)]
@@ -143,7 +145,7 @@ impl Stage {
 
     fn try_run(&self, options: &Options) -> Result<(Report, Plan)> {
         let listener = Listener::default();
-        let report = reproduce_of(&[self.one, self.two], options, &listener)?;
+        let report = reproduce(&[self.one, self.two], options, &listener)?;
         let plan = listener.0.into_inner().unwrap().unwrap();
         Ok((report, plan))
     }
@@ -152,15 +154,14 @@ impl Stage {
         self.try_run(&self.options).unwrap()
     }
 
-    /// Why each of the two is run, if it is.
-    fn causes(&self) -> [Option<Cause>; 2] {
+    /// Why the two are run, if they are.
+    fn cause(&self) -> Option<Cause> {
         let (report, plan) = self.run();
         assert!(report.complete && report.failures().next().is_none(), "{report:?}");
-        for (step, outcome) in plan.steps.iter().zip(&report.outcomes) {
-            assert_eq!(step.id, outcome.id);
-            assert_eq!(step.cause.is_none(), outcome.ending == Ending::Unchanged, "{step:?}");
+        for outcome in &report.outcomes {
+            assert_eq!(plan.cause.is_none(), outcome.ending == Ending::Unchanged, "{outcome:?}");
         }
-        ["one", "two"].map(|id| plan.steps.iter().find(|step| step.id == id).unwrap().cause.clone())
+        plan.cause
     }
 
     fn num_runs(&self) -> [usize; 2] {
@@ -194,28 +195,19 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn what_is_unchanged_is_not_run_and_its_bytes_are_those_of_a_fresh_run() {
+fn what_is_unchanged_is_not_run_and_not_touched() {
     let mut stage = Stage::new();
-    assert_eq!(stage.causes(), [Some(Cause::New), Some(Cause::New)]);
+    assert_eq!(stage.cause(), Some(Cause::New));
     let (first, fresh) = (stage.manifest(), stage.contents());
-    assert_eq!(
-        fresh.len(),
-        2 * 3 + 2,
-        "a table, a figure and a finding each, a summary and a page: {:?}",
-        fresh.keys()
-    );
-    assert_eq!(stage.causes(), [None, None]);
-    assert_eq!(stage.num_runs(), [1, 1]);
-    assert_eq!((stage.contents(), stage.manifest().experiments), (fresh.clone(), first.experiments));
-    assert_eq!(stage.manifest().files, first.files);
-    let (report, _) = stage.run();
-    assert_eq!(report.outcomes[1].summary.lines().count(), 2, "the text is there without a run");
+    assert_eq!(fresh.len(), 2 * 2 + 2, "a table and a figure each, a summary and a page: {:?}", fresh.keys());
+    let writers: Vec<_> = first.files.iter().filter_map(|file| file.experiment.as_deref()).collect();
+    assert_eq!(writers, ["one", "two", "one", "two"], "by path: figures, then tables");
+    assert_eq!(stage.cause(), None);
+    assert_eq!((stage.num_runs(), stage.contents(), stage.manifest()), ([1, 1], fresh.clone(), first));
 
     stage.options.force = true;
-    stage.options.only = vec!["two".to_owned()];
-    assert_eq!(stage.causes(), [None, Some(Cause::Forced)]);
-    assert_eq!(stage.num_runs(), [1, 2]);
-    assert_eq!(stage.contents(), fresh);
+    assert_eq!(stage.cause(), Some(Cause::Forced));
+    assert_eq!((stage.num_runs(), stage.contents()), ([2, 2], fresh), "the bytes are those of a fresh run");
     assert_eq!(std::fs::read_dir(stage.folder.path()).unwrap().count(), 1, "nothing is left beside");
 }
 
@@ -223,22 +215,24 @@ fn what_is_unchanged_is_not_run_and_its_bytes_are_those_of_a_fresh_run() {
 fn what_has_changed_is_run_again_for_that_reason() {
     let mut stage = Stage::new();
     stage.run();
-    let mut expect = |change: &dyn Fn(&mut Stage), cause: [Option<Cause>; 2]| {
+    let mut expect = |change: &dyn Fn(&mut Stage), cause: Cause| {
         change(&mut stage);
-        assert_eq!(stage.causes(), cause);
-        assert_eq!(stage.causes(), [None, None], "and then it is current");
+        assert_eq!(stage.cause(), Some(cause));
+        assert_eq!(stage.cause(), None, "and then it is current");
     };
-    let both = |cause: Cause| [Some(cause.clone()), Some(cause)];
-    expect(&|stage| stage.one.config.store(2, Relaxed), [Some(Cause::Configuration), None]);
-    expect(&|stage| stage.two.data.store(2, Relaxed), [None, Some(Cause::Data)]);
-    expect(&|stage| stage.options.seed = Some(8), both(Cause::Seed));
-    expect(&|stage| stage.options.quick = true, both(Cause::Sizes));
-    expect(&|stage| stage.options.provenance.program_sha256.push('2'), both(Cause::Program));
-    assert_eq!(stage.num_runs(), [5, 5]);
+    let id = |id: &str| id.to_owned();
+    expect(&|stage| stage.one.config.store(2, Relaxed), Cause::Configuration(id("one")));
+    expect(&|stage| stage.two.data.store(2, Relaxed), Cause::Data(id("two")));
+    expect(&|stage| stage.options.seed = Some(8), Cause::Seed);
+    expect(&|stage| stage.options.quick = true, Cause::Sizes);
+    expect(&|stage| stage.options.provenance.program_sha256.push('2'), Cause::Program);
+    expect(&|stage| stage.options.only = vec!["one".to_owned()], Cause::Selection);
+    assert_eq!(stage.contents().len(), 2 + 2, "the results are those of what was asked for");
+    assert_eq!(stage.num_runs(), [7, 6]);
     // Neither changes a result.
     stage.options.num_threads = 2;
     stage.options.provenance.git_revision.push('2');
-    assert_eq!(stage.causes(), [None, None]);
+    assert_eq!(stage.cause(), None);
 }
 
 #[test]
@@ -249,68 +243,34 @@ fn a_file_that_is_not_what_was_written_makes_a_new_run() {
     for (file, contents) in [
         ("tables/one.csv", Some("one 7 1 edited")),
         ("figures/one/one.svg", None),
-        ("findings/one.json", Some("{}")),
+        ("report/index.html", Some("{}")),
     ] {
         let path = stage.options.out.join(file);
         match contents {
             Some(contents) => std::fs::write(path, contents).unwrap(),
             None => std::fs::remove_file(path).unwrap(),
         }
-        assert_eq!(stage.causes(), [Some(Cause::File(file.to_owned())), None]);
+        assert_eq!(stage.cause(), Some(Cause::File(file.to_owned())));
         assert_eq!(stage.contents(), fresh, "{file}");
     }
-    assert_eq!(stage.num_runs(), [4, 1]);
-    // A stranger in the folder is not ours to keep.
-    std::fs::write(stage.options.out.join("stranger"), "").unwrap();
-    assert_eq!(stage.causes(), [None, None]);
-    assert_eq!(stage.contents(), fresh);
+    assert_eq!(stage.num_runs(), [4, 4]);
 }
 
 #[test]
-fn an_edited_manifest_reaches_nothing_outside_of_the_folder() {
+fn results_of_an_older_schema_are_not_used() {
     let stage = Stage::new();
     stage.run();
-    let (fresh, path) = (stage.contents(), stage.options.out.join(MANIFEST));
+    let path = stage.options.out.join(MANIFEST);
     let text = std::fs::read_to_string(&path).unwrap();
-    let edit = |from: &str, to: &str| {
-        assert!(text.contains(from), "the manifest no longer holds `{from}`");
-        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
-    };
-    edit("tables/one.csv", "../one.csv");
-    let table = stage.options.out.join("tables/one.csv");
-    std::fs::copy(&table, stage.folder.path().join("one.csv")).unwrap();
-    assert_eq!(stage.causes(), [Some(Cause::File("../one.csv".to_owned())), None]);
-    edit(r#""schema": 2"#, r#""schema": 1"#);
-    assert_eq!(stage.causes(), [Some(Cause::New), Some(Cause::New)], "nothing of an older schema is used");
-    edit("findings/one.json", "findings/none.json");
-    assert!(matches!(stage.causes(), [Some(Cause::File(_)), None]));
-    assert_eq!(stage.contents(), fresh);
+    assert!(text.contains(r#""schema": 3"#), "the manifest no longer holds its schema");
+    std::fs::write(&path, text.replacen(r#""schema": 3"#, r#""schema": 2"#, 1)).unwrap();
+    assert_eq!(stage.cause(), Some(Cause::New));
 }
 
 #[test]
-fn experiments_that_are_not_asked_for_stay_where_they_are_current() {
+fn a_bad_configuration_is_an_error_before_anything_happens() {
     let mut stage = Stage::new();
     stage.run();
-    stage.options.only = vec!["one".to_owned()];
-    stage.one.config.store(2, Relaxed);
-    assert_eq!(stage.causes(), [Some(Cause::Configuration), None]);
-    assert_eq!((stage.num_runs(), stage.contents().len()), ([2, 1], 8));
-
-    for (mood, cause) in [(Mood::Good, Cause::Configuration), (Mood::Misconfigured, Cause::Unreadable)] {
-        stage.two.config.fetch_add(1, Relaxed);
-        stage.two.set(mood);
-        let (report, plan) = stage.run();
-        assert_eq!(plan.dropped, [("two", cause)]);
-        assert_eq!((report.outcomes.len(), stage.contents().len()), (1, 5), "the other one is gone");
-        let (_, plan) = stage.run();
-        assert!(plan.dropped.is_empty(), "what is not there is not dropped: {plan:?}");
-        stage.two.set(Mood::Good);
-        stage.options.only.clear();
-        assert_eq!(stage.causes(), [None, Some(Cause::New)]);
-        stage.options.only = vec!["one".to_owned()];
-    }
-    // Asked for, a bad configuration is an error before anything happens.
-    stage.options.only.clear();
     stage.two.set(Mood::Misconfigured);
     stage.options.force = true;
     let before = (stage.contents(), stage.num_runs());
@@ -332,25 +292,19 @@ fn a_failed_experiment_does_not_lose_the_others() {
         assert!(report.complete, "{report:?}");
         assert_eq!(report.failures().collect::<Vec<_>>(), [("one", message)]);
         let files: Vec<PathBuf> = stage.contents().into_keys().collect();
-        let expected = [
-            "figures/two/two.svg",
-            "findings/two.json",
-            "report/index.html",
-            "summary.txt",
-            "tables/two.csv",
-        ];
+        let expected = ["figures/two/two.svg", "report/index.html", "summary.txt", "tables/two.csv"];
         assert_eq!(files, expected.map(PathBuf::from), "nothing of the failed one is left");
         let Manifest { experiments, failures, .. } = stage.manifest();
         assert_eq!((experiments.len(), experiments[0].id.as_str()), (1, "two"));
         assert_eq!((failures.len(), failures[0].error.as_str()), (1, message));
-        let kept: Vec<PathBuf> =
-            contents(&stage.folder.path().join(".results.linstab-work/checkpoints")).into_keys().collect();
-        assert_eq!(kept, ["one-more.checkpoint", "one.checkpoint"].map(PathBuf::from));
+        let kept = contents(&stage.folder.path().join(".results.linstab-work/checkpoints"));
+        let expected = ["one-more.checkpoint", "one.checkpoint", "two-more.checkpoint", "two.checkpoint"];
+        assert_eq!(kept.into_keys().collect::<Vec<_>>(), expected.map(PathBuf::from), "of all experiments");
 
         stage.one.set(Mood::Good);
         stage.options.force = false;
-        assert_eq!(stage.causes(), [Some(Cause::Failed), None], "the next try runs the one that failed");
-        assert_eq!(stage.contents().len(), 8);
+        assert_eq!(stage.cause(), Some(Cause::Failed("one".to_owned())), "the next try runs");
+        assert_eq!(stage.contents().len(), 6);
         assert_eq!(std::fs::read_dir(stage.folder.path()).unwrap().count(), 1, "nothing is left beside");
     }
 }

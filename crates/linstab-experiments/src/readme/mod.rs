@@ -12,7 +12,7 @@ use std::path::Path;
 use blocks::Tables;
 use linstab_driver::DriverError;
 use linstab_driver::Result;
-use linstab_driver::output::write_atomically;
+use linstab_driver::files::write_atomically;
 
 const BEGIN: &str = "<!-- generated: ";
 const BEGIN_ENDS: &str = " -->";

@@ -7,7 +7,7 @@ use resvg::tiny_skia::Pixmap;
 use super::Drift;
 use linstab_driver::DriverError;
 use linstab_driver::Result;
-use linstab_driver::output::write_atomically;
+use linstab_driver::files::write_atomically;
 
 /// Each picture, relative to the README, and the figure that it is a copy of, relative to the results.
 const PICTURES: [(&str, &str); 3] = [
