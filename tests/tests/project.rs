@@ -167,7 +167,7 @@ fn help_says_units_defaults_and_examples() {
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
     for part in [
         "--only <ID>",
-        "[default: target/reproduce]",
+        "target/reproduce-only",
         "--force",
         "--check-readme",
         "Examples:",

@@ -28,8 +28,9 @@ fn main() -> ExitCode {
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let outcome = match verb.as_str() {
         "reproduce" => {
-            let defaults =
-                [("--configs", "data/configs"), ("--out", "target/reproduce"), ("--readme", "README.md")];
+            let only = rest.iter().any(|argument| argument.starts_with("--only"));
+            let out = if only { "target/reproduce-only" } else { "target/reproduce" };
+            let defaults = [("--configs", "data/configs"), ("--out", out), ("--readme", "README.md")];
             linstab("reproduce", &rest, &defaults)
         }
         "thresholds" => linstab("thresholds", &rest, &[("--folder", "data/golden")]),

@@ -11,8 +11,8 @@ Examples:
   linstab reproduce --quick --out target/quick
   linstab reproduce --only stability-map --seed 7 --threads 1
 
-What has not changed since the last run into the same folder is not run again: results are used again if program,
-configuration, seed, data and sizes are the same and every file is as it was written. An interrupted run continues where it
+A run is one whole: nothing is run if the folder already holds its results, that is if experiments, program, configuration,
+seed, data and sizes are the same and every file is as it was written; else all of it is. An interrupted run continues where it
 stopped. An experiment that fails does not stop the others; it is named at the end. RUST_LOG=info logs what happens.
 Exit codes: 0 done, 1 failure (of one experiment at least), 2 bad request, 3 the README says something else.";
 
@@ -71,7 +71,7 @@ pub(crate) struct RunArguments {
     /// Worker threads; they change the time, never the results. Default: one a core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// Run even what has not changed since the last run into the same folder
+    /// Run even if nothing has changed since the last run into the same folder
     #[arg(long)]
     pub(crate) force: bool,
     /// Discard the checkpoints of an interrupted run instead of continuing it
@@ -85,14 +85,20 @@ pub(crate) struct RunArguments {
 #[derive(Debug, Args)]
 #[command(after_help = REPRODUCE_HELP)]
 pub(crate) struct ReproduceArguments {
-    /// Run only this experiment (may be repeated). Default: all. Known: stability-map, local-convergence,
-    /// coherence-dynamics, solutions, digits, claims. Results of the others stay where they are current
-    #[arg(long, value_name = "ID")]
+    /// Run only this experiment (may be repeated); the results hold what was asked for. Default: all
+    #[arg(long, value_name = "ID", value_parser = crate::reproduce::known_experiments())]
     pub(crate) only: Vec<String>,
     #[command(flatten)]
     pub(crate) run: RunArguments,
-    /// Results folder. It is replaced as a whole, and only once everything is complete
-    #[arg(long, value_name = "DIR", default_value = "target/reproduce")]
+    /// Results folder. It is replaced as a whole, and only once everything is complete. Default:
+    /// target/reproduce, and with --only target/reproduce-only
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "target/reproduce",
+        default_value_if("only", clap::builder::ArgPredicate::IsPresent, "target/reproduce-only"),
+        hide_default_value = true
+    )]
     pub(crate) out: PathBuf,
     /// Folder of the configurations, one ID.toml an experiment
     #[arg(long, value_name = "DIR", default_value = "data/configs")]

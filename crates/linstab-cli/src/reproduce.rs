@@ -16,6 +16,11 @@ pub(crate) fn experiments() -> Vec<&'static dyn Experiment> {
     linstab_experiments::ALL.iter().copied().chain([&linstab_claims::Claims as &dyn Experiment]).collect()
 }
 
+/// The names of the experiments, as a flag takes them.
+pub(crate) fn known_experiments() -> clap::builder::PossibleValuesParser {
+    experiments().iter().map(|experiment| experiment.id()).collect::<Vec<_>>().into()
+}
+
 pub(crate) fn run_reproduce(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
     let ReproduceArguments { only, run, out, configs, readme } = arguments;
     let code = start(only.clone(), configs.clone(), out.clone(), run)?;

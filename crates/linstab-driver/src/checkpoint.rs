@@ -6,7 +6,7 @@
 //! configuration, whose bytes bincode 1.3 and wincode also read. It is written beside the old file and renamed over it,
 //! so a killed run leaves either the old or the new one; anything else is damage and is refused by name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +33,20 @@ impl Identity {
     pub fn new(program: &str, parts: &[&str]) -> Self {
         Self { program: digest(&[env!("CARGO_PKG_VERSION"), program]), computation: digest(parts) }
     }
+}
+
+impl Identity {
+    /// Where the checkpoint of this computation lives: beside those of other configurations, seeds and builds, of which none is
+    /// taken for another.
+    pub fn path(&self, base: &Path) -> PathBuf {
+        let digest = digest_of(&[self.program, self.computation].concat());
+        let tag = digest[..4].iter().fold(String::new(), |tag, byte| format!("{tag}{byte:02x}"));
+        base.with_extension(format!("{tag}.checkpoint"))
+    }
+}
+
+fn digest_of(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
 
 /// Digest of a list of texts; the boundaries between them count.

@@ -41,7 +41,8 @@ pub trait Cells: Sync {
     fn compute(&self, index: usize) -> std::result::Result<Self::Output, Self::Error>;
 }
 
-/// Computes all cells that `checkpoint` does not hold yet and returns all of them in order.
+/// Computes all cells that the checkpoint does not hold yet and returns all of them in order. The checkpoint lies at
+/// [`Identity::path`] of `checkpoint`.
 ///
 /// # Errors
 /// The first error of a cell, [`DriverError::Checkpoint`] if an existing checkpoint is not of this computation,
@@ -54,6 +55,7 @@ pub fn run<C: Cells>(
     checkpoint: &Path,
 ) -> std::result::Result<Vec<C::Output>, C::Error> {
     let identity = cells.identity();
+    let checkpoint = &identity.path(checkpoint);
     let stored: Option<Vec<Option<C::Output>>> = checkpoint::read(checkpoint, identity)?;
     let mut results = stored.unwrap_or_else(|| (0..cells.num_cells()).map(|_| None).collect());
     let pending: Vec<usize> =

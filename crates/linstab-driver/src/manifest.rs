@@ -59,6 +59,8 @@ pub struct RunRecord {
     pub id: String,
     /// Digest of everything its results are a function of.
     pub key: String,
+    /// The result in short.
+    pub headline: String,
     /// Seconds from its start to its last file, when it was run; after an interruption of the rest alone.
     pub wall_time_secs: f64,
     /// Worker threads it had.

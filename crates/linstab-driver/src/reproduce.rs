@@ -60,7 +60,7 @@ pub struct Outcome {
     pub id: &'static str,
     /// How it ended.
     pub ending: Ending,
-    /// The result in plain text, in short in its first line; empty unless it was run.
+    /// The result in plain text, in short in its first line; that line alone if it was not run, empty if it failed.
     pub summary: String,
 }
 
@@ -105,12 +105,13 @@ pub fn reproduce(
     let mut report =
         Report { out: options.out.clone(), complete: true, wall_time_secs: 0.0, outcomes: Vec::new() };
     if plan.cause.is_none() {
-        let unchanged = |task: &Task| Outcome {
+        let unchanged = |record: &RunRecord, task: &Task| Outcome {
             id: task.experiment.id(),
             ending: Ending::Unchanged,
-            summary: String::new(),
+            summary: record.headline.clone(),
         };
-        report.outcomes = tasks.iter().map(unchanged).collect();
+        let records = earlier.iter().flat_map(|earlier| &earlier.experiments);
+        report.outcomes = records.zip(&tasks).map(|(record, task)| unchanged(record, task)).collect();
         folder.discard()?;
     } else {
         let manifest = Manifest::new(&options.provenance, options.quick, options.num_threads);
@@ -165,7 +166,8 @@ impl Run<'_> {
         *text = summary;
         self.pages.push(report::Record { id: id.to_owned(), seed, config, section });
         let num_threads = self.context.num_threads;
-        let record = RunRecord { id: id.to_owned(), key, wall_time_secs, num_threads, inputs };
+        let headline = text.lines().next().unwrap_or_default().to_owned();
+        let record = RunRecord { id: id.to_owned(), key, headline, wall_time_secs, num_threads, inputs };
         self.manifest.experiments.push(record);
         Ok(())
     }
