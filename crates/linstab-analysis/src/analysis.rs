@@ -3,7 +3,7 @@
 use linstab_coherence::{Assessment, FactorCoherence, Question, assess, effective_rank};
 use linstab_dynamics::lyapunov::SettlingOptions;
 use linstab_dynamics::mean_square::Threshold;
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::{MatRef, Reduced};
 use rand_pcg::Pcg64;
 
@@ -70,7 +70,7 @@ pub fn analyse(gram: MatRef<'_, f64>, sizes: Sizes, request: &Request) -> Result
     require_perturbation(request, &scaled, &ensemble)?;
     let mut findings = in_comfort(&ensemble, sizes, &scaled)?;
     if unit.to_bits() != 1.0_f64.to_bits() {
-        findings.in_units(unit, request);
+        findings.in_units(unit, request)?;
     }
     Ok(findings)
 }
@@ -93,9 +93,10 @@ fn require_perturbation(request: &Request, scaled: &Request, ensemble: &Reduced)
 
 fn in_comfort(ensemble: &Reduced, sizes: Sizes, request: &Request) -> Result<Findings> {
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
+    let optimizers = optimizers(request)?;
     let mut stability = Vec::new();
     for &batch_size in &request.batch_sizes {
-        for optimizer in optimizers(request) {
+        for &optimizer in &optimizers {
             stability.push(of_optimizer(
                 ensemble,
                 coherence.as_ref(),
@@ -109,7 +110,7 @@ fn in_comfort(ensemble: &Reduced, sizes: Sizes, request: &Request) -> Result<Fin
     let last = request.batch_sizes.last().copied().unwrap_or(sizes.num_samples);
     let sgd_at = |batch_size| -> Result<MeanSquare> {
         let sampling = BatchSampling::new(request.sampling, sizes.num_samples, batch_size)?;
-        Ok(MeanSquare::new(ensemble, UpdateRule::Sgd, sampling)?)
+        Ok(MeanSquare::new(ensemble, Optimizer::sgd(), sampling)?)
     };
     // Without noise nobody is responsible: then the last batch size that has some is asked.
     let noisy =
@@ -181,7 +182,7 @@ fn full_batch_share(analysis: &MeanSquare, threshold: &Threshold) -> Option<f64>
     if h.is_empty() || critical.nrows() != h.len() {
         return None;
     }
-    let (eta, beta) = (threshold.value, analysis.momentum());
+    let (eta, beta) = (threshold.value, analysis.optimizer().momentum());
     let (mut put_back, mut damping) = (0.0, 0.0);
     for (a, x) in h.iter().map(|x| eta * x).enumerate() {
         for (b, y) in h.iter().map(|y| eta * y).enumerate() {
@@ -195,7 +196,8 @@ fn full_batch_share(analysis: &MeanSquare, threshold: &Threshold) -> Option<f64>
 
 impl Findings {
     /// From units in which a curvature of 1 is `unit` back to those of the request.
-    fn in_units(&mut self, unit: f64, request: &Request) {
+    fn in_units(&mut self, unit: f64, request: &Request) -> Result<()> {
+        let optimizers = optimizers(request)?;
         let report = &mut self.report;
         for curvature in [&mut report.sharpness, &mut report.trace, &mut report.max_sample_sharpness] {
             *curvature *= unit;
@@ -212,7 +214,7 @@ impl Findings {
         for culprit in &mut report.culprits {
             culprit.sharpness *= unit;
         }
-        for line in &mut report.stability {
+        for (line, optimizer) in report.stability.iter_mut().zip(optimizers.iter().cycle()) {
             let (below, above) = &mut line.max_learning_rate_interval;
             for rate in [&mut line.max_learning_rate, below, above, &mut line.gradient_descent_limit] {
                 rate.0 /= unit;
@@ -223,31 +225,23 @@ impl Findings {
                 *rate /= unit;
             }
             line.learning_rate = request.learning_rate;
-            // Of SAM's lines alone it is not 0.
-            line.rho_over_alpha =
-                if line.optimizer == "sam" { request.rho_over_alpha.unwrap_or(0.0) } else { 0.0 };
+            line.rho_over_alpha = optimizer.rho_over_alpha();
         }
         self.with_momentum.1 /= unit;
+        Ok(())
     }
 }
 
-/// An optimizer by its three parameters.
-#[derive(Clone, Copy)]
-struct Optimizer {
-    name: &'static str,
-    rho_over_alpha: f64,
-    momentum: f64,
-}
-
-fn optimizers(request: &Request) -> Vec<Optimizer> {
-    let mut list = vec![Optimizer { name: "sgd", rho_over_alpha: 0.0, momentum: 0.0 }];
+/// The optimizers of the report, in its order.
+fn optimizers(request: &Request) -> Result<Vec<Optimizer>> {
+    let mut list = vec![Optimizer::sgd()];
     if let Some(rho_over_alpha) = request.rho_over_alpha {
-        list.push(Optimizer { name: "sam", rho_over_alpha, momentum: 0.0 });
+        list.push(Optimizer::sam(rho_over_alpha)?);
     }
     if let Some(momentum) = request.momentum {
-        list.push(Optimizer { name: "momentum", rho_over_alpha: 0.0, momentum });
+        list.push(Optimizer::sgd().with_momentum(momentum)?);
     }
-    list
+    Ok(list)
 }
 
 fn of_optimizer(
@@ -258,10 +252,9 @@ fn of_optimizer(
     optimizer: Optimizer,
     batch_size: usize,
 ) -> Result<StabilityReport> {
-    let Optimizer { name, rho_over_alpha, momentum } = optimizer;
+    let (rho_over_alpha, momentum) = (optimizer.rho_over_alpha(), optimizer.momentum());
     let sampling = BatchSampling::new(request.sampling, sizes.num_samples, batch_size)?;
-    let analysis = MeanSquare::new(ensemble, UpdateRule::Sam { rho_over_alpha }, sampling)?;
-    let analysis = analysis.with_momentum(momentum)?;
+    let analysis = MeanSquare::new(ensemble, optimizer, sampling)?;
     let threshold = analysis.max_learning_rate()?;
     let question = Question {
         batch_size,
@@ -284,7 +277,7 @@ fn of_optimizer(
     let full_batch_share = full_batch_share(&analysis, &threshold);
     let limit = |share: f64| if share >= MOSTLY { "sharpness" } else { "gradient-noise" };
     Ok(StabilityReport {
-        optimizer: name.to_owned(),
+        optimizer: optimizer.name().to_owned(),
         batch_size,
         sampling: request.sampling.name().to_owned(),
         rho_over_alpha,

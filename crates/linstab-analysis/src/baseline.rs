@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use linstab_coherence::FactorCoherence;
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::MatRef;
 
 use crate::analysis::{Sizes, trace};
@@ -125,7 +125,7 @@ pub fn compare(gram: MatRef<'_, f64>, sizes: Sizes, baseline: &Report, rtol: f64
             (f64::NAN, f64::NAN)
         } else {
             let sampling = BatchSampling::new(scheme(&line.sampling)?, sizes.num_samples, line.batch_size)?;
-            let rule = UpdateRule::Sam { rho_over_alpha: unit * line.rho_over_alpha };
+            let rule = Optimizer::sam(unit * line.rho_over_alpha)?;
             let analysis = MeanSquare::new(&ensemble, rule, sampling)?.with_momentum(line.momentum)?;
             (analysis.max_learning_rate()?.value / unit, analysis.gradient_descent_limit() / unit)
         };

@@ -124,7 +124,7 @@ impl Config {
     pub(super) fn second_map(&self, configs: &Path) -> Result<stability_map::Config> {
         let mut map = self.map(configs)?;
         map.seed = map.seed.wrapping_add(1);
-        map.optimizers = vec![stability_map::Optimizer::Sgd];
+        map.optimizers = vec![stability_map::Family::Sgd];
         Ok(map)
     }
 

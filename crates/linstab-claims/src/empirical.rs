@@ -127,7 +127,7 @@ fn simpler(setting: &Setting<'_>, sign: f64) -> Result<Judgement> {
         let reduced = Reduced::of(&curvature(&data, &network)?)?;
         for (batch_size, found) in [(10, &mut thresholds), (1, &mut of_single)] {
             let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 100, batch_size)?;
-            let analysis = MeanSquare::new(&reduced, linstab_dynamics::UpdateRule::Sgd, sampling)?;
+            let analysis = MeanSquare::new(&reduced, linstab_dynamics::Optimizer::sgd(), sampling)?;
             found.push(analysis.max_learning_rate()?.value);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::{Factored, Mat, MatRef, Reduced, Scale, symmetric};
 use rand::RngExt;
 use rand_pcg::Pcg64;
@@ -150,7 +150,7 @@ impl Instance {
         let threshold = || {
             let factored = Factored::new(num_samples, num_factors, dim, self.factors.clone()).ok()?;
             let sampling = BatchSampling::new(SamplingScheme::Bernoulli, num_samples, batch_size).ok()?;
-            let rule = UpdateRule::Sam { rho_over_alpha: self.rho_over_alpha };
+            let rule = Optimizer::sam(self.rho_over_alpha).ok()?;
             let analysis = MeanSquare::new(&Reduced::of(&factored).ok()?, rule, sampling).ok()?;
             Some(analysis.max_learning_rate().ok()?.value)
         };

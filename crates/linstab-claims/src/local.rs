@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use linstab_relu::parity::{self, Redundancy};
-use linstab_relu::{SquaredLoss, Trainer, Training, UpdateRule, solutions};
+use linstab_relu::{SquaredLoss, Trainer, Training, TrainingRule, solutions};
 
 use super::claim::{Claim, Judgement, Setting, Verdict};
 use super::empirical::empirical;
@@ -133,7 +133,7 @@ fn logarithms(setting: &Setting<'_>, rho: f64, epochs: usize, relative: bool) ->
         let data = parity::draw(100, 100, Redundancy::Independent, &mut stream("data"))?;
         let solution = solutions::generalising(100, 50, num_features, solutions::optimal_scale(100))?;
         let mut network = solution.perturbed(0.01, &mut stream("perturbation"))?;
-        let rule = if rho > 0.0 { UpdateRule::Sam { rho } } else { UpdateRule::Sgd };
+        let rule = if rho > 0.0 { TrainingRule::Sam { rho } } else { TrainingRule::Sgd };
         let mut trainer = Trainer::new(Training::new(rule, SquaredLoss::Full, 0.01, 10, epochs), &data, 50)?;
         let mut losses = Vec::new();
         trainer.run(&mut network, &mut stream("order"), |progress| {

@@ -2,7 +2,7 @@
 
 use super::claim::{Claim, Judgement, Setting, Verdict};
 use super::empirical::empirical;
-use linstab_experiments::stability_map::{Boundary, Optimizer, Row};
+use linstab_experiments::stability_map::{Boundary, Family, Row};
 
 const ASSUMPTIONS: &str = "the published protocol of the stability map, batches without replacement";
 
@@ -69,7 +69,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
 ];
 
-fn of(runs: &[Row], optimizer: Optimizer, learning_rate: f64, ratio: f64) -> Vec<&Row> {
+fn of(runs: &[Row], optimizer: Family, learning_rate: f64, ratio: f64) -> Vec<&Row> {
     let same = |a: f64, b: f64| a.to_bits() == b.to_bits();
     let wanted = |row: &&Row| {
         row.optimizer == optimizer
@@ -79,7 +79,7 @@ fn of(runs: &[Row], optimizer: Optimizer, learning_rate: f64, ratio: f64) -> Vec
     runs.iter().filter(wanted).collect()
 }
 
-fn rows<'a>(setting: &Setting<'a>, optimizer: Optimizer, learning_rate: f64, ratio: f64) -> Vec<&'a Row> {
+fn rows<'a>(setting: &Setting<'a>, optimizer: Family, learning_rate: f64, ratio: f64) -> Vec<&'a Row> {
     of(&setting.runs.map, optimizer, learning_rate, ratio)
 }
 
@@ -90,7 +90,7 @@ fn difference(a: &[&Row], b: &[&Row]) -> (usize, usize) {
 }
 
 fn same_map(setting: &Setting<'_>, learning_rate: f64, share: f64) -> Judgement {
-    let sgd = rows(setting, Optimizer::Sgd, learning_rate, 0.0);
+    let sgd = rows(setting, Family::Sgd, learning_rate, 0.0);
     let against = |other: &[&Row]| {
         let (differing, unstable) = difference(&sgd, other);
         let relative = differing as f64 / unstable.max(1) as f64;
@@ -99,9 +99,9 @@ fn same_map(setting: &Setting<'_>, learning_rate: f64, share: f64) -> Judgement 
             format!("{differing} of {unstable} ({:.1} %; {alike:.1} % of all alike)", 100.0 * relative);
         (relative, text)
     };
-    let random = against(&rows(setting, Optimizer::RandomPerturbation, learning_rate, 0.0));
-    let sam = against(&rows(setting, Optimizer::Sam, learning_rate, FAINT));
-    let again = against(&of(&setting.runs.second_map, Optimizer::Sgd, learning_rate, 0.0));
+    let random = against(&rows(setting, Family::RandomPerturbation, learning_rate, 0.0));
+    let sam = against(&rows(setting, Family::Sam, learning_rate, FAINT));
+    let again = against(&of(&setting.runs.second_map, Family::Sgd, learning_rate, 0.0));
     Judgement::new(
         Verdict::supported_if(random.0 < share * sam.0),
         format!(
@@ -123,9 +123,9 @@ fn stable_counts(setting: &Setting<'_>, mut visit: impl FnMut(f64, &[f64])) -> S
     let count = |rows: Vec<&Row>| rows.iter().filter(|row| !row.diverged).count() as f64;
     let mut text = "stable cells".to_owned();
     for rate in [0.5, 0.8] {
-        let sgd = count(rows(setting, Optimizer::Sgd, rate, 0.0));
+        let sgd = count(rows(setting, Family::Sgd, rate, 0.0));
         let sam: Vec<f64> =
-            ratios.iter().map(|&ratio| count(rows(setting, Optimizer::Sam, rate, ratio))).collect();
+            ratios.iter().map(|&ratio| count(rows(setting, Family::Sam, rate, ratio))).collect();
         visit(sgd, &sam);
         let each: Vec<String> =
             ratios.iter().zip(&sam).map(|(ratio, count)| format!("{count} at {ratio}")).collect();
@@ -138,7 +138,7 @@ fn predictions(setting: &Setting<'_>, share: f64) -> Judgement {
     let mut text = "cells of SGD predicted rightly".to_owned();
     let (mut supported, mut lyapunov) = (true, true);
     for rate in [0.5, 0.8] {
-        let rows = rows(setting, Optimizer::Sgd, rate, 0.0);
+        let rows = rows(setting, Family::Sgd, rate, 0.0);
         let right = |boundary: Boundary| {
             rows.iter().filter(|row| boundary.predicts_divergence(row) == row.diverged).count() as f64
                 / rows.len() as f64

@@ -4,7 +4,7 @@
 //! direction by `g = (1 - z)^2 + z^2 q`. Everything here is compared with `g` by enumeration of all batches, in fractions.
 
 use linstab_coherence::criteria::{self, Problem};
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, Optimizer, SamplingScheme};
 use linstab_linalg::AxisAligned;
 
 use super::claim::{Claim, Judgement, Setting, Verdict};
@@ -108,9 +108,8 @@ pub(super) const CLAIMS: &[Claim] = &[
                 for c in [0.0, 0.1, 0.4] {
                     let ensemble = AxisAligned::shared_direction(100, sigma, 2.0)?;
                     let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 100, b)?;
-                    let exact =
-                        AxisAlignedDynamics::new(&ensemble, UpdateRule::Sam { rho_over_alpha: c }, sampling)?
-                            .max_learning_rate();
+                    let exact = AxisAlignedDynamics::new(&ensemble, Optimizer::sam(c)?, sampling)?
+                        .max_learning_rate();
                     let formula = criteria::existence_of_stable(&Problem::of(&ensemble, sigma as f64, b, c)?);
                     worst = worst.max((factor * formula / exact - 1.0).abs());
                     num += 1;

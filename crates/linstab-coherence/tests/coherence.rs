@@ -2,7 +2,7 @@
 
 use linstab_coherence::criteria::{self, Problem};
 use linstab_coherence::{Coherence, CoherenceError, coherence_matrix};
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, Optimizer, SamplingScheme};
 use linstab_linalg::testing::{random_axis_aligned, random_factored};
 use linstab_linalg::{AxisAligned, Dense, Ensemble, Factored, symmetric};
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ proptest! {
     fn criteria_stand_on_their_side(seed: u64, n in 2_usize..20, at in 0_usize..1000, dim in 1_usize..5, c in 0.0_f64..3.0) {
         let b = 1 + at * (n - 1) / 999;
         let sampling = BatchSampling::new(SamplingScheme::Bernoulli, n, b).unwrap();
-        let rule = UpdateRule::Sam { rho_over_alpha: c };
+        let rule = Optimizer::sam(c).unwrap();
         let random = random_axis_aligned(seed, n, dim);
         let family = AxisAligned::shared_direction(n, b, 2.0).unwrap();
         for ensemble in [&random, &family] {
@@ -67,7 +67,7 @@ fn the_divergence_criterion_fails_for_batches_of_fixed_size() {
     );
     let criterion = criteria::divergence(&Problem::of(&ensemble, coherence.measure, 1, 0.0).unwrap());
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1).unwrap();
-    let exact = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling).unwrap().max_learning_rate();
+    let exact = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling).unwrap().max_learning_rate();
     assert!((criterion - 0.769_800_358_919_501).abs() < 1e-12 && exact > 0.999, "{criterion} {exact}");
 }
 

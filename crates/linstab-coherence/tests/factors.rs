@@ -5,7 +5,7 @@ use linstab_coherence::{
     Claim, FactorCoherence, GeneralisingSolution, GradientCoherence, Question, assess, coherence_matrix,
     effective_rank,
 };
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{Dense, Ensemble, Factored, Mat, Reduced, symmetric};
 use proptest::prelude::*;
@@ -74,7 +74,7 @@ proptest! {
         let reduced = Reduced::of(&ensemble).unwrap();
         let coherence = FactorCoherence::of(&reduced).unwrap();
         let sampling = BatchSampling::new(SamplingScheme::Bernoulli, n, b).unwrap();
-        let rule = UpdateRule::Sam { rho_over_alpha: c };
+        let rule = Optimizer::sam(c).unwrap();
         let exact = MeanSquare::new(&reduced, rule, sampling).unwrap().max_learning_rate().unwrap().value;
         let question = Question { batch_size: b, rho_over_alpha: c, bernoulli: true, num_parameters: dim, exact };
         let mut num_convergence = 0;
@@ -132,7 +132,7 @@ fn theorem_3_3_knows_its_family() {
         let reduced = Reduced::of(ensemble).unwrap();
         let coherence = FactorCoherence::of(&reduced).unwrap();
         let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 4, 2).unwrap();
-        let sgd = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+        let sgd = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
         let exact = sgd.max_learning_rate().unwrap().value;
         let question =
             Question { batch_size: 2, rho_over_alpha: 0.0, bernoulli: true, num_parameters: 3, exact };

@@ -9,6 +9,9 @@
 //! Lyapunov exponent            Lambda = E log |1 - eta h_t|
 //! ```
 //!
+//! With momentum `beta` the coordinate and the one before are a pair; the growth is the largest root of a cubic, and the threshold is
+//! `eta* = 2 / (l / (1 + beta) + s^2 / (l (1 - beta)))` ([`crate::mean_square`] has the derivation).
+//!
 //! and the ensemble has the largest growth, the smallest threshold and the largest exponent of its axes. Axes without
 //! curvature do not move and are left out.
 
@@ -17,7 +20,7 @@ use linstab_linalg::{AxisAligned, ensemble::Axis};
 use crate::error::require_nonnegative;
 use crate::sampling::CountLaw;
 use crate::second_moment::require_same_samples;
-use crate::{BatchSampling, DynamicsError, Result, SamplingScheme, UpdateRule};
+use crate::{BatchSampling, DynamicsError, Optimizer, Result, SamplingScheme};
 
 /// The largest number of distinct batch curvatures of one axis over which an expectation is summed.
 const MAX_OUTCOMES: usize = 1 << 20;
@@ -26,14 +29,14 @@ const MAX_OUTCOMES: usize = 1 << 20;
 ///
 /// # Examples
 /// ```
-/// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+/// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
 /// use linstab_linalg::AxisAligned;
 /// // Two samples, curvatures 0 and 2, batches of one: the factor is 1 or 1 - 2 eta with equal odds.
 /// let ensemble = AxisAligned::from_diagonals(&[vec![0.0], vec![2.0]])?;
 /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
-/// let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+/// let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?;
 /// assert_eq!(dynamics.max_learning_rate(), 1.0);
-/// assert_eq!(dynamics.mean_square_growth(1.5)?, 2.5);
+/// assert_eq!(dynamics.growth_per_step(1.5)?, 2.5);
 /// assert!((dynamics.lyapunov_exponent(1.5)? - 0.5 * 2.0_f64.ln()).abs() < 1e-15);
 /// assert_eq!(dynamics.lyapunov_exponent(0.5)?, f64::NEG_INFINITY, "half of the factors are exactly 0");
 /// # Ok::<(), linstab_dynamics::DynamicsError>(())
@@ -41,7 +44,7 @@ const MAX_OUTCOMES: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct AxisAlignedDynamics {
     effective: AxisAligned,
-    rule: UpdateRule,
+    optimizer: Optimizer,
     sampling: BatchSampling,
 }
 
@@ -53,30 +56,29 @@ impl AxisAlignedDynamics {
     /// parameter of the rule, [`DynamicsError::Linalg`] if the transformed curvatures overflow.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
     /// use linstab_linalg::AxisAligned;
     /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
     /// let for_three = BatchSampling::new(SamplingScheme::Bernoulli, 3, 1)?;
-    /// let error = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, for_three).unwrap_err();
+    /// let error = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), for_three).unwrap_err();
     /// assert_eq!(error.to_string(), "number of samples of the sampling scheme is 3, expected 2");
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
-    pub fn new(ensemble: &AxisAligned, rule: UpdateRule, sampling: BatchSampling) -> Result<Self> {
+    pub fn new(ensemble: &AxisAligned, optimizer: Optimizer, sampling: BatchSampling) -> Result<Self> {
         require_same_samples(ensemble, sampling)?;
-        let rule = rule.checked()?;
-        Ok(Self { effective: rule.effective_ensemble(ensemble)?, rule, sampling })
+        Ok(Self { effective: optimizer.effective_ensemble(ensemble)?, optimizer, sampling })
     }
 
     /// The ensemble on which plain SGD has the same linear map.
     ///
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
     /// use linstab_linalg::AxisAligned;
     /// // Curvatures 1 and 3, mean 2: SAM with c = 1/2 doubles them.
     /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
     /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
-    /// let sam = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sam { rho_over_alpha: 0.5 }, sampling)?;
+    /// let sam = AxisAlignedDynamics::new(&ensemble, Optimizer::sam(0.5)?, sampling)?;
     /// assert_eq!(sam.effective_ensemble().axis(0).curvatures(), [2.0, 6.0]);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
@@ -88,26 +90,26 @@ impl AxisAlignedDynamics {
     ///
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
     /// use linstab_linalg::AxisAligned;
     /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
     /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
-    /// assert_eq!(AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?.rule(), UpdateRule::Sgd);
+    /// assert_eq!(AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?.optimizer(), Optimizer::sgd());
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
-    pub fn rule(&self) -> UpdateRule {
-        self.rule
+    pub fn optimizer(&self) -> Optimizer {
+        self.optimizer
     }
 
     /// The sampling scheme and its sizes.
     ///
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
     /// use linstab_linalg::AxisAligned;
     /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
     /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
-    /// assert_eq!(AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?.sampling(), sampling);
+    /// assert_eq!(AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?.sampling(), sampling);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn sampling(&self) -> BatchSampling {
@@ -122,23 +124,29 @@ impl AxisAlignedDynamics {
     /// [`DynamicsError::OutOfRange`] unless `learning_rate` is positive and finite.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
     /// use linstab_linalg::AxisAligned;
     /// // Curvatures 1, 1, 1, 3 and batches of one: E (1 - h)^2 = (0 + 0 + 0 + 4) / 4 at learning rate 1.
     /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![1.0], vec![1.0], vec![3.0]])?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1)?;
-    /// let sgd = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
-    /// assert_eq!(sgd.mean_square_growth(1.0)?, 1.0);
-    /// assert_eq!(sgd.mean_square_growth(2.0)?, 7.0); // (1 + 1 + 1 + 25) / 4
+    /// let sgd = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?;
+    /// assert_eq!(sgd.growth_per_step(1.0)?, 1.0);
+    /// assert_eq!(sgd.growth_per_step(2.0)?, 7.0); // (1 + 1 + 1 + 25) / 4
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     /// # Source
     /// For the shared axis of the test family this is the square bracket of arXiv 2511.17378, eq. (81), corrected.
-    pub fn mean_square_growth(&self, learning_rate: f64) -> Result<f64> {
+    pub fn growth_per_step(&self, learning_rate: f64) -> Result<f64> {
         require_nonnegative("learning_rate", learning_rate, true)?;
+        let beta = self.optimizer.momentum();
         let growth = |axis: Axis<'_>| {
             let step = learning_rate * axis.mean();
-            (1.0 - step) * (1.0 - step) + learning_rate * learning_rate * self.batch_variance(axis)
+            let noise = learning_rate * learning_rate * self.batch_variance(axis);
+            if beta.abs() > 0.0 {
+                heavy_ball_growth(1.0 + beta - step, beta, noise)
+            } else {
+                (1.0 - step) * (1.0 - step) + noise
+            }
         };
         Ok(self.curved_axes().map(growth).reduce(f64::max).unwrap_or(1.0))
     }
@@ -148,13 +156,13 @@ impl AxisAlignedDynamics {
     /// Infinite for an ensemble without curvature.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
     /// use linstab_linalg::AxisAligned;
     /// // Curvatures 1, 1, 1, 3 and batches of one: l = 3/2, s^2 = 3/4, or 9/4 for Bernoulli sampling.
     /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![1.0], vec![1.0], vec![3.0]])?;
     /// for (scheme, expected) in [(SamplingScheme::WithoutReplacement, 1.0), (SamplingScheme::Bernoulli, 2.0 / 3.0)] {
     ///     let sampling = BatchSampling::new(scheme, 4, 1)?;
-    ///     let sgd = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    ///     let sgd = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?;
     ///     assert!((sgd.max_learning_rate() - expected).abs() < 1e-15);
     /// }
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
@@ -163,28 +171,30 @@ impl AxisAlignedDynamics {
     /// Mulayoff and Michaeli 2024 for commuting curvatures; arXiv 2511.17378, eq. (87) for the shared axis under
     /// Bernoulli sampling.
     pub fn max_learning_rate(&self) -> f64 {
+        let beta = self.optimizer.momentum();
         let threshold = |axis: Axis<'_>| {
             let mean = axis.mean();
             // In this form small curvatures do not underflow.
-            2.0 / (mean + self.batch_variance(axis) / mean)
+            2.0 / (mean / (1.0 + beta) + self.batch_variance(axis) / (mean * (1.0 - beta)))
         };
         self.curved_axes().map(threshold).fold(f64::INFINITY, f64::min)
     }
 
-    /// Learning rate up to which full-batch gradient descent is stable, `2 / lambda_max` of the effective ensemble.
+    /// Learning rate up to which full-batch gradient descent is stable, `2 (1 + beta) / lambda_max` of the effective ensemble.
     ///
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
     /// use linstab_linalg::AxisAligned;
     /// // The mean of 1 and 3 is 2.
     /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
     /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
-    /// assert_eq!(AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?.gradient_descent_limit(), 1.0);
+    /// assert_eq!(AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?.gradient_descent_limit(), 1.0);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn gradient_descent_limit(&self) -> f64 {
-        self.curved_axes().map(|axis| 2.0 / axis.mean()).fold(f64::INFINITY, f64::min)
+        let beta = self.optimizer.momentum();
+        self.curved_axes().map(|axis| 2.0 * (1.0 + beta) / axis.mean()).fold(f64::INFINITY, f64::min)
     }
 
     /// Exact top Lyapunov exponent `max_axes E log |1 - eta h_t|`: below 0, almost every run converges in the end
@@ -196,20 +206,26 @@ impl AxisAlignedDynamics {
     /// A finite sum over the counts of drawn samples of each distinct curvature of an axis.
     /// # Errors
     /// [`DynamicsError::OutOfRange`] for a bad learning rate, [`DynamicsError::TooManyOutcomes`] if an axis has so many
-    /// distinct curvatures that the sum has more than 2^20 terms.
+    /// distinct curvatures that the sum has more than 2^20 terms, [`DynamicsError::Unsupported`] with momentum.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
     /// use linstab_linalg::AxisAligned;
     /// // Curvatures 1 and 3 at learning rate 4/3: the factors 1 - 4/3 and 1 - 4 cancel in the long run, 1/3 * 3 = 1.
     /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![3.0]])?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
-    /// let sgd = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let sgd = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// assert!(sgd.lyapunov_exponent(4.0 / 3.0)?.abs() < 1e-15);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn lyapunov_exponent(&self, learning_rate: f64) -> Result<f64> {
         require_nonnegative("learning_rate", learning_rate, true)?;
+        if self.optimizer.momentum().abs() > 0.0 {
+            return Err(DynamicsError::Unsupported {
+                what: "an exact Lyapunov exponent with momentum",
+                why: "products of two-by-two matrices have no finite sum; `MeanSquare` estimates it",
+            });
+        }
         let mut exponent: Option<f64> = None;
         for (index, axis) in self.effective.axes().enumerate() {
             if !axis.samples().is_empty() {
@@ -245,6 +261,29 @@ impl AxisAlignedDynamics {
         } else {
             Err(DynamicsError::TooManyOutcomes { axis: index, limit: MAX_OUTCOMES })
         }
+    }
+}
+
+/// Growth of the mean square along one axis under heavy ball: the largest `g` with `d(g) = noise`, where
+/// `d(g) = g - c^2 + 2 beta c^2 / (g + beta) - beta^2 / g`, `c = 1 + beta - eta l` and `noise = eta^2 s^2`.
+///
+/// Above the growth without noise `d` increases, so bisection finds the root, to the last bit.
+fn heavy_ball_growth(c: f64, beta: f64, noise: f64) -> f64 {
+    let mut low = crate::mean_square::noise_free_growth(c, beta).max(beta.abs());
+    if noise <= 0.0 {
+        return low;
+    }
+    let excess = |g: f64| g - c * c + 2.0 * beta * c * c / (g + beta) - beta * beta / g - noise;
+    let mut high = 2.0 * low.max(1.0);
+    while excess(high) < 0.0 {
+        high *= 2.0;
+    }
+    loop {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            return high;
+        }
+        if excess(middle) < 0.0 { low = middle } else { high = middle }
     }
 }
 

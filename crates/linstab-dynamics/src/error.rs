@@ -44,6 +44,14 @@ pub enum DynamicsError {
         /// The size that was given.
         found: usize,
     },
+    /// A question has no answer in this form.
+    #[error("{what} is not available: {why}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// Why it is not available.
+        why: &'static str,
+    },
     /// An exact sum has too many terms.
     #[error(
         "axis {axis} has more than {limit} distinct batch curvatures: its Lyapunov exponent is no short finite sum"

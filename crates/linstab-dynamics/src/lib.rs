@@ -3,7 +3,7 @@
 //! # Contents
 //!
 //! - [`sampling`]: how batches are drawn, as a checked type, as two numbers, and as random bit sets.
-//! - [`UpdateRule`]: SGD, SAM, random perturbation, each a transformation of the ensemble.
+//! - [`Optimizer`]: SGD, SAM, random perturbation, each a transformation of the ensemble.
 //! - [`AxisAlignedDynamics`]: exact growth, threshold and Lyapunov exponent of axis-aligned ensembles.
 //! - [`MeanSquare`]: exact threshold and growth of any ensemble, with momentum; [`mean_square`] has the derivation.
 //! - [`lyapunov`]: the exponent of any ensemble by Monte Carlo, the almost-sure threshold.
@@ -16,17 +16,17 @@ mod axis_aligned;
 mod error;
 pub mod lyapunov;
 pub mod mean_square;
+pub mod optimizer;
 pub mod recursions;
 pub mod sampling;
 pub mod second_moment;
 pub mod simulation;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod update_rule;
 
 pub use axis_aligned::AxisAlignedDynamics;
 pub use error::{DynamicsError, Result};
 pub use mean_square::MeanSquare;
+pub use optimizer::Optimizer;
 pub use sampling::{BatchSampling, SamplingScheme};
 pub use simulation::{Divergence, Outcome, Run, Simulator};
-pub use update_rule::UpdateRule;

@@ -76,13 +76,13 @@ impl MeanSquare {
     /// [`DynamicsError::OutOfRange`] for a bad learning rate or fewer than 2 chains or no step.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule, lyapunov::ChainOptions};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer, lyapunov::ChainOptions};
     /// use linstab_linalg::{Factored, Reduced};
     /// use rand::SeedableRng;
     /// // One sample of curvature 1 at learning rate 1/2: every step halves w.
     /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// let options = ChainOptions { num_chains: 2, burn_in: 0, num_steps: 10 };
     /// let exponent = sgd.lyapunov_exponent(0.5, options, |chain| rand_pcg::Pcg64::seed_from_u64(chain as u64))?;
     /// assert!((exponent.mean - 0.5_f64.ln()).abs() < 1e-14 && exponent.standard_error < 1e-14);
@@ -131,14 +131,14 @@ impl MeanSquare {
     /// As [`MeanSquare::lyapunov_exponent`] and [`MeanSquare::max_learning_rate`].
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule, lyapunov::ChainOptions};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer, lyapunov::ChainOptions};
     /// use linstab_linalg::{Factored, Reduced};
     /// use rand::SeedableRng;
     /// // Curvatures 1 and 3, batches of one: mean 2 and mean square 5. The mean square of w decays up to 2 * 2 / 5, but almost
     /// // every run up to 4/3, where the factors 1 - 4/3 and 1 - 4 cancel in the long run.
     /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 3.0_f64.sqrt()])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// let options = ChainOptions { num_chains: 50, burn_in: 0, num_steps: 400 };
     /// let found = sgd.almost_sure_threshold(options, |chain| rand_pcg::Pcg64::seed_from_u64(chain as u64))?;
     /// assert!((sgd.max_learning_rate()?.value - 0.8).abs() < 1e-12);

@@ -9,7 +9,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::sampling::BatchSampler;
 use crate::simulation::{Divergence, Run, squared_norm};
-use crate::{AxisAlignedDynamics, BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use crate::{AxisAlignedDynamics, BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 
 /// Every sampling scheme.
 ///
@@ -270,8 +270,9 @@ pub fn analysis(
     let sampling =
         BatchSampling::new(scheme, ensemble.num_samples(), batch_size).expect("a batch size in range");
     let reduced = Reduced::of(ensemble).expect("factors whose products are finite");
-    MeanSquare::new(&reduced, UpdateRule::Sam { rho_over_alpha }, sampling)
-        .and_then(|analysis| analysis.with_momentum(momentum))
+    Optimizer::sam(rho_over_alpha)
+        .and_then(|sam| sam.with_momentum(momentum))
+        .and_then(|optimizer| MeanSquare::new(&reduced, optimizer, sampling))
         .expect("admissible parameters")
 }
 
@@ -282,13 +283,13 @@ pub fn analysis(
 /// ```
 /// use linstab_dynamics::simulation::{Divergence, MeasuredNorm};
 /// use linstab_dynamics::testing::simulate_by_definition;
-/// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+/// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
 /// use linstab_linalg::AxisAligned;
 /// use rand::SeedableRng;
 /// // w is multiplied by -2 each step, w^2 by 4: 4^5 is the first power above 1000.
 /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0]])?;
 /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-/// let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+/// let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?;
 /// let divergence = Divergence::new(100, 1000.0, MeasuredNorm::SquaredNorm)?;
 /// let run = simulate_by_definition(&dynamics, 3.0, &[1.0], divergence, &mut rand_pcg::Pcg64::seed_from_u64(1));
 /// assert_eq!((run.num_steps, run.final_squared_norm), (5, 1024.0));
@@ -326,7 +327,7 @@ pub fn simulate_by_definition<R: Rng>(
             }
         }
         for axis in moved {
-            let noise = dynamics.rule().perturbation_standard_deviation();
+            let noise = dynamics.optimizer().perturbation_standard_deviation();
             let delta = if noise > 0.0 {
                 let normal: f64 = StandardNormal.sample(rng);
                 noise * normal

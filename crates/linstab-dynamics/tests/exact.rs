@@ -1,9 +1,11 @@
 //! Exact growth, threshold and Lyapunov exponent against enumeration, closed forms and each other.
 
 use linstab_dynamics::testing::{SCHEMES, batch_hessian, enumerate_batches};
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, DynamicsError, SamplingScheme, UpdateRule};
+use linstab_dynamics::{
+    AxisAlignedDynamics, BatchSampling, DynamicsError, MeanSquare, Optimizer, SamplingScheme,
+};
 use linstab_linalg::testing::random_axis_aligned;
-use linstab_linalg::{AxisAligned, Ensemble};
+use linstab_linalg::{AxisAligned, Ensemble, Factored, Reduced};
 use proptest::prelude::*;
 
 fn close(found: f64, expected: f64, rtol: f64) -> bool {
@@ -34,13 +36,13 @@ proptest! {
         let ensemble = random_axis_aligned(seed, n, dim);
         for scheme in SCHEMES {
             let sampling = BatchSampling::new(scheme, n, batch_size).unwrap();
-            let rule = UpdateRule::Sam { rho_over_alpha: c };
+            let rule = Optimizer::sam(c).unwrap();
             let dynamics = AxisAlignedDynamics::new(&ensemble, rule, sampling).unwrap();
             let curved = (0..dim).filter(|&axis| !ensemble.axis(axis).samples().is_empty());
             let moments = by_enumeration(&ensemble, sampling, c, eta);
             let (growth, exponent) = curved.map(|axis| moments[axis])
                 .reduce(|a, b| (a.0.max(b.0), a.1.max(b.1))).unwrap_or((1.0, 0.0));
-            let found = dynamics.mean_square_growth(eta).unwrap();
+            let found = dynamics.growth_per_step(eta).unwrap();
             prop_assert!(close(found, growth, 1e-12), "growth {found} against {growth}, {scheme:?}");
             let found = dynamics.lyapunov_exponent(eta).unwrap();
             // A factor near 0 makes the logarithm as ill-conditioned as its smallest factor.
@@ -56,12 +58,12 @@ proptest! {
         let ensemble = random_axis_aligned(seed, n, dim);
         for scheme in SCHEMES {
             let sampling = BatchSampling::new(scheme, n, batch_size).unwrap();
-            let rule = UpdateRule::Sam { rho_over_alpha: c };
+            let rule = Optimizer::sam(c).unwrap();
             let dynamics = AxisAlignedDynamics::new(&ensemble, rule, sampling).unwrap();
             let threshold = dynamics.max_learning_rate();
             if threshold.is_finite() {
-                prop_assert!(dynamics.mean_square_growth(threshold * (1.0 - 1e-9)).unwrap() < 1.0);
-                prop_assert!(dynamics.mean_square_growth(threshold * (1.0 + 1e-9)).unwrap() > 1.0);
+                prop_assert!(dynamics.growth_per_step(threshold * (1.0 - 1e-9)).unwrap() < 1.0);
+                prop_assert!(dynamics.growth_per_step(threshold * (1.0 + 1e-9)).unwrap() > 1.0);
                 // Mean-square stability implies almost-sure stability: E log|f| <= (1/2) log E f^2.
                 // The exponent of n distinct curvatures is a sum of up to 2^n terms.
                 if n <= 12 {
@@ -80,7 +82,7 @@ proptest! {
         for scheme in SCHEMES {
             let threshold = |ensemble: &AxisAligned, b| {
                 let sampling = BatchSampling::new(scheme, n, b).unwrap();
-                AxisAlignedDynamics::new(ensemble, UpdateRule::Sgd, sampling).unwrap().max_learning_rate()
+                AxisAlignedDynamics::new(ensemble, Optimizer::sgd(), sampling).unwrap().max_learning_rate()
             };
             prop_assert!(close(threshold(&scaled, 1) * scale, threshold(&ensemble, 1), 1e-12));
             for b in 1..n {
@@ -88,7 +90,7 @@ proptest! {
             }
         }
         let full = BatchSampling::new(SamplingScheme::WithoutReplacement, n, n).unwrap();
-        let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, full).unwrap();
+        let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), full).unwrap();
         prop_assert!(close(dynamics.max_learning_rate(), 2.0 / ensemble.sharpness().unwrap(), 1e-15));
     }
 
@@ -105,11 +107,11 @@ proptest! {
                 SamplingScheme::WithReplacement => (nf - sf) / (sf * bf),
             };
             let sampling = BatchSampling::new(scheme, n, b).unwrap();
-            let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sam { rho_over_alpha: c }, sampling).unwrap();
+            let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sam(c).unwrap(), sampling).unwrap();
             let curvature = 2.0 * (1.0 + 2.0 * c);
             let z = eta * curvature;
             let shared_growth = (1.0 - z) * (1.0 - z) + z * z * q;
-            prop_assert!(dynamics.mean_square_growth(eta).unwrap() >= shared_growth * (1.0 - 1e-12));
+            prop_assert!(dynamics.growth_per_step(eta).unwrap() >= shared_growth * (1.0 - 1e-12));
             // The private axes never bind before the shared one does.
             prop_assert!(close(dynamics.max_learning_rate(), 2.0 / (curvature * (1.0 + q)), 1e-12), "{scheme:?}");
         }
@@ -122,7 +124,7 @@ fn scalar_example_by_hand() {
     let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![1.0], vec![1.0], vec![3.0]]).unwrap();
     let threshold = |scheme| {
         let sampling = BatchSampling::new(scheme, 4, 1).unwrap();
-        AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling).unwrap().max_learning_rate()
+        AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling).unwrap().max_learning_rate()
     };
     assert!(close(threshold(SamplingScheme::WithoutReplacement), 1.0, 1e-15));
     assert!(close(threshold(SamplingScheme::WithReplacement), 1.0, 1e-15));
@@ -135,17 +137,17 @@ fn noise_leaves_the_threshold_alone() {
     let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 10, 3).unwrap();
     let of =
         |rule| AxisAlignedDynamics::new(&ensemble, rule, sampling).unwrap().max_learning_rate().to_bits();
-    assert_eq!(of(UpdateRule::Sgd), of(UpdateRule::RandomPerturbation { standard_deviation: 0.5 }));
-    assert_eq!(of(UpdateRule::Sgd), of(UpdateRule::Sam { rho_over_alpha: 0.0 }));
+    assert_eq!(of(Optimizer::sgd()), of(Optimizer::random_perturbation(0.5).unwrap()));
+    assert_eq!(of(Optimizer::sgd()), of(Optimizer::sam(0.0).unwrap()));
 }
 
 #[test]
 fn without_curvature_nothing_limits_the_learning_rate() {
     let flat = AxisAligned::from_diagonals(&[vec![0.0], vec![0.0]]).unwrap();
     let sampling = BatchSampling::new(SamplingScheme::WithReplacement, 2, 1).unwrap();
-    let dynamics = AxisAlignedDynamics::new(&flat, UpdateRule::Sgd, sampling).unwrap();
+    let dynamics = AxisAlignedDynamics::new(&flat, Optimizer::sgd(), sampling).unwrap();
     assert!(dynamics.max_learning_rate().is_infinite());
-    assert_eq!(dynamics.mean_square_growth(5.0).unwrap().to_bits(), 1.0_f64.to_bits());
+    assert_eq!(dynamics.growth_per_step(5.0).unwrap().to_bits(), 1.0_f64.to_bits());
     assert_eq!(dynamics.lyapunov_exponent(5.0).unwrap().to_bits(), 0.0_f64.to_bits());
 }
 
@@ -155,16 +157,16 @@ fn bad_parameters_are_refused_by_name() {
     let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 10, 3).unwrap();
     let message = |rule| AxisAlignedDynamics::new(&ensemble, rule, sampling).unwrap_err().to_string();
     assert_eq!(
-        message(UpdateRule::Sam { rho_over_alpha: -1.0 }),
+        message(Optimizer::sam(-1.0).unwrap()),
         "rho_over_alpha is -1, allowed: nonnegative and finite"
     );
     assert_eq!(
-        message(UpdateRule::RandomPerturbation { standard_deviation: f64::NAN }),
+        message(Optimizer::random_perturbation(f64::NAN).unwrap()),
         "standard_deviation is NaN, allowed: nonnegative and finite"
     );
-    let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling).unwrap();
+    let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
     for learning_rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert!(dynamics.mean_square_growth(learning_rate).is_err(), "{learning_rate}");
+        assert!(dynamics.growth_per_step(learning_rate).is_err(), "{learning_rate}");
         assert!(dynamics.lyapunov_exponent(learning_rate).is_err(), "{learning_rate}");
     }
 }
@@ -174,6 +176,37 @@ fn a_sum_that_is_not_short_is_refused_by_name() {
     let diagonals: Vec<Vec<f64>> = (0..40).map(|i| vec![1.0 + 0.1 * f64::from(i)]).collect();
     let ensemble = AxisAligned::from_diagonals(&diagonals).unwrap();
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 40, 20).unwrap();
-    let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling).unwrap();
+    let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
     assert!(matches!(dynamics.lyapunov_exponent(0.1), Err(DynamicsError::TooManyOutcomes { axis: 0, .. })));
+}
+
+/// With momentum an axis is answered in closed form; the analysis of any ensemble, which knows nothing of axes, says the same.
+#[test]
+fn momentum_on_axes_is_what_the_general_analysis_says() {
+    let diagonals = [vec![1.0, 0.3], vec![1.0, 2.0], vec![4.0, 0.0], vec![0.5, 0.1]];
+    let ensemble = AxisAligned::from_diagonals(&diagonals).unwrap();
+    let factors = diagonals.iter().flat_map(|d| [d[0].sqrt(), 0.0, 0.0, d[1].sqrt()]).collect();
+    let general = Reduced::of(&Factored::new(4, 2, 2, factors).unwrap()).unwrap();
+    for scheme in
+        [SamplingScheme::WithoutReplacement, SamplingScheme::WithReplacement, SamplingScheme::Bernoulli]
+    {
+        for momentum in [-0.5, 0.3, 0.9] {
+            let sampling = BatchSampling::new(scheme, 4, 2).unwrap();
+            let optimizer = Optimizer::sam(0.2).unwrap().with_momentum(momentum).unwrap();
+            let axes = AxisAlignedDynamics::new(&ensemble, optimizer, sampling).unwrap();
+            let any = MeanSquare::new(&general, optimizer, sampling).unwrap();
+            let close = |a: f64, b: f64| (a - b).abs() < 1e-9 * b;
+            let threshold = axes.max_learning_rate();
+            assert!(close(threshold, any.max_learning_rate().unwrap().value), "{scheme:?} {momentum}");
+            for eta in [0.5 * threshold, threshold, 1.5 * threshold] {
+                let (found, expected) =
+                    (axes.growth_per_step(eta).unwrap(), any.growth_per_step(eta).unwrap());
+                assert!(close(found, expected), "{scheme:?} {momentum} {eta}: {found}, not {expected}");
+            }
+            assert!(matches!(axes.lyapunov_exponent(threshold), Err(DynamicsError::Unsupported { .. })));
+            // Negative control: without momentum the threshold is another.
+            let plain = AxisAlignedDynamics::new(&ensemble, Optimizer::sam(0.2).unwrap(), sampling).unwrap();
+            assert!(!close(plain.max_learning_rate(), threshold), "{momentum}");
+        }
+    }
 }

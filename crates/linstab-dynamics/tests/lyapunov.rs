@@ -4,7 +4,7 @@
 use linstab_dynamics::lyapunov::ChainOptions;
 use linstab_dynamics::simulation::{Divergence, MeasuredNorm, Outcome, ReducedSimulator};
 use linstab_dynamics::testing::SCHEMES;
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{AxisAligned, Factored, Reduced};
 use rand::SeedableRng;
@@ -30,8 +30,8 @@ fn the_estimate_agrees_with_the_exact_exponent() {
     let (reduced, axis_aligned) = scalars();
     for scheme in SCHEMES {
         let sampling = BatchSampling::new(scheme, 4, 2).unwrap();
-        let exact = AxisAlignedDynamics::new(&axis_aligned, UpdateRule::Sgd, sampling).unwrap();
-        let estimated = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+        let exact = AxisAlignedDynamics::new(&axis_aligned, Optimizer::sgd(), sampling).unwrap();
+        let estimated = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
         for eta in [0.3, 0.9, 1.4] {
             let exponent = exact.lyapunov_exponent(eta).unwrap();
             let found = estimated.lyapunov_exponent(eta, OPTIONS, stream).unwrap();
@@ -54,7 +54,7 @@ fn the_exponent_is_below_half_the_logarithm_of_the_growth() {
     for seed in 0..10_u32 {
         let reduced = Reduced::of(&random_factored(u64::from(seed), 6, 1, 4)).unwrap();
         let sampling = BatchSampling::new(SCHEMES[(seed % 3) as usize], 6, 2).unwrap();
-        let analysis = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+        let analysis = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
         let eta = 1.1 * analysis.max_learning_rate().unwrap().value;
         let growth = analysis.growth_per_step(eta).unwrap();
         let found = analysis.lyapunov_exponent(eta, OPTIONS, stream).unwrap();
@@ -70,7 +70,7 @@ fn the_almost_sure_threshold_of_scalars_is_found() {
     // E log |1 - eta h| = 0 for h = 1, 1, 1, 3: (1 - eta)^3 (1 - 3 eta) = -1 or 1 in modulus.
     let (reduced, _) = scalars();
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1).unwrap();
-    let analysis = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+    let analysis = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
     let exact = {
         let f = |eta: f64| 0.75 * (1.0 - eta).abs().ln() + 0.25 * (1.0 - 3.0 * eta).abs().ln();
         let (mut low, mut high) = (1.1, 2.5);
@@ -98,7 +98,7 @@ fn runs_end_as_their_thresholds_say() {
         // A full batch without replacement is deterministic; otherwise the batch is half of the samples.
         let sampling = BatchSampling::new(scheme, 8, 4).unwrap();
         let analysis =
-            MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap().with_momentum(momentum).unwrap();
+            MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap().with_momentum(momentum).unwrap();
         let threshold = analysis.max_learning_rate().unwrap().value;
         let start = vec![1.0; reduced.rank()];
         let outcome = |eta: f64, seed| {
@@ -117,7 +117,7 @@ fn runs_end_as_their_thresholds_say() {
 fn bad_input_is_named() {
     let (reduced, _) = scalars();
     let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 4, 2).unwrap();
-    let analysis = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+    let analysis = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
     for options in [ChainOptions { num_chains: 1, ..OPTIONS }, ChainOptions { num_steps: 0, ..OPTIONS }] {
         assert!(analysis.lyapunov_exponent(0.1, options, stream).is_err(), "{options:?}");
     }

@@ -3,7 +3,7 @@
 
 use linstab_dynamics::lyapunov::{ChainOptions, SettledExponent, SettlingOptions};
 use linstab_dynamics::testing::SCHEMES;
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::{AxisAligned, Factored, Reduced};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
@@ -35,7 +35,7 @@ fn settled(analysis: &MeanSquare, eta: f64, options: SettlingOptions) -> Settled
 fn the_full_batch_is_exact() {
     let (reduced, _) = orthogonal(&[1.0, 1e-2, 1e-4, 1e-6]);
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 4).unwrap();
-    let sgd = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+    let sgd = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
     let eta = 2.0;
     for momentum in [0.0, 0.9, -0.5] {
         let analysis = sgd.clone().with_momentum(momentum).unwrap();
@@ -61,7 +61,7 @@ fn exactly_zero_is_minus_infinity() {
     for scheme in SCHEMES {
         let (reduced, _) = orthogonal(&[2.0]);
         let sampling = BatchSampling::new(scheme, 1, 1).unwrap();
-        let found = settled(&MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap(), 0.5, OPTIONS);
+        let found = settled(&MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap(), 0.5, OPTIONS);
         assert!(found.mean < f64::MIN && found.settled, "{scheme:?} {found:?}");
     }
 }
@@ -78,9 +78,9 @@ fn slow_directions_do_not_bias() {
             SCHEMES.into_iter().flat_map(|scheme| [(scheme, 0.3), (scheme, 1.2), (scheme, 5.0)])
         {
             let sampling = BatchSampling::new(scheme, curvatures.len(), 1).unwrap();
-            let exact = AxisAlignedDynamics::new(&axis_aligned, UpdateRule::Sgd, sampling).unwrap();
+            let exact = AxisAlignedDynamics::new(&axis_aligned, Optimizer::sgd(), sampling).unwrap();
             let exact = exact.lyapunov_exponent(eta).unwrap();
-            let analysis = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+            let analysis = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
             let found = settled(&analysis, eta, OPTIONS);
             let error = (found.mean - exact).abs();
             let case = format!("{curvatures:?} {scheme:?} {eta}: {found:?}, exactly {exact}");
@@ -99,7 +99,7 @@ fn what_has_not_settled_says_so() {
         .collect();
     let reduced = Reduced::of(&Factored::new(60, 1, 60, rows).unwrap()).unwrap();
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 60, 1).unwrap();
-    let analysis = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+    let analysis = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
     // A bound that says nothing stands for one that is not attained.
     let found = analysis
         .settled_lyapunov_exponent(1.5, 4.0, SettlingOptions { max_multiplications: 0.0, ..OPTIONS }, stream)
@@ -115,7 +115,7 @@ fn what_has_not_settled_says_so() {
 fn threads_change_nothing() {
     let (reduced, _) = orthogonal(&[1.0, 0.5, 0.1]);
     let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 3, 2).unwrap();
-    let analysis = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+    let analysis = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| settled(&analysis, 0.7, OPTIONS))
@@ -127,7 +127,7 @@ fn threads_change_nothing() {
 fn bad_options_are_named() {
     let (reduced, _) = orthogonal(&[1.0, 0.5]);
     let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1).unwrap();
-    let analysis = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+    let analysis = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
     for options in [SettlingOptions { num_chains: 3, ..OPTIONS }, SettlingOptions { num_steps: 0, ..OPTIONS }]
     {
         let error = analysis.settled_lyapunov_exponent(0.1, 1.0, options, stream).unwrap_err();

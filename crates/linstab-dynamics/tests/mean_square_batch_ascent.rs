@@ -2,7 +2,7 @@
 
 use linstab_dynamics::mean_square::BatchAscentSam;
 use linstab_dynamics::testing::{BruteForce, batch_hessian, enumerate_batches, second_moment_radius};
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{Ensemble, Factored, Mat, Reduced, Scale};
 use proptest::prelude::*;
@@ -66,8 +66,7 @@ fn sampled_batches_estimate_the_enumerated_threshold() {
     // 5 standard errors and a bias of the order of one in 400.
     let error = 5.0 * found.standard_error + 0.01 * exact;
     assert!((found.mean - exact).abs() < error && error < 0.1 * exact, "{found:?} against {exact}");
-    let full_batch_ascent =
-        MeanSquare::new(&reduced, UpdateRule::Sam { rho_over_alpha: 0.5 }, sampling).unwrap();
+    let full_batch_ascent = MeanSquare::new(&reduced, Optimizer::sam(0.5).unwrap(), sampling).unwrap();
     let congruent = full_batch_ascent.max_learning_rate().unwrap().value;
     assert!(
         (congruent - exact).abs() > error,

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 /// The threshold is where brute force crosses 1, to 1e-9, and its interval holds that crossing.
 fn check_crossing(analysis: &MeanSquare, brute: &BruteForce) -> Result<f64, TestCaseError> {
     let threshold = analysis.max_learning_rate().unwrap();
-    let growth = |eta: f64| brute.growth(analysis.sampling(), analysis.momentum(), eta);
+    let growth = |eta: f64| brute.growth(analysis.sampling(), analysis.optimizer().momentum(), eta);
     // A relative 1e-9 is 1e-11 or more in the growth; the eigenvalue solver errs by 1e-13.
     let (below, above) = (growth((1.0 - 1e-9) * threshold.value), growth((1.0 + 1e-9) * threshold.value));
     prop_assert!(below < 1.0 && above > 1.0, "{threshold:?} {below} {above}");
@@ -156,7 +156,7 @@ fn a_wrong_factor_is_caught() {
     let brute = BruteForce::new(&ensemble, 0.5);
     let distance = |of: &MeanSquare| {
         let eta = of.max_learning_rate().unwrap().value;
-        (brute.growth(right.sampling(), right.momentum(), eta) - 1.0).abs()
+        (brute.growth(right.sampling(), right.optimizer().momentum(), eta) - 1.0).abs()
     };
     assert!(distance(&right) < 1e-9, "the control of the control");
     for (scheme, b, c, beta) in [

@@ -2,7 +2,7 @@
 
 use linstab_dynamics::mean_square::CertificateKind;
 use linstab_dynamics::testing::analysis;
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::{Factored, Mat, Reduced};
 use proptest::prelude::*;
 
@@ -53,7 +53,7 @@ proptest! {
         let exact = (0..dim).map(|group| scalar(&of_group(group, scale(group)), sampling, beta)).fold(f64::INFINITY, f64::min);
         let rows = (0..n * dim).map(|at| if groups[at / dim] == at % dim { (shape(at / dim) * scale(at % dim)).sqrt() } else { 0.0 });
         let reduced = Reduced::of(&Factored::new(n, 1, dim, rows.collect()).unwrap()).unwrap();
-        let analysis = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap().with_momentum(beta).unwrap();
+        let analysis = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap().with_momentum(beta).unwrap();
         let threshold = analysis.max_learning_rate().unwrap();
         prop_assert!((threshold.value - exact).abs() <= 1e-11 * exact, "{} against {exact}", threshold.value);
         prop_assert!(threshold.interval.0 <= exact && exact <= threshold.interval.1, "{exact} in {:?}", threshold.interval);

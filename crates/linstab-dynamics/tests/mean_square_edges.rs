@@ -2,7 +2,7 @@
 
 use linstab_dynamics::mean_square::CertificateKind;
 use linstab_dynamics::testing::{SCHEMES, analysis};
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{Dense, Ensemble, Factored, LinalgError, Mat, Reduced};
 
@@ -84,7 +84,7 @@ fn limits_are_right_and_bad_parameters_are_named() {
 
     let reduced = Reduced::of(&single).unwrap();
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1).unwrap();
-    let sgd = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+    let sgd = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
     for momentum in [1.0, -1.0, 1.5, f64::NAN] {
         let error = sgd.clone().with_momentum(momentum).unwrap_err().to_string();
         assert!(error.starts_with("momentum is"), "{error}");
@@ -93,7 +93,7 @@ fn limits_are_right_and_bad_parameters_are_named() {
         assert!(sgd.growth_per_step(learning_rate).is_err(), "{learning_rate}");
     }
     let wrong = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1).unwrap();
-    assert!(MeanSquare::new(&reduced, UpdateRule::Sgd, wrong).is_err(), "two samples for one");
+    assert!(MeanSquare::new(&reduced, Optimizer::sgd(), wrong).is_err(), "two samples for one");
 }
 
 /// One sample leaves nothing to chance: every scheme is gradient descent, with momentum, too.

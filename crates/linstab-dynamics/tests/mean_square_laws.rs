@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 use linstab_dynamics::testing::{SCHEMES, analysis};
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::testing::{random_axis_aligned, random_factored};
 use linstab_linalg::{Dense, Factored, Mat, MatRef, Reduced, symmetric};
 use proptest::prelude::*;
@@ -148,7 +148,7 @@ proptest! {
         let factored = Factored::from_ensemble(&Dense::from_ensemble(&axis_aligned)).unwrap();
         for scheme in SCHEMES {
             let sampling = BatchSampling::new(scheme, n, b).unwrap();
-            let rule = UpdateRule::Sam { rho_over_alpha: 0.3 };
+            let rule = Optimizer::sam(0.3).unwrap();
             let exact = AxisAlignedDynamics::new(&axis_aligned, rule, sampling).unwrap().max_learning_rate();
             let reduced = Reduced::of(&factored).unwrap();
             let found = MeanSquare::new(&reduced, rule, sampling).unwrap().max_learning_rate().unwrap().value;

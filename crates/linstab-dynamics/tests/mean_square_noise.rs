@@ -2,7 +2,7 @@
 
 use linstab_dynamics::mean_square::GradientNoise;
 use linstab_dynamics::testing::{SCHEMES, batch_hessian, enumerate_batches};
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{Dense, Ensemble, Factored, Mat, MatRef, Reduced, Scale};
 use proptest::prelude::*;
@@ -102,7 +102,7 @@ proptest! {
         let hessians = Dense::new((0..n).map(hessian).collect()).unwrap();
         for scheme in SCHEMES {
             let sampling = BatchSampling::new(scheme, n, b).unwrap();
-            let rule = UpdateRule::Sam { rho_over_alpha: c };
+            let rule = Optimizer::sam(c).unwrap();
             let analysis = MeanSquare::new(&reduced, rule, sampling).unwrap().with_momentum(beta).unwrap();
             let threshold = analysis.max_learning_rate().unwrap().value;
             let eta = 0.7 * threshold;
@@ -120,7 +120,7 @@ proptest! {
             prop_assert!((&floor.covariance - &expected).norm_max() <= 1e-8 * expected.norm_max());
             // Negative control: the floor without momentum or ascent is another.
             if sampling.moment_weights().per_sample > 0.0 && (beta.abs() > 0.05 || c > 0.1) && eta < threshold {
-                let plain = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap();
+                let plain = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
                 if let Some(other) = plain.noise_floor(eta, source.as_ref()).unwrap() {
                     prop_assert!((&other.covariance - &expected).norm_max() > 1e-6 * expected.norm_max(), "caught");
                 }
@@ -142,7 +142,7 @@ fn one_sample_shares_the_blame_with_nobody() {
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 10, 2).unwrap();
     for beta in [-0.5, 0.0, 0.9] {
         let analysis =
-            MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).unwrap().with_momentum(beta).unwrap();
+            MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap().with_momentum(beta).unwrap();
         let culprits = analysis.culprits(&analysis.max_learning_rate().unwrap()).unwrap();
         let total = culprits.full_batch_share + culprits.sample_shares.iter().sum::<f64>();
         assert!((total - 1.0).abs() < 1e-10, "beta {beta}: {culprits:?}");
@@ -158,7 +158,7 @@ fn extreme_scales_are_exact_or_refused() {
     let analysis = |scale: f64| {
         let rows = rows.iter().map(|x| x * scale).collect();
         let reduced = Reduced::of(&Factored::new(3, 1, 2, rows).unwrap()).unwrap();
-        MeanSquare::new(&reduced, UpdateRule::Sgd, sampling)
+        MeanSquare::new(&reduced, Optimizer::sgd(), sampling)
     };
     let answers = |scale: f64| {
         let analysis = analysis(scale).unwrap();
@@ -202,7 +202,7 @@ fn noise_in_the_null_space_is_reported() {
         "{noise:?}"
     );
     assert!(noise.relative_mean < 1e-15, "{noise:?}");
-    let floor = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling)
+    let floor = MeanSquare::new(&reduced, Optimizer::sgd(), sampling)
         .unwrap()
         .noise_floor(0.1, noise.source.as_ref())
         .unwrap();

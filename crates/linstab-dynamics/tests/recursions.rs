@@ -2,7 +2,7 @@
 
 use linstab_dynamics::recursions::{Recursions, Traces};
 use linstab_dynamics::testing::{batch_hessian, enumerate_batches};
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{Dense, Ensemble, Mat, Reduced, Scale, symmetric};
 use proptest::prelude::*;
@@ -103,7 +103,7 @@ fn traces_grow_as_the_mean_square_does() {
     for seed in 0..10 {
         let ensemble = random_factored(seed, 5, 2, 3);
         let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 5, 2).unwrap();
-        let analysis = MeanSquare::new(&Reduced::of(&ensemble).unwrap(), UpdateRule::Sgd, sampling).unwrap();
+        let analysis = MeanSquare::new(&Reduced::of(&ensemble).unwrap(), Optimizer::sgd(), sampling).unwrap();
         let threshold = analysis.max_learning_rate().unwrap().value;
         for factor in [0.9, 1.2] {
             let growth = analysis.growth_per_step(factor * threshold).unwrap();

@@ -3,18 +3,16 @@
 
 use linstab_dynamics::simulation::{Divergence, MeasuredNorm, Outcome, Simulator};
 use linstab_dynamics::testing::{SCHEMES, simulate_by_definition};
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_axis_aligned;
 use linstab_linalg::{AxisAligned, Ensemble};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-const RULES: [UpdateRule; 3] = [
-    UpdateRule::Sgd,
-    UpdateRule::Sam { rho_over_alpha: 0.2 },
-    UpdateRule::RandomPerturbation { standard_deviation: 0.3 },
-];
+fn rules() -> [Optimizer; 3] {
+    [Optimizer::sgd(), Optimizer::sam(0.2).unwrap(), Optimizer::random_perturbation(0.3).unwrap()]
+}
 
 fn uniform_start(dim: usize, rng: &mut Pcg64) -> Vec<f64> {
     (0..dim).map(|_| rng.random()).collect()
@@ -23,7 +21,7 @@ fn uniform_start(dim: usize, rng: &mut Pcg64) -> Vec<f64> {
 fn check_against_definition(ensemble: &AxisAligned, b: usize, eta: f64, seed: u64) {
     let divergence = Divergence::new(120, 1000.0, MeasuredNorm::SquaredNorm).unwrap();
     for scheme in SCHEMES {
-        for rule in RULES {
+        for rule in rules() {
             let sampling = BatchSampling::new(scheme, ensemble.num_samples(), b).unwrap();
             let dynamics = AxisAlignedDynamics::new(ensemble, rule, sampling).unwrap();
             let start = uniform_start(ensemble.dim(), &mut Pcg64::seed_from_u64(seed));
@@ -77,7 +75,7 @@ fn growth_factor_is_what_simulation_shows() {
     for ensemble in [&ensemble, &uneven] {
         for scheme in SCHEMES {
             let sampling = BatchSampling::new(scheme, 20, 4).unwrap();
-            let dynamics = AxisAlignedDynamics::new(ensemble, UpdateRule::Sgd, sampling).unwrap();
+            let dynamics = AxisAlignedDynamics::new(ensemble, Optimizer::sgd(), sampling).unwrap();
             let mut simulator = Simulator::new(&dynamics, 0.7).unwrap();
             let mut rng = Pcg64::seed_from_u64(11);
             let (num_runs, mut sum, mut sum_of_squares) = (200_000, 0.0, 0.0);
@@ -89,7 +87,7 @@ fn growth_factor_is_what_simulation_shows() {
             let mean = sum / f64::from(num_runs);
             let variance = sum_of_squares / f64::from(num_runs) - mean * mean;
             let error = 5.0 * (variance.max(0.0) / f64::from(num_runs)).sqrt() + 1e-12;
-            let exact = dynamics.mean_square_growth(0.7).unwrap();
+            let exact = dynamics.growth_per_step(0.7).unwrap();
             assert!((mean - exact).abs() < error, "{scheme:?}: {mean} against {exact} +- {error}");
             // Negative control: half the sampling noise would be seen, unless there is none.
             let noise = exact - (1.0 - 0.7 * ensemble.sharpness().unwrap()).powi(2);
@@ -103,7 +101,7 @@ fn growth_factor_is_what_simulation_shows() {
 fn long_runs_follow_the_lyapunov_exponent_not_the_mean_square() {
     let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![1.0], vec![1.0], vec![3.0]]).unwrap();
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1).unwrap();
-    let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling).unwrap();
+    let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
     let (eta, num_runs, num_steps) = (1.2, 2000, 100);
     let endless = Divergence::new(num_steps, 1e300, MeasuredNorm::SquaredNorm).unwrap();
     let mut simulator = Simulator::new(&dynamics, eta).unwrap();
@@ -119,7 +117,7 @@ fn long_runs_follow_the_lyapunov_exponent_not_the_mean_square() {
     let error = 5.0 * (variance / num_runs as f64).sqrt();
     let exponent = dynamics.lyapunov_exponent(eta).unwrap();
     assert!((mean - exponent).abs() < error, "{mean} against {exponent} +- {error}");
-    let mean_square_rate = 0.5 * dynamics.mean_square_growth(eta).unwrap().ln();
+    let mean_square_rate = 0.5 * dynamics.growth_per_step(eta).unwrap().ln();
     assert!(
         exponent < 0.0 && mean_square_rate > 0.0,
         "the two notions disagree here: {exponent}, {mean_square_rate}"
@@ -132,10 +130,10 @@ fn long_runs_follow_the_lyapunov_exponent_not_the_mean_square() {
 fn random_perturbation_settles_at_its_noise_floor() {
     let ensemble = AxisAligned::from_diagonals(&[vec![0.5], vec![1.5]]).unwrap();
     let sampling = BatchSampling::new(SamplingScheme::WithReplacement, 2, 1).unwrap();
-    let rule = UpdateRule::RandomPerturbation { standard_deviation: 0.3 };
+    let rule = Optimizer::random_perturbation(0.3).unwrap();
     let dynamics = AxisAlignedDynamics::new(&ensemble, rule, sampling).unwrap();
     let eta = 0.6;
-    let growth = dynamics.mean_square_growth(eta).unwrap();
+    let growth = dynamics.growth_per_step(eta).unwrap();
     let exact = eta * eta * 0.09 * 1.25 / (1.0 - growth);
     let endless = Divergence::new(100, 1e300, MeasuredNorm::SquaredNorm).unwrap();
     let mut simulator = Simulator::new(&dynamics, eta).unwrap();
@@ -156,7 +154,7 @@ fn random_perturbation_settles_at_its_noise_floor() {
 fn outcomes_are_told_apart() {
     let unit = AxisAligned::from_diagonals(&[vec![1.0]]).unwrap();
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1).unwrap();
-    let dynamics = AxisAlignedDynamics::new(&unit, UpdateRule::Sgd, sampling).unwrap();
+    let dynamics = AxisAlignedDynamics::new(&unit, Optimizer::sgd(), sampling).unwrap();
     let outcome = |eta, num_steps, measured| {
         let divergence = Divergence::new(num_steps, 1000.0, measured).unwrap();
         let mut rng = Pcg64::seed_from_u64(0);
@@ -175,7 +173,7 @@ fn outcomes_are_told_apart() {
 fn bad_input_is_refused_by_name() {
     let ensemble = random_axis_aligned(1, 4, 2);
     let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 4, 2).unwrap();
-    let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling).unwrap();
+    let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
     for learning_rate in [0.0, f64::NAN, 1e308] {
         assert!(Simulator::new(&dynamics, learning_rate).is_err(), "{learning_rate}");
     }

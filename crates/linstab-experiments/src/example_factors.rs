@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use linstab_linalg::Ensemble as _;
 use linstab_relu::polish::{self, PolishOptions};
-use linstab_relu::{Curvature, SquaredLoss, Trainer, Training, TwoLayer, UpdateRule, training};
+use linstab_relu::{Curvature, SquaredLoss, Trainer, Training, TrainingRule, TwoLayer, training};
 
 use crate::Result;
 use crate::digits::data::{self, Source};
@@ -45,7 +45,7 @@ pub fn of_digits(file: &Path) -> Result<ExampleFactors> {
     let data = data::load(Path::new(""), &source, NUM_SAMPLES)?;
     let mut rng = StreamKey::new(SEED, "example-factors").generator();
     let mut network = TwoLayer::uniform(data.num_inputs(), WIDTH, &mut rng)?;
-    let plan = Training::new(UpdateRule::Sgd, SquaredLoss::Half, 0.02, 10, NUM_EPOCHS);
+    let plan = Training::new(TrainingRule::Sgd, SquaredLoss::Half, 0.02, 10, NUM_EPOCHS);
     Trainer::new(plan, &data, WIDTH)?.run(&mut network, &mut rng, training::unobserved)?;
     let polished = polish::run(&network, &data, SquaredLoss::Half, PolishOptions::default())?;
     let ensemble = Curvature::at(&polished.network, &data, SquaredLoss::Half)?.gauss_newton()?;

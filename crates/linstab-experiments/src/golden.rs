@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use linstab_coherence::criteria::{self, Problem};
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, Optimizer, SamplingScheme};
 use linstab_linalg::{AxisAligned, Ensemble};
 use serde::Deserialize;
 
@@ -156,12 +156,12 @@ impl Case {
     fn compute(&self) -> Result<f64> {
         let (ensemble, coherence) = self.ensemble.build()?;
         let sampling = BatchSampling::new(self.sampling, ensemble.num_samples(), self.batch_size)?;
-        let rule = UpdateRule::Sam { rho_over_alpha: self.rho_over_alpha };
+        let rule = Optimizer::sam(self.rho_over_alpha)?;
         let dynamics = AxisAlignedDynamics::new(&ensemble, rule, sampling)?;
         let learning_rate = self.learning_rate.unwrap_or(f64::NAN);
         let problem = || Problem::of(&ensemble, coherence, self.batch_size, self.rho_over_alpha);
         Ok(match self.quantity {
-            Quantity::MeanSquareGrowth => dynamics.mean_square_growth(learning_rate)?,
+            Quantity::MeanSquareGrowth => dynamics.growth_per_step(learning_rate)?,
             Quantity::LyapunovExponent => dynamics.lyapunov_exponent(learning_rate)?,
             Quantity::MaxLearningRate => dynamics.max_learning_rate(),
             Quantity::CriterionDivergence => criteria::divergence(&problem()?),

@@ -3,7 +3,7 @@
 
 use linstab_coherence::coherence_matrix;
 use linstab_coherence::criteria::{self, Problem};
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::{Ensemble as _, Factored, Reduced, symmetric};
 use linstab_relu::{Curvature, solutions};
 use serde::{Deserialize, Serialize};
@@ -58,57 +58,6 @@ pub(crate) fn require_num_features(
         let fits = num_units.is_some_and(|units| units <= width);
         checker.require(fits && (2..=num_inputs).contains(&value), key, value, &allowed)
     })
-}
-
-/// What runs at the minimum, as the theory sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Optimizer {
-    /// Stochastic gradient descent.
-    Sgd,
-    /// SAM with full-batch ascent and a fixed ratio of radius to gradient norm.
-    Sam {
-        /// The ratio.
-        rho_over_alpha: f64,
-    },
-    /// SGD with heavy-ball momentum.
-    Momentum {
-        /// The momentum.
-        momentum: f64,
-    },
-}
-
-impl Optimizer {
-    /// Its name in tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sgd => "sgd",
-            Self::Sam { .. } => "sam",
-            Self::Momentum { .. } => "momentum",
-        }
-    }
-
-    /// `rho / alpha`; 0 for all but SAM.
-    pub fn rho_over_alpha(self) -> f64 {
-        match self {
-            Self::Sam { rho_over_alpha } => rho_over_alpha,
-            Self::Sgd | Self::Momentum { .. } => 0.0,
-        }
-    }
-
-    /// Momentum; 0 for all but momentum.
-    pub fn momentum(self) -> f64 {
-        match self {
-            Self::Momentum { momentum } => momentum,
-            Self::Sgd | Self::Sam { .. } => 0.0,
-        }
-    }
-
-    fn rule(self) -> UpdateRule {
-        match self {
-            Self::Sam { rho_over_alpha } => UpdateRule::Sam { rho_over_alpha },
-            Self::Sgd | Self::Momentum { .. } => UpdateRule::Sgd,
-        }
-    }
 }
 
 /// What is measured.
@@ -188,17 +137,19 @@ pub(crate) fn measure(curvature: &Curvature<'_>, questions: Questions<'_>) -> Re
     for &optimizer in questions.optimizers {
         let analysis = |batch_size: usize| -> Result<MeanSquare> {
             let sampling = BatchSampling::new(questions.sampling, ensemble.num_samples(), batch_size)?;
-            Ok(MeanSquare::new(&ensemble, optimizer.rule(), sampling)?.with_momentum(optimizer.momentum())?)
+            Ok(MeanSquare::new(&ensemble, optimizer, sampling)?)
         };
         let full_batch = analysis(ensemble.num_samples())?;
-        match optimizer {
-            Optimizer::Sgd => original.report(optimizer, questions.num_eigenvalues, &mut answers),
-            Optimizer::Sam { .. } => Spectrum::of(full_batch.effective_ensemble())?.report(
+        // Momentum sees the curvatures that its rule sees without it.
+        let with_momentum = optimizer.momentum().abs() > 0.0;
+        if optimizer == Optimizer::sgd() {
+            original.report(optimizer, questions.num_eigenvalues, &mut answers);
+        } else if !with_momentum {
+            Spectrum::of(full_batch.effective_ensemble())?.report(
                 optimizer,
                 questions.num_eigenvalues,
                 &mut answers,
-            ),
-            Optimizer::Momentum { .. } => {}
+            );
         }
         let limit = full_batch.gradient_descent_limit();
         answers.push(Measurement::new(optimizer, Metric::GradientDescentLimit, limit));
@@ -209,7 +160,7 @@ pub(crate) fn measure(curvature: &Curvature<'_>, questions: Questions<'_>) -> Re
             };
             push(Metric::MaxLearningRate, analysis(batch_size)?.max_learning_rate()?.value);
             // The paper has no criterion for momentum.
-            if !matches!(optimizer, Optimizer::Momentum { .. }) {
+            if !with_momentum {
                 let problem = Problem {
                     num_samples: ensemble.num_samples(),
                     batch_size,
@@ -306,12 +257,12 @@ mod tests {
 
     #[test]
     fn the_way_by_the_gram_matrix_finds_what_the_gradients_say() {
-        let (data, sam) = (data(6), Optimizer::Sam { rho_over_alpha: 0.3 });
-        let momentum = Optimizer::Momentum { momentum: 0.5 };
+        let (data, sam) = (data(6), Optimizer::sam(0.3).unwrap());
+        let momentum = Optimizer::sgd().with_momentum(0.5).unwrap();
         let network = solutions::generalising(6, 9, 3, 1.3).unwrap();
         let curvature = Curvature::at(&network, &data, SquaredLoss::Full).unwrap();
         let questions = Questions {
-            optimizers: &[Optimizer::Sgd, sam, momentum],
+            optimizers: &[Optimizer::sgd(), sam, momentum],
             sampling: SamplingScheme::WithoutReplacement,
             batch_sizes: &[1, 4],
             num_eigenvalues: 2,
@@ -325,15 +276,14 @@ mod tests {
             let found = value(&answers, optimizer, metric, batch);
             assert!((found - expected).abs() < 1e-10 * expected, "{metric:?}: {found}, not {expected}");
         };
-        close(Metric::LambdaMaxS, None, Optimizer::Sgd, coherence.top_eigenvalue);
-        close(Metric::Sigma, None, Optimizer::Sgd, coherence.measure);
-        close(Metric::MaxSampleSharpness, None, Optimizer::Sgd, coherence.max_sample_sharpness);
-        close(Metric::Trace, None, Optimizer::Sgd, curvature.trace());
-        close(Metric::Sharpness, None, Optimizer::Sgd, direct.sharpness().unwrap());
+        close(Metric::LambdaMaxS, None, Optimizer::sgd(), coherence.top_eigenvalue);
+        close(Metric::Sigma, None, Optimizer::sgd(), coherence.measure);
+        close(Metric::MaxSampleSharpness, None, Optimizer::sgd(), coherence.max_sample_sharpness);
+        close(Metric::Trace, None, Optimizer::sgd(), curvature.trace());
+        close(Metric::Sharpness, None, Optimizer::sgd(), direct.sharpness().unwrap());
         let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 12, 4).unwrap();
         for optimizer in questions.optimizers {
-            let analysis = MeanSquare::new(&reduced, optimizer.rule(), sampling).unwrap();
-            let analysis = analysis.with_momentum(optimizer.momentum()).unwrap();
+            let analysis = MeanSquare::new(&reduced, *optimizer, sampling).unwrap();
             let expected = analysis.max_learning_rate().unwrap().value;
             close(Metric::MaxLearningRate, Some(4), *optimizer, expected);
         }
@@ -355,7 +305,7 @@ mod tests {
         let network = solutions::memorising(&data, 12, solutions::optimal_scale(24)).unwrap();
         let curvature = Curvature::at(&network, &data, SquaredLoss::Half).unwrap();
         let questions = Questions {
-            optimizers: &[Optimizer::Sgd],
+            optimizers: &[Optimizer::sgd()],
             sampling: SamplingScheme::WithoutReplacement,
             batch_sizes: &[1, 12],
             num_eigenvalues: 12,
@@ -363,7 +313,7 @@ mod tests {
         let answers = measure(&curvature, questions).unwrap();
         let each = 10.0; // 2 sqrt(24 + 1)
         let is = |metric, batch, expected: f64| {
-            let found = value(&answers, Optimizer::Sgd, metric, batch);
+            let found = value(&answers, Optimizer::sgd(), metric, batch);
             assert!((found - expected).abs() < 1e-12 * expected, "{metric:?}: {found}, not {expected}");
         };
         is(Metric::Sigma, None, 1.0);

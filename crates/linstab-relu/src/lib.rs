@@ -29,4 +29,4 @@ pub use data::Dataset;
 pub use error::{ReluError, Result};
 pub use loss::{SquaredLoss, sign_accuracy};
 pub use network::TwoLayer;
-pub use training::{BatchOrder, Outcome, Trainer, Training, UpdateRule};
+pub use training::{BatchOrder, Outcome, Trainer, Training, TrainingRule};

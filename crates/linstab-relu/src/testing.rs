@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 
-use crate::{BatchOrder, Dataset, SquaredLoss, Training, TwoLayer, UpdateRule, draws};
+use crate::{BatchOrder, Dataset, SquaredLoss, Training, TrainingRule, TwoLayer, draws};
 
 /// A random network in which some units are silent everywhere, some sit exactly on their kink, and some have no weight in
 /// the output.
@@ -200,22 +200,22 @@ pub fn train(training: &Training, data: &Dataset, network: &TwoLayer, rng: &mut 
                 mean_gradient(&network, data, batch, labels, training.loss)
             };
             let point = match training.rule {
-                UpdateRule::Sgd => w.clone(),
-                UpdateRule::Sam { rho } => {
+                TrainingRule::Sgd => w.clone(),
+                TrainingRule::Sam { rho } => {
                     let ascent = gradient(&w, batch, &labels);
                     let norm = ascent.iter().map(|g| g * g).sum::<f64>().sqrt();
                     if norm > 0.0 { plus(&w, rho / norm, &ascent) } else { w.clone() }
                 }
-                UpdateRule::UnnormalisedSam { rho } => plus(&w, rho, &gradient(&w, batch, &labels)),
-                UpdateRule::FullBatchSam { rho_over_alpha } => {
+                TrainingRule::UnnormalisedSam { rho } => plus(&w, rho, &gradient(&w, batch, &labels)),
+                TrainingRule::FullBatchSam { rho_over_alpha } => {
                     let all: Vec<usize> = (0..data.num_samples()).collect();
                     plus(&w, rho_over_alpha, &gradient(&w, &all, data.labels()))
                 }
-                UpdateRule::RandomPerturbation { standard_deviation } => {
+                TrainingRule::RandomPerturbation { standard_deviation } => {
                     let noise: Vec<f64> = w.iter().map(|_| rng.sample(StandardNormal)).collect();
                     plus(&w, standard_deviation, &noise)
                 }
-                UpdateRule::LabelNoise { standard_deviation } => {
+                TrainingRule::LabelNoise { standard_deviation } => {
                     let noise: Vec<f64> = labels.iter().map(|_| rng.sample(StandardNormal)).collect();
                     labels = plus(&labels, standard_deviation, &noise);
                     w.clone()

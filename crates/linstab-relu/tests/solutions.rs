@@ -6,7 +6,7 @@ use linstab_relu::polish::{self, PolishOptions};
 use linstab_relu::testing::{random_dataset, random_network};
 use linstab_relu::training::unobserved;
 use linstab_relu::{
-    Curvature, Dataset, ReluError, SquaredLoss, Trainer, Training, TwoLayer, UpdateRule, solutions,
+    Curvature, Dataset, ReluError, SquaredLoss, Trainer, Training, TrainingRule, TwoLayer, solutions,
 };
 use proptest::prelude::*;
 use rand_pcg::{Pcg64, rand_core::SeedableRng};
@@ -153,7 +153,7 @@ fn a_polish_crosses_kinks() {
         let data = random_dataset(2 * seed, 60, 20);
         let rng = &mut Pcg64::seed_from_u64(seed);
         let mut network = TwoLayer::uniform(20, 30, rng).unwrap();
-        let training = Training::new(UpdateRule::Sgd, SquaredLoss::Half, 0.02, 10, 100);
+        let training = Training::new(TrainingRule::Sgd, SquaredLoss::Half, 0.02, 10, 100);
         Trainer::new(training, &data, 30).unwrap().run(&mut network, rng, unobserved).unwrap();
         let polished = polish::run(&network, &data, SquaredLoss::Half, PolishOptions::default()).unwrap();
         assert!(polished.num_steps <= 40, "{} steps", polished.num_steps);

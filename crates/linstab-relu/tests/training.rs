@@ -9,7 +9,8 @@ use linstab_relu::testing::{
 };
 use linstab_relu::training::{contrastive_loss, unobserved};
 use linstab_relu::{
-    BatchOrder, Curvature, Dataset, Outcome, ReluError, SquaredLoss, Trainer, Training, TwoLayer, UpdateRule,
+    BatchOrder, Curvature, Dataset, Outcome, ReluError, SquaredLoss, Trainer, Training, TrainingRule,
+    TwoLayer,
 };
 use proptest::prelude::*;
 use rand_pcg::{Pcg64, rand_core::SeedableRng};
@@ -18,16 +19,16 @@ fn rng(seed: u64) -> Pcg64 {
     Pcg64::seed_from_u64(seed)
 }
 
-fn rules() -> impl Strategy<Value = UpdateRule> {
+fn rules() -> impl Strategy<Value = TrainingRule> {
     let size = 0.0_f64..0.3;
     prop_oneof![
-        Just(UpdateRule::Sgd),
-        size.clone().prop_map(|rho| UpdateRule::Sam { rho }),
+        Just(TrainingRule::Sgd),
+        size.clone().prop_map(|rho| TrainingRule::Sam { rho }),
         // An ascent by a multiple of the gradient explodes when the multiple is large.
-        (0.0_f64..0.03).prop_map(|rho| UpdateRule::UnnormalisedSam { rho }),
-        (0.0_f64..0.03).prop_map(|rho_over_alpha| UpdateRule::FullBatchSam { rho_over_alpha }),
-        size.clone().prop_map(|standard_deviation| UpdateRule::RandomPerturbation { standard_deviation }),
-        size.prop_map(|standard_deviation| UpdateRule::LabelNoise { standard_deviation }),
+        (0.0_f64..0.03).prop_map(|rho| TrainingRule::UnnormalisedSam { rho }),
+        (0.0_f64..0.03).prop_map(|rho_over_alpha| TrainingRule::FullBatchSam { rho_over_alpha }),
+        size.clone().prop_map(|standard_deviation| TrainingRule::RandomPerturbation { standard_deviation }),
+        size.prop_map(|standard_deviation| TrainingRule::LabelNoise { standard_deviation }),
     ]
 }
 
@@ -85,7 +86,7 @@ proptest! {
         prop_assume!(fine.iter().zip(&coarse).all(|(a, b)| (a - b).abs() < 1e-7));
         let (loss, _) = contrastive_loss(width, &features, data.labels());
         prop_assert!((loss - of_batch(network.parameters())).abs() < 1e-12);
-        for rule in [UpdateRule::Sgd, UpdateRule::Sam { rho: 0.1 }] {
+        for rule in [TrainingRule::Sgd, TrainingRule::Sam { rho: 0.1 }] {
             let training =
                 Training { contrastive_weight: 0.5, ..Training::new(rule, SquaredLoss::Full, 0.1, n, 1) };
             let (fast, _) = trained(training, &data, &network, seed);
@@ -107,7 +108,7 @@ proptest! {
             TwoLayer::new(d, width, parameters).unwrap()
         };
         let expected = moved(-0.1, &gradient(&moved(c, &gradient(&network))));
-        for rule in [UpdateRule::FullBatchSam { rho_over_alpha: c }, UpdateRule::UnnormalisedSam { rho: c }] {
+        for rule in [TrainingRule::FullBatchSam { rho_over_alpha: c }, TrainingRule::UnnormalisedSam { rho: c }] {
             for order in 0..3 {
                 let training = Training::new(rule, SquaredLoss::Half, 0.1, n, 1);
                 let (found, _) = trained(training, &data, &network, order);
@@ -121,7 +122,7 @@ proptest! {
 fn problem() -> (Dataset, TwoLayer, Training) {
     let data = random_dataset(11, 7, 5);
     let network = TwoLayer::uniform(5, 4, &mut rng(12)).unwrap();
-    (data, network, Training::new(UpdateRule::Sam { rho: 0.1 }, SquaredLoss::Full, 0.05, 3, 4))
+    (data, network, Training::new(TrainingRule::Sam { rho: 0.1 }, SquaredLoss::Full, 0.05, 3, 4))
 }
 
 /// Negative controls: the twin with one number wrong is far from the tolerance of the test above.
@@ -132,8 +133,8 @@ fn a_wrong_factor_is_caught() {
     let (fast, _) = trained(training, &data, &network, 1);
     let wrong = [
         Training { loss: SquaredLoss::Half, ..training },
-        Training { rule: UpdateRule::Sam { rho: 0.2 }, ..training },
-        Training { rule: UpdateRule::UnnormalisedSam { rho: 0.1 }, ..training },
+        Training { rule: TrainingRule::Sam { rho: 0.2 }, ..training },
+        Training { rule: TrainingRule::UnnormalisedSam { rho: 0.1 }, ..training },
         Training { momentum: 0.51, ..training },
         Training { batch_size: 2, ..training },
         Training { batch_order: BatchOrder::Independent { steps_per_epoch: 3 }, ..training },
@@ -152,7 +153,7 @@ fn momentum_is_the_heavy_ball() {
     let network = TwoLayer::new(1, 1, vec![2.0, 3.0, 1.0]).unwrap();
     let data = Dataset::new(1, vec![1.0], vec![7.0]).unwrap();
     let training =
-        Training { momentum: 0.5, ..Training::new(UpdateRule::Sgd, SquaredLoss::Half, 0.125, 1, 2) };
+        Training { momentum: 0.5, ..Training::new(TrainingRule::Sgd, SquaredLoss::Half, 0.125, 1, 2) };
     let (found, _) = trained(training, &data, &network, 0);
     // f = 1.5 * 3.5 = 5.25, e = -1.75, g = (3.5; 1.5, 1.5).
     let expected = [
@@ -176,7 +177,7 @@ fn an_epoch_visits_every_sample_once() {
     let data = Dataset::new(n, inputs, (0..n).map(|i| 1.0 + i as f64).collect()).unwrap();
     // At W2 = 0 the gradient is e (a; 0, 0): a step of size 1/4 moves W2_i by y_i / 4, once.
     for batch_size in [1, 3, 7] {
-        let training = Training::new(UpdateRule::Sgd, SquaredLoss::Half, 0.25, batch_size, 1);
+        let training = Training::new(TrainingRule::Sgd, SquaredLoss::Half, 0.25, batch_size, 1);
         let (found, _) = trained(training, &data, &network, 5);
         let mut sizes: Vec<f64> =
             found.output_weights().iter().zip(data.labels()).map(|(w, y)| 0.25 * y / w).collect();
@@ -204,7 +205,7 @@ fn independent_batches_are_full_and_forget_the_past() {
     let (step, num_steps) = (1e-6, 5);
     let training = Training {
         batch_order: BatchOrder::Independent { steps_per_epoch: num_steps },
-        ..Training::new(UpdateRule::Sgd, SquaredLoss::Half, step, 3, 1)
+        ..Training::new(TrainingRule::Sgd, SquaredLoss::Half, step, 3, 1)
     };
     let mut repeated = 0;
     for seed in 0..20 {
@@ -239,10 +240,10 @@ fn results_are_frozen() {
     let data = parity::draw(20, 6, Redundancy::Independent, &mut rng(11)).unwrap();
     let network = TwoLayer::uniform(6, 12, &mut rng(12)).unwrap();
     let rules = [
-        (UpdateRule::Sam { rho: 0.1 }, 1.105_521_645_215_759_7),
-        (UpdateRule::RandomPerturbation { standard_deviation: 0.1 }, 0.821_631_303_208_570_8),
-        (UpdateRule::LabelNoise { standard_deviation: 0.1 }, 1.477_089_099_699_993_5),
-        (UpdateRule::Sgd, 1.051_363_928_102_758_5),
+        (TrainingRule::Sam { rho: 0.1 }, 1.105_521_645_215_759_7),
+        (TrainingRule::RandomPerturbation { standard_deviation: 0.1 }, 0.821_631_303_208_570_8),
+        (TrainingRule::LabelNoise { standard_deviation: 0.1 }, 1.477_089_099_699_993_5),
+        (TrainingRule::Sgd, 1.051_363_928_102_758_5),
     ];
     for (rule, frozen) in rules {
         let training = Training { rule, contrastive_weight: 0.1, momentum: 0.5, ..training };
@@ -257,7 +258,7 @@ fn a_zero_gradient_needs_no_direction() {
     // No unit fires: the batch gradient is zero and SAM has nowhere to ascend to.
     let data = Dataset::new(1, vec![1.0], vec![1.0]).unwrap();
     let network = TwoLayer::new(1, 1, vec![1.0, -1.0, 0.0]).unwrap();
-    let training = Training::new(UpdateRule::Sam { rho: 0.1 }, SquaredLoss::Full, 0.1, 1, 3);
+    let training = Training::new(TrainingRule::Sam { rho: 0.1 }, SquaredLoss::Full, 0.1, 1, 3);
     assert_eq!(trained(training, &data, &network, 1), (network, Outcome::Completed));
 }
 
@@ -281,7 +282,7 @@ fn divergence_is_an_outcome() {
     let (data, network, training) = problem();
     for learning_rate in [1e3, 1e150, 1e300] {
         for rule in
-            [UpdateRule::Sgd, UpdateRule::Sam { rho: 0.1 }, UpdateRule::UnnormalisedSam { rho: 1e200 }]
+            [TrainingRule::Sgd, TrainingRule::Sam { rho: 0.1 }, TrainingRule::UnnormalisedSam { rho: 1e200 }]
         {
             let training = Training { rule, learning_rate, num_epochs: 50, ..training };
             let (found, outcome) = trained(training, &data, &network, 1);
@@ -295,7 +296,7 @@ fn divergence_is_an_outcome() {
     // A parameter that no unit shows to the loss: only the check at the end of the epoch can see it.
     let one = Dataset::new(1, vec![1.0], vec![1.0]).unwrap();
     let start = TwoLayer::new(1, 1, vec![1.0, 1e3, 0.0]).unwrap();
-    let hidden = Training::new(UpdateRule::Sgd, SquaredLoss::Half, 1e306, 1, 1);
+    let hidden = Training::new(TrainingRule::Sgd, SquaredLoss::Half, 1e306, 1, 1);
     let (found, outcome) = trained(hidden, &one, &start, 1);
     assert!(matches!(outcome, Outcome::Diverged { epoch: 1, loss } if loss.is_finite()), "{outcome:?}");
     assert_eq!(found, start);
@@ -327,9 +328,9 @@ fn bad_training_is_refused_by_name() {
         Training { divergence_loss: f64::NAN, ..training },
         Training { divergence_loss: 0.0, ..training },
         Training { batch_order: BatchOrder::Independent { steps_per_epoch: 0 }, ..training },
-        Training { rule: UpdateRule::Sam { rho: -1.0 }, ..training },
-        Training { rule: UpdateRule::FullBatchSam { rho_over_alpha: f64::INFINITY }, ..training },
-        Training { rule: UpdateRule::LabelNoise { standard_deviation: -1.0 }, ..training },
+        Training { rule: TrainingRule::Sam { rho: -1.0 }, ..training },
+        Training { rule: TrainingRule::FullBatchSam { rho_over_alpha: f64::INFINITY }, ..training },
+        Training { rule: TrainingRule::LabelNoise { standard_deviation: -1.0 }, ..training },
     ];
     for training in bad {
         let error = Trainer::new(training, &data, 4).unwrap_err();

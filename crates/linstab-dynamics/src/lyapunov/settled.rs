@@ -74,13 +74,13 @@ impl MeanSquare {
     /// # Examples
     /// ```
     /// use linstab_dynamics::lyapunov::{ChainOptions, SettlingOptions};
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// use rand::SeedableRng;
     /// // Orthogonal samples of curvature 1 and 1e-8: in the long run only every second step counts, and that hardly.
     /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![1.0, 0.0, 0.0, 1e-4])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// let stream = |chain: usize| rand_pcg::Pcg64::seed_from_u64(chain as u64);
     /// let options = SettlingOptions { num_chains: 32, num_steps: 500, max_multiplications: 1e7 };
     /// let found = sgd.settled_lyapunov_exponent(0.5, sgd.growth_per_step(0.5)?, options, stream)?;
@@ -142,12 +142,12 @@ impl MeanSquare {
     /// Whether every batch has the same curvature, as the full batch and batches from one sample have.
     fn is_deterministic(&self) -> bool {
         let noiseless = self.sample_weight() <= 0.0 || self.sampling().num_samples() == 1;
-        noiseless && self.rule().perturbation_standard_deviation() <= 0.0
+        noiseless && self.optimizer().perturbation_standard_deviation() <= 0.0
     }
 
     /// Logarithm of the largest modulus of the roots of `z^2 - (1 + beta - eta h) z + beta` over the curvatures.
     fn deterministic_exponent(&self, learning_rate: f64) -> f64 {
-        let beta = self.momentum();
+        let beta = self.optimizer().momentum();
         let growth = |&h: &f64| {
             // In this form a small curvature does not disappear in the 1.
             let step = learning_rate * h;

@@ -12,7 +12,7 @@ use super::{MeanSquare, Threshold};
 use crate::error::require_nonnegative;
 use crate::sampling::BatchSampler;
 use crate::second_moment::require_same_number;
-use crate::{BatchSampling, DynamicsError, Result, SamplingScheme, UpdateRule};
+use crate::{BatchSampling, DynamicsError, Optimizer, Result, SamplingScheme};
 
 /// The largest number of batches that is enumerated, and of unknowns: each batch has a symmetric block of the order of its size.
 const MAX_ENUMERATED: usize = 20_000;
@@ -235,7 +235,7 @@ impl BatchAscentSam {
         }
         let ensemble = Reduced::of(&Factored::new(batches.len(), largest * k, rank, rows)?)?;
         let one_of_them = BatchSampling::new(SamplingScheme::WithoutReplacement, batches.len(), 1)?;
-        MeanSquare::new(&ensemble, UpdateRule::Sgd, one_of_them)
+        MeanSquare::new(&ensemble, Optimizer::sgd(), one_of_them)
     }
 
     /// Writes the factors of `G_b`, row by row. A micro-batch of `m` out of the nominal batch size `B` has the weight `m / B`.

@@ -15,13 +15,13 @@ impl MeanSquare {
     /// [`crate::DynamicsError::OutOfRange`] for a bad learning rate; otherwise as [`MeanSquare::max_learning_rate`].
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// // Curvatures 1, 1, 1, 3: l = 3/2 and s^2 = 3/4 (4 - B) / (3 B), so the thresholds 2 l / (l^2 + s^2) of batches of
     /// // 1, 2, 3, 4 are 1, 6/5, 9/7, 4/3.
     /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1)?;
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// assert_eq!(sgd.min_batch_size(1.1)?, Some(2));
     /// assert_eq!(sgd.min_batch_size(1.3)?, Some(4));
     /// assert_eq!(sgd.min_batch_size(1.4)?, None);

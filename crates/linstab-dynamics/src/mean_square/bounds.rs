@@ -46,12 +46,12 @@ impl MeanSquare {
     /// eigenvalue iteration fails.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// // Curvatures 1, 1, 1, 3, batches of one: with one direction only, all bounds are the threshold itself, 2/3.
     /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 4, 1)?;
-    /// let conditions = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.necessary_conditions()?;
+    /// let conditions = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.necessary_conditions()?;
     /// assert!((conditions.sharpest_direction - 2.0 / 3.0).abs() < 1e-14);
     /// assert!((conditions.worst_direction - 2.0 / 3.0).abs() < 1e-14 && (conditions.trace - 2.0 / 3.0).abs() < 1e-14);
     /// // Except for n (n/B - 1)^{-1/2} / max h = 4 / (3 sqrt 3).
@@ -59,9 +59,9 @@ impl MeanSquare {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn necessary_conditions(&self) -> Result<NecessaryConditions> {
-        if self.momentum.abs() > 0.0 {
+        if self.optimizer.momentum().abs() > 0.0 {
             let (name, allowed) = ("momentum of a necessary condition", "0");
-            return Err(DynamicsError::OutOfRange { name, value: self.momentum, allowed });
+            return Err(DynamicsError::OutOfRange { name, value: self.optimizer.momentum(), allowed });
         }
         let rank = self.effective.rank();
         let mut sharpest = vec![0.0; rank];

@@ -30,12 +30,12 @@ impl MeanSquare {
     /// [`crate::DynamicsError::Linalg`] if an eigenvalue iteration fails.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// // Orthogonal samples of curvature 1 and 4, batches of one: only the second stands in the way of 2/1.
     /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![1.0, 0.0, 0.0, 2.0])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// let culprits = sgd.culprits(&sgd.max_learning_rate()?)?;
     /// assert!((culprits.sample_shares[1] - 1.0).abs() < 1e-9 && culprits.sample_shares[0] < 1e-9);
     /// assert!((culprits.direction[0].abs() - 1.0).abs() < 1e-6, "the sharpest direction is the second sample's");

@@ -26,12 +26,12 @@ impl MeanSquare {
     /// [`DynamicsError::OutOfRange`] for a bad learning rate, [`DynamicsError::Linalg`] if the iteration does not converge.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// // Curvatures 1, 1, 1, 3, batches of one: E (1 - eta h)^2 = 1 - 3 eta + 3 eta^2.
     /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1)?;
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// assert!((sgd.growth_per_step(0.5)? - 0.25).abs() < 1e-14);
     /// assert!((sgd.growth_per_step(2.0)? - 7.0).abs() < 1e-13);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
@@ -42,7 +42,7 @@ impl MeanSquare {
             return Ok(1.0);
         }
         self.require_in_range(learning_rate)?;
-        if self.momentum.abs() > 0.0 {
+        if self.optimizer.momentum().abs() > 0.0 {
             return self.growth_by_bisection(learning_rate);
         }
         let eta = learning_rate;
@@ -63,7 +63,7 @@ impl MeanSquare {
 
     /// The eigenvalue `g` of the second-moment map at which `lambda_max(d(g)^{-1/2} o eta^2 N o d(g)^{-1/2}) = 1`.
     fn growth_by_bisection(&self, eta: f64) -> Result<f64> {
-        let beta = self.momentum;
+        let beta = self.optimizer.momentum();
         let excess = self.full_batch_excess();
         let defect = |g: f64, x: f64, y: f64| {
             let (cx, cy) = (1.0 + beta - eta * x, 1.0 + beta - eta * y);
@@ -119,7 +119,7 @@ impl MeanSquare {
 
     /// The identity, which overlaps every PSD matrix. With momentum a small multiple of a matrix without structure is added.
     fn start(&self) -> Vec<f64> {
-        let texture = if self.momentum.abs() > 0.0 { 1e-3 } else { 0.0 };
+        let texture = if self.optimizer.momentum().abs() > 0.0 { 1e-3 } else { 0.0 };
         packed::from_fn(self.effective.rank(), |row, column| {
             let noise = texture * ((row * 7919 + column * 104_729) as f64).sin();
             f64::from(u8::from(row == column)) + noise

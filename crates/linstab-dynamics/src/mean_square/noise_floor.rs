@@ -44,13 +44,13 @@ impl MeanSquare {
     /// converge.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// // One sample of curvature 2, learning rate 1/2: w <- w - (w + delta) = -delta, so the variance is that of delta, 9,
     /// // and the excess loss (1/2) 2 * 9.
     /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![2.0_f64.sqrt()])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// let floor = sgd.noise_floor_of_perturbation(0.5, 3.0)?.expect("stable up to 1");
     /// assert!((floor.mean_squared_distance - 9.0).abs() < 1e-12);
     /// assert!((floor.expected_excess_loss - 9.0).abs() < 1e-12);
@@ -83,13 +83,13 @@ impl MeanSquare {
     /// As [`MeanSquare::noise_floor_of_perturbation`]; [`DynamicsError::SizeMismatch`] for a source of another order.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Mat, Reduced};
     /// // One sample of curvature 1, learning rate 1/2, a source of variance 3: S = S / 4 + 3 / 4.
     /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
     /// let source = Mat::from_fn(1, 1, |_, _| 3.0);
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// let floor = sgd.noise_floor(0.5, source.as_ref())?.expect("stable up to 2");
     /// assert!((floor.mean_squared_distance - 1.0).abs() < 1e-12);
     /// assert!((floor.expected_excess_loss - 0.5).abs() < 1e-12);

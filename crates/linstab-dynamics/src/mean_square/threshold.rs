@@ -7,21 +7,21 @@ use super::operator::{CriticalWeights, WeightedSandwich};
 use super::sample_space::SampleSpace;
 use crate::error::require_nonnegative;
 use crate::second_moment::require_same_number;
-use crate::{BatchSampling, DynamicsError, Result, SamplingScheme, UpdateRule};
+use crate::{BatchSampling, DynamicsError, Optimizer, Result, SamplingScheme};
 
 /// Within these bounds no square of a curvature or of a learning rate leaves the range of numbers.
 const SHARPNESS: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
 
-/// Exact mean-square stability of one ensemble under one update rule and one sampling scheme.
+/// Exact mean-square stability of one ensemble under one optimizer and one sampling scheme.
 ///
 /// # Examples
 /// ```
-/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
 /// use linstab_linalg::{Factored, Reduced};
 /// // Four samples with scalar curvatures 1, 1, 1, 3 (factors 1, 1, 1, sqrt 3), batches of one, drawn Bernoulli.
 /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
 /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 4, 1)?;
-/// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+/// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
 /// assert!((sgd.max_learning_rate()?.value - 2.0 / 3.0).abs() < 1e-14);
 /// // Momentum: 2 / (l / (1 + beta) + s^2 / (l (1 - beta))) with l = 3/2 and s^2 = 9/4.
 /// let momentum = sgd.with_momentum(0.5)?;
@@ -33,9 +33,8 @@ pub struct MeanSquare {
     pub(super) effective: Reduced,
     /// Diagonal of `A^{1/2}`, by which the effective coordinates are the original ones times.
     pub(super) congruence: Vec<f64>,
-    pub(super) rule: UpdateRule,
+    pub(super) optimizer: Optimizer,
     pub(super) sampling: BatchSampling,
-    pub(super) momentum: f64,
 }
 
 /// How the lower end of a threshold's interval is known.
@@ -43,12 +42,12 @@ pub struct MeanSquare {
 /// # Examples
 /// ```
 /// use linstab_dynamics::mean_square::CertificateKind;
-/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
 /// use linstab_linalg::{Factored, Reduced};
 /// let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?;
 /// let certificate = |factors: Vec<f64>, momentum: f64| {
 ///     let ensemble = Reduced::of(&Factored::new(2, 1, 1, factors)?)?;
-///     let analysis = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.with_momentum(momentum)?;
+///     let analysis = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.with_momentum(momentum)?;
 ///     Ok::<_, linstab_dynamics::DynamicsError>(analysis.max_learning_rate()?.certificate)
 /// };
 /// assert_eq!(certificate(vec![1.0, 2.0], 0.0)?, CertificateKind::Proven);
@@ -70,12 +69,12 @@ pub enum CertificateKind {
 ///
 /// # Examples
 /// ```
-/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
 /// use linstab_linalg::{Factored, Reduced};
 /// // Orthogonal samples of curvature 4 and 1, batches of one: the first alone limits the learning rate, to 2/4.
 /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
 /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
-/// let threshold = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.max_learning_rate()?;
+/// let threshold = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.max_learning_rate()?;
 /// assert!((threshold.value - 0.5).abs() < 1e-12);
 /// assert!(threshold.interval.0 <= 0.5 && 0.5 <= threshold.interval.1);
 /// assert!((threshold.critical[(0, 0)].abs() - 1.0).abs() < 1e-6, "all of it along the first sample");
@@ -99,27 +98,26 @@ pub struct Threshold {
 }
 
 impl MeanSquare {
-    /// The analysis of `rule` on `ensemble` under `sampling`, without momentum.
+    /// The analysis of `optimizer` on `ensemble` under `sampling`.
     ///
     /// # Errors
     /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::OutOfRange`] for a bad parameter
     /// or a sharpness outside of 1e-100 to 1e100.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 2.0])?)?;
     /// let for_three = BatchSampling::new(SamplingScheme::Bernoulli, 3, 1)?;
-    /// let error = MeanSquare::new(&ensemble, UpdateRule::Sgd, for_three).unwrap_err();
+    /// let error = MeanSquare::new(&ensemble, Optimizer::sgd(), for_three).unwrap_err();
     /// assert_eq!(error.to_string(), "number of samples of the sampling scheme is 3, expected 2");
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
-    pub fn new(ensemble: &Reduced, rule: UpdateRule, sampling: BatchSampling) -> Result<Self> {
+    pub fn new(ensemble: &Reduced, optimizer: Optimizer, sampling: BatchSampling) -> Result<Self> {
         require_same_number(ensemble.num_samples(), sampling)?;
-        let rule = rule.checked()?;
-        let effective = ensemble.congruent(|mean| rule.congruence(mean).sqrt());
+        let effective = ensemble.congruent(|mean| optimizer.congruence(mean).sqrt());
         let congruence =
-            ensemble.mean_eigenvalues().iter().map(|&mean| rule.congruence(mean).sqrt()).collect();
+            ensemble.mean_eigenvalues().iter().map(|&mean| optimizer.congruence(mean).sqrt()).collect();
         if let Some(&value) = effective.mean_eigenvalues().first()
             && !SHARPNESS.contains(&value)
         {
@@ -127,7 +125,7 @@ impl MeanSquare {
                 ("the sharpness (under the update rule)", "1e-100 to 1e100; rescale the factors");
             return Err(DynamicsError::OutOfRange { name, value, allowed });
         }
-        Ok(Self { effective, congruence, rule, sampling, momentum: 0.0 })
+        Ok(Self { effective, congruence, optimizer, sampling })
     }
 
     /// The same with heavy-ball momentum `beta`: `w <- w - eta (gradient) + beta (w - w_prev)`.
@@ -136,22 +134,18 @@ impl MeanSquare {
     /// [`DynamicsError::OutOfRange`] unless `-1 < momentum < 1`.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// // Gradient descent on curvature 1 with momentum 1/2: 2 (1 + 1/2).
     /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-    /// let heavy_ball = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.with_momentum(0.5)?;
+    /// let heavy_ball = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.with_momentum(0.5)?;
     /// assert!((heavy_ball.max_learning_rate()?.value - 3.0).abs() < 1e-14);
     /// assert!(heavy_ball.with_momentum(1.0).is_err());
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn with_momentum(mut self, momentum: f64) -> Result<Self> {
-        if !(momentum > -1.0 && momentum < 1.0) {
-            let allowed = "above -1 and below 1";
-            return Err(DynamicsError::OutOfRange { name: "momentum", value: momentum, allowed });
-        }
-        self.momentum = momentum;
+        self.optimizer = self.optimizer.with_momentum(momentum)?;
         Ok(self)
     }
 
@@ -159,12 +153,12 @@ impl MeanSquare {
     ///
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// // SAM with c = 1 on curvature 1 is SGD on curvature 1 (1 + 1).
     /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-    /// let sam = MeanSquare::new(&ensemble, UpdateRule::Sam { rho_over_alpha: 1.0 }, sampling)?;
+    /// let sam = MeanSquare::new(&ensemble, Optimizer::sam(1.0)?, sampling)?;
     /// assert!((sam.effective_ensemble().mean_eigenvalues()[0] - 2.0).abs() < 1e-15);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
@@ -172,68 +166,52 @@ impl MeanSquare {
         &self.effective
     }
 
-    /// The update rule.
+    /// The optimizer.
     ///
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-    /// assert_eq!(MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.rule(), UpdateRule::Sgd);
+    /// assert_eq!(MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.optimizer(), Optimizer::sgd());
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
-    pub fn rule(&self) -> UpdateRule {
-        self.rule
+    pub fn optimizer(&self) -> Optimizer {
+        self.optimizer
     }
 
     /// The sampling scheme and its sizes.
     ///
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-    /// assert_eq!(MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.sampling(), sampling);
+    /// assert_eq!(MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.sampling(), sampling);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn sampling(&self) -> BatchSampling {
         self.sampling
     }
 
-    /// The momentum `beta`.
-    ///
-    /// # Examples
-    /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
-    /// use linstab_linalg::{Factored, Reduced};
-    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
-    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
-    /// assert_eq!((sgd.momentum(), sgd.with_momentum(0.9)?.momentum()), (0.0, 0.9));
-    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
-    /// ```
-    pub fn momentum(&self) -> f64 {
-        self.momentum
-    }
-
     /// Learning rate up to which the full-batch method is stable, `2 (1 + beta) / lambda_max`; infinite without curvature.
     ///
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// // Curvatures 1 and 3 have the mean 2; with momentum 1/2 the limit 1 becomes 3/2.
     /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 3.0_f64.sqrt()])?)?;
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), BatchSampling::new(SamplingScheme::Bernoulli, 2, 1)?)?;
     /// assert!((sgd.gradient_descent_limit() - 1.0).abs() < 1e-15);
     /// assert!((sgd.with_momentum(0.5)?.gradient_descent_limit() - 1.5).abs() < 1e-15);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn gradient_descent_limit(&self) -> f64 {
         let sharpness = self.effective.mean_eigenvalues().first();
-        sharpness.map_or(f64::INFINITY, |l| 2.0 * (1.0 + self.momentum) / l)
+        sharpness.map_or(f64::INFINITY, |l| 2.0 * (1.0 + self.optimizer.momentum()) / l)
     }
 
     /// The exact mean-square threshold, with a two-sided interval.
@@ -247,12 +225,12 @@ impl MeanSquare {
     /// [`DynamicsError::Linalg`] if the Lanczos iteration does not converge.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// // Curvatures 1, 1, 1, 3, batches of one: E (1 - eta h)^2 = 1 - 3 eta + 3 eta^2 is below 1 for eta < 1.
     /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 1)?;
-    /// let threshold = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.max_learning_rate()?;
+    /// let threshold = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.max_learning_rate()?;
     /// assert!((threshold.value - 1.0).abs() < 1e-14);
     /// assert!(threshold.interval.0 <= 1.0 && 1.0 <= threshold.interval.1);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
@@ -300,12 +278,12 @@ impl MeanSquare {
     /// [`DynamicsError::OutOfRange`] for a guess that is not positive; [`DynamicsError::Linalg`] if an iteration does not converge.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// // Orthogonal samples of curvature 4 and 1, batches of one: the first alone limits the learning rate, to 2/4.
     /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
-    /// let sgd = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// assert!((sgd.max_learning_rate_near(0.4)? - 0.5).abs() < 1e-4);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
@@ -321,7 +299,8 @@ impl MeanSquare {
     /// By what factor rounding, and the directions that the reduction left out, can move a threshold. Momentum amplifies both: a
     /// direction of curvature h loses stability at the noise `h (1 - beta) / (1 + beta)`, and `1 - beta` is rounded, too.
     fn rounding(&self) -> f64 {
-        let amplification = ((1.0 + self.momentum.abs()) / (1.0 - self.momentum.abs())).powi(2);
+        let amplification =
+            ((1.0 + self.optimizer.momentum().abs()) / (1.0 - self.optimizer.momentum().abs())).powi(2);
         let dropped = RANK_TOLERANCE * self.effective.num_dropped() as f64;
         1.0 + amplification * (1e-13 * (self.effective.rank() as f64).sqrt() + dropped)
     }
@@ -349,7 +328,8 @@ impl MeanSquare {
             .map(|i| (i * k..(i + 1) * k).map(|row| factors[(row, 0)] * factors[(row, 0)] / sharpness).sum())
             .collect();
         let (mean, variance) = self.scalar_moments(&scalars);
-        0.5 * (mean / (1.0 + self.momentum) + variance / (mean * (1.0 - self.momentum)))
+        0.5 * (mean / (1.0 + self.optimizer.momentum())
+            + variance / (mean * (1.0 - self.optimizer.momentum())))
     }
 
     /// Accepts a learning rate whose square, in units of the sharpness, is a normal number.
@@ -373,7 +353,7 @@ impl MeanSquare {
     }
 
     pub(super) fn critical_weights(&self) -> CriticalWeights {
-        CriticalWeights { momentum: self.momentum, excess: self.full_batch_excess() }
+        CriticalWeights { momentum: self.optimizer.momentum(), excess: self.full_batch_excess() }
     }
 
     /// `b / n`: the weight of each sample in the second moment.

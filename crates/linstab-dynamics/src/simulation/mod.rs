@@ -50,13 +50,13 @@ pub enum Outcome {
 /// # Examples
 /// ```
 /// use linstab_dynamics::simulation::{Divergence, MeasuredNorm, Simulator};
-/// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+/// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
 /// use linstab_linalg::AxisAligned;
 /// use rand::SeedableRng;
 /// // w is multiplied by 1 - 3 = -2 each step: |w| exceeds 1000 times its start after 10 steps, |w|^2 after 5.
 /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0]])?;
 /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-/// let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+/// let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?;
 /// for (measured, num_steps) in [(MeasuredNorm::Norm, 10), (MeasuredNorm::SquaredNorm, 5)] {
 ///     let divergence = Divergence::new(100, 1000.0, measured)?;
 ///     let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
@@ -191,13 +191,13 @@ impl Run {
 /// # Examples
 /// ```
 /// use linstab_dynamics::simulation::{Divergence, MeasuredNorm, Outcome, Simulator};
-/// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+/// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
 /// use linstab_linalg::AxisAligned;
 /// use rand::SeedableRng;
 /// // A full batch of curvature 1 and learning rate 3: w is multiplied by -2 each step, w^2 by 4.
 /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0]])?;
 /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-/// let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+/// let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?;
 /// let divergence = Divergence::new(1000, 1000.0, MeasuredNorm::SquaredNorm)?;
 /// let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
 /// let run = Simulator::new(&dynamics, 3.0)?.run(&[1.0], divergence, &mut rng)?;
@@ -228,11 +228,11 @@ impl Simulator {
     /// the sum of the curvatures to be finite, too.
     /// # Examples
     /// ```
-    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Simulator, UpdateRule};
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Simulator, Optimizer};
     /// use linstab_linalg::AxisAligned;
     /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0]])?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-    /// let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// let error = Simulator::new(&dynamics, 0.0).unwrap_err();
     /// assert_eq!(error.to_string(), "learning_rate is 0, allowed: positive and finite");
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
@@ -241,7 +241,7 @@ impl Simulator {
         require_nonnegative("learning_rate", learning_rate, true)?;
         let total: f64 = dynamics.effective_ensemble().axes().flat_map(|axis| axis.curvatures()).sum();
         require_nonnegative("learning_rate times the sum of the curvatures", learning_rate * total, false)?;
-        let noise_free = dynamics.rule().perturbation_standard_deviation() <= 0.0;
+        let noise_free = dynamics.optimizer().perturbation_standard_deviation() <= 0.0;
         let sets = dynamics.sampling().scheme() != SamplingScheme::WithReplacement;
         let kernel = match dynamics.sampling().num_samples() {
             _ if !(noise_free && sets) => Kernel::Step(StepKernel::new(dynamics, learning_rate)),
@@ -262,13 +262,13 @@ impl Simulator {
     /// # Examples
     /// ```
     /// use linstab_dynamics::simulation::{Divergence, MeasuredNorm, Outcome, Simulator};
-    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Optimizer};
     /// use linstab_linalg::AxisAligned;
     /// use rand::SeedableRng;
     /// // w is halved each step: after ten steps w^2 is 2^-20, below 1/1000 of its start.
     /// let ensemble = AxisAligned::from_diagonals(&[vec![1.0]])?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-    /// let dynamics = AxisAlignedDynamics::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// let divergence = Divergence::new(10, 1000.0, MeasuredNorm::SquaredNorm)?;
     /// let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
     /// let run = Simulator::new(&dynamics, 0.5)?.run(&[1.0], divergence, &mut rng)?;

@@ -18,13 +18,13 @@ use crate::{DynamicsError, MeanSquare, Result};
 /// # Examples
 /// ```
 /// use linstab_dynamics::simulation::{Divergence, MeasuredNorm, Outcome, ReducedSimulator};
-/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+/// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
 /// use linstab_linalg::{Factored, Reduced};
 /// use rand::SeedableRng;
 /// // One sample of curvature 1 and learning rate 3: w is multiplied by -2 each step.
 /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
 /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-/// let dynamics = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+/// let dynamics = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
 /// let divergence = Divergence::new(1000, 1000.0, MeasuredNorm::SquaredNorm)?;
 /// let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
 /// let run = ReducedSimulator::new(&dynamics, 3.0)?.run(&[1.0], divergence, &mut rng)?;
@@ -54,11 +54,11 @@ impl<'a> ReducedSimulator<'a> {
     /// # Examples
     /// ```
     /// use linstab_dynamics::simulation::ReducedSimulator;
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-    /// let dynamics = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?;
+    /// let dynamics = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// assert!(ReducedSimulator::new(&dynamics, 0.1).is_ok());
     /// assert!(ReducedSimulator::new(&dynamics, f64::NAN).is_err());
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
@@ -73,8 +73,8 @@ impl<'a> ReducedSimulator<'a> {
             factors: entries.collect(),
             sampler: BatchSampler::new(dynamics.sampling()),
             scale: learning_rate / dynamics.sampling().batch_size() as f64,
-            momentum: dynamics.momentum(),
-            noise: dynamics.rule().perturbation_standard_deviation(),
+            momentum: dynamics.optimizer().momentum(),
+            noise: dynamics.optimizer().perturbation_standard_deviation(),
             batch: Vec::new(),
             perturbed: Vec::new(),
             gradient: vec![0.0; ensemble.rank()],
@@ -91,13 +91,13 @@ impl<'a> ReducedSimulator<'a> {
     /// # Examples
     /// ```
     /// use linstab_dynamics::simulation::{Divergence, MeasuredNorm, ReducedSimulator};
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
     /// use linstab_linalg::{Factored, Reduced};
     /// use rand::SeedableRng;
     /// // Curvature 1, learning rate 1, momentum 1/2: w+ = (w - w_prev) / 2, so 1, 0, -1/2, -1/4.
     /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
     /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
-    /// let heavy_ball = MeanSquare::new(&ensemble, UpdateRule::Sgd, sampling)?.with_momentum(0.5)?;
+    /// let heavy_ball = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.with_momentum(0.5)?;
     /// let divergence = Divergence::new(3, 1000.0, MeasuredNorm::SquaredNorm)?;
     /// let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
     /// let run = ReducedSimulator::new(&heavy_ball, 1.0)?.run(&[1.0], divergence, &mut rng)?;

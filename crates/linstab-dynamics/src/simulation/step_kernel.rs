@@ -51,7 +51,7 @@ impl StepKernel {
             sampler: BatchSampler::new(sampling),
             offsets,
             entries: by_sample.concat(),
-            noise: dynamics.rule().perturbation_standard_deviation(),
+            noise: dynamics.optimizer().perturbation_standard_deviation(),
             scratch: Scratch { steps: vec![0.0; ensemble.dim()], ..Scratch::default() },
         }
     }

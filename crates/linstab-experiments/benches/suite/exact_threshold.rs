@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use linstab_driver::streams::StreamKey;
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::{Factored, Reduced, packed, sum_of_sandwiches};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -56,6 +56,6 @@ fn threshold(ensemble: &Factored) {
     let reduced = Reduced::of(ensemble).expect("finite factors");
     let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, reduced.num_samples(), 10)
         .expect("10 of many");
-    let analysis = MeanSquare::new(&reduced, UpdateRule::Sgd, sampling).expect("matching sizes");
+    let analysis = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).expect("matching sizes");
     black_box(analysis.max_learning_rate().expect("the iteration converges"));
 }

@@ -9,7 +9,7 @@ use linstab_driver::progress::Silent;
 use linstab_driver::streams::StreamKey;
 use linstab_dynamics::sampling::{BatchSampler, BitSet};
 use linstab_dynamics::{BatchSampling, SamplingScheme};
-use linstab_experiments::stability_map::{Config, MapCells, Optimizer};
+use linstab_experiments::stability_map::{Config, Family, MapCells};
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 
@@ -40,7 +40,7 @@ fn sgd_config() -> (std::path::PathBuf, Config) {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/configs");
     let mut config =
         Config::read(&configs.join("stability-map.toml")).expect("the shipped configuration is valid");
-    config.optimizers = vec![Optimizer::Sgd];
+    config.optimizers = vec![Family::Sgd];
     config.sampling = vec![SamplingScheme::WithoutReplacement];
     config.learning_rate = vec![0.5];
     (configs, config)

@@ -1,7 +1,7 @@
 //! The trainings: each combination of optimizer, learning rate, contrastive weight and seed.
 
 use linstab_relu::parity::{self, Redundancy};
-use linstab_relu::{Trainer, Training, TwoLayer, UpdateRule};
+use linstab_relu::{Trainer, Training, TrainingRule, TwoLayer};
 
 use super::ID;
 use super::config::Config;
@@ -96,7 +96,7 @@ impl Cells for TrainingCells<'_> {
         let validation = draw("validation", config.num_validation_samples)?;
         let network =
             TwoLayer::uniform(config.num_inputs, config.width, &mut key.text("initialisation").generator())?;
-        let rule = if cell.rho > 0.0 { UpdateRule::Sam { rho: cell.rho } } else { UpdateRule::Sgd };
+        let rule = if cell.rho > 0.0 { TrainingRule::Sam { rho: cell.rho } } else { TrainingRule::Sgd };
         let training = Training {
             contrastive_weight: cell.contrastive_weight,
             divergence_loss: config.divergence_loss,

@@ -190,7 +190,7 @@ impl<'a> Tracker<'a> {
         let factor = self.setting.config.loss.curvature_factor();
         let reduced = Reduced::from_gram(gram.as_ref(), gram.nrows(), 1)?;
         // In units of the loss convention: H_i = 2s g_i g_i^T.
-        let analysis = MeanSquare::new(&reduced, linstab_dynamics::UpdateRule::Sgd, self.sampling)?;
+        let analysis = MeanSquare::new(&reduced, linstab_dynamics::Optimizer::sgd(), self.sampling)?;
         let threshold = match self.thresholds {
             // It changes by nearly the same factor from epoch to epoch.
             Some((before, last)) if last.is_finite() => {

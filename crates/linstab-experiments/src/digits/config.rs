@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use linstab_dynamics::Optimizer;
 use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +62,7 @@ pub struct MinimumConfig {
 #[serde(deny_unknown_fields)]
 pub struct CellsConfig {
     /// Optimizers.
-    pub optimizers: Vec<Optimizer>,
+    pub optimizers: Vec<Contender>,
     /// Batch sizes `B`.
     pub batch_sizes: Vec<usize>,
     /// Learning rates in units of the exact threshold.
@@ -104,13 +105,13 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RunsConfig {
-    /// Of [`Optimizer::Sgd`].
+    /// Of [`Contender::Sgd`].
     pub sgd: Length,
-    /// Of [`Optimizer::Momentum`].
+    /// Of [`Contender::Momentum`].
     pub momentum: Length,
-    /// Of [`Optimizer::Sam`].
+    /// Of [`Contender::Sam`].
     pub sam: Length,
-    /// Of [`Optimizer::NormalisedSam`].
+    /// Of [`Contender::NormalisedSam`].
     pub normalised_sam: Length,
 }
 
@@ -149,7 +150,7 @@ pub struct Quick {
 /// An optimizer of the experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Optimizer {
+pub enum Contender {
     /// Stochastic gradient descent.
     Sgd,
     /// SGD with heavy-ball momentum.
@@ -160,7 +161,22 @@ pub enum Optimizer {
     NormalisedSam,
 }
 
-impl Optimizer {
+impl Contender {
+    /// The optimizer that the theory analyses: SAM at a fixed gradient norm for the normalised one.
+    ///
+    /// # Panics
+    /// For values that a checked configuration does not hold.
+    pub fn analysed(self, cells: &CellsConfig) -> Optimizer {
+        let sgd = Optimizer::sgd();
+        match self {
+            Self::Sgd => sgd,
+            Self::Momentum => sgd.with_momentum(cells.momentum).expect("the momentum was checked"),
+            Self::Sam | Self::NormalisedSam => {
+                Optimizer::sam(cells.rho_over_alpha).expect("the ratio was checked")
+            }
+        }
+    }
+
     /// Its name in configurations and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -243,13 +259,13 @@ impl Config {
     }
 
     /// How often and how long an optimizer runs.
-    pub fn length(&self, optimizer: Optimizer) -> &Length {
+    pub fn length(&self, optimizer: Contender) -> &Length {
         let RunsConfig { sgd, momentum, sam, normalised_sam } = &self.runs;
         match optimizer {
-            Optimizer::Sgd => sgd,
-            Optimizer::Momentum => momentum,
-            Optimizer::Sam => sam,
-            Optimizer::NormalisedSam => normalised_sam,
+            Contender::Sgd => sgd,
+            Contender::Momentum => momentum,
+            Contender::Sam => sam,
+            Contender::NormalisedSam => normalised_sam,
         }
     }
 
@@ -315,7 +331,7 @@ impl Config {
             checker.require(num_steps.len() == expected, key, format!("{num_steps:?}"), allowed)?;
             num_steps.iter().try_for_each(|&steps| count(checker, key, steps, 8, MAX_STEPS))
         };
-        for optimizer in [Optimizer::Sgd, Optimizer::Momentum, Optimizer::Sam, Optimizer::NormalisedSam] {
+        for optimizer in [Contender::Sgd, Contender::Momentum, Contender::Sam, Contender::NormalisedSam] {
             let (key, length) = (format!("runs.{}", optimizer.name()), self.length(optimizer));
             count(checker, &format!("{key}.num_runs"), length.num_runs, 1, MAX_RUNS)?;
             steps(&format!("{key}.num_steps"), &length.num_steps)?;

@@ -1,6 +1,6 @@
 //! The figures of the digits experiment. Everything is drawn from the rows of its tables and the recorded losses.
 
-use super::config::{Config, Optimizer};
+use super::config::{Config, Contender};
 use super::runs::{RunKey, RunResult};
 use super::section;
 use super::summary::CellSummary;
@@ -27,12 +27,11 @@ pub(super) fn draw(
     results.draw_both("digits-losses", |columns| losses(columns, config, keys, runs))
 }
 
-pub(super) fn title(optimizer: Optimizer, config: &Config) -> String {
+pub(super) fn title(optimizer: Contender, config: &Config) -> String {
     match optimizer {
-        Optimizer::Sgd => "SGD".to_owned(),
-        Optimizer::Momentum => format!("momentum {}", config.cells.momentum),
-        Optimizer::Sam => "SAM, as analysed".to_owned(),
-        Optimizer::NormalisedSam => "SAM, normalised".to_owned(),
+        Contender::Sgd | Contender::Momentum => optimizer.analysed(&config.cells).label(),
+        Contender::Sam => "SAM, as analysed".to_owned(),
+        Contender::NormalisedSam => "SAM, normalised".to_owned(),
     }
 }
 
@@ -125,7 +124,7 @@ fn predictions(
 }
 
 /// The share of runs that grew over the learning rate in units of the exact threshold, and the step that is predicted.
-fn headline(config: &Config, optimizer: Optimizer, summaries: &[CellSummary]) -> Svg {
+fn headline(config: &Config, optimizer: Contender, summaries: &[CellSummary]) -> Svg {
     let name = title(optimizer, config);
     let cells: Vec<&CellSummary> = summaries.iter().filter(|cell| cell.optimizer == optimizer).collect();
     let ratios = &config.cells.learning_rate_ratios;

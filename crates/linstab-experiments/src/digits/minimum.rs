@@ -6,7 +6,7 @@ use linstab_coherence::Coherence;
 use linstab_linalg::Reduced;
 use linstab_relu::polish::{self, PolishOptions, Polished};
 use linstab_relu::training::unobserved;
-use linstab_relu::{Curvature, Dataset, ReluError, Trainer, Training, TwoLayer, UpdateRule};
+use linstab_relu::{Curvature, Dataset, ReluError, Trainer, Training, TrainingRule, TwoLayer};
 use serde::Serialize;
 
 use super::config::{Config, MinimumConfig};
@@ -91,7 +91,7 @@ fn train(config: &Config, data: &Dataset) -> Result<Found> {
         &config.minimum;
     let key = StreamKey::new(config.seed, ID).text("minimum");
     let mut network = TwoLayer::uniform(data.num_inputs(), width, &mut key.number(0).generator())?;
-    let training = Training::new(UpdateRule::Sgd, loss, learning_rate, batch_size, num_epochs);
+    let training = Training::new(TrainingRule::Sgd, loss, learning_rate, batch_size, num_epochs);
     let mut trainer = Trainer::new(training, data, width)?;
     let options = PolishOptions {
         target_loss: config.minimum.polished_loss,

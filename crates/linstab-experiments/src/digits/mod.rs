@@ -14,7 +14,7 @@ mod summary;
 mod thresholds;
 
 pub use config::{
-    CellsConfig, Config, Length, LyapunovConfig, MinimumConfig, Optimizer, Order, Protocol, Quick, RunsConfig,
+    CellsConfig, Config, Contender, Length, LyapunovConfig, MinimumConfig, Order, Protocol, Quick, RunsConfig,
 };
 
 use linstab_driver::ResultsFolder;

@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use linstab_relu::training::Progress;
-use linstab_relu::{BatchOrder, Trainer, Training, TwoLayer, UpdateRule};
+use linstab_relu::{BatchOrder, Trainer, Training, TrainingRule, TwoLayer};
 use serde::{Deserialize, Serialize};
 
 use super::ID;
-use super::config::{Config, Optimizer, Order, Protocol};
+use super::config::{Config, Contender, Order, Protocol};
 use super::minimum::Minimum;
 use super::thresholds::ThresholdRow;
 use crate::Result;
@@ -22,7 +22,7 @@ use linstab_driver::table::number;
 /// One run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RunKey {
-    pub(super) optimizer: Optimizer,
+    pub(super) optimizer: Contender,
     pub(super) batch_size: usize,
     /// The exact threshold that the learning rate is relative to.
     pub(super) max_learning_rate: f64,
@@ -72,8 +72,8 @@ impl RunResult {
 /// A row of `tables/digits-losses.csv`: the loss of a run at a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct LossRow {
-    /// Optimizer.
-    pub(super) optimizer: Optimizer,
+    /// Contender.
+    pub(super) optimizer: Contender,
     /// Batch size `B`.
     pub(super) batch_size: usize,
     /// Learning rate in units of the exact threshold.
@@ -172,15 +172,15 @@ impl<'a> RunCells<'a> {
     fn training(&self, key: &RunKey) -> Training {
         let Config { cells, protocol, minimum, .. } = self.config;
         let rule = match key.optimizer {
-            Optimizer::Sgd | Optimizer::Momentum => UpdateRule::Sgd,
-            Optimizer::Sam => UpdateRule::FullBatchSam { rho_over_alpha: cells.rho_over_alpha },
-            Optimizer::NormalisedSam => UpdateRule::Sam { rho: cells.rho },
+            Contender::Sgd | Contender::Momentum => TrainingRule::Sgd,
+            Contender::Sam => TrainingRule::FullBatchSam { rho_over_alpha: cells.rho_over_alpha },
+            Contender::NormalisedSam => TrainingRule::Sam { rho: cells.rho },
         };
         let length = self.config.length(key.optimizer);
         let num_steps = self.config.num_steps(&length.num_steps, key.batch_size);
         let steps_per_epoch = steps_per_epoch(protocol, num_steps, self.config.num_samples, key.batch_size);
         Training {
-            momentum: if key.optimizer == Optimizer::Momentum { cells.momentum } else { 0.0 },
+            momentum: key.optimizer.analysed(cells).momentum(),
             batch_order: match protocol.batch_order {
                 Order::Independent => BatchOrder::Independent { steps_per_epoch },
                 Order::Shuffled => BatchOrder::Shuffled,
@@ -256,7 +256,7 @@ impl Cells for RunCells<'_> {
                 };
             }
             // SAM as practised leaves at once; where it settles is what there is to see.
-            let followed = end == End::LeftLinearRegime && key.optimizer == Optimizer::NormalisedSam;
+            let followed = end == End::LeftLinearRegime && key.optimizer == Contender::NormalisedSam;
             if end != End::Completed && !followed {
                 ControlFlow::Break(())
             } else {
@@ -277,7 +277,7 @@ impl Cells for RunCells<'_> {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct RunRow {
     /// `sgd`, `momentum`, `sam` or `normalised-sam`.
-    pub(super) optimizer: Optimizer,
+    pub(super) optimizer: Contender,
     /// Batch size `B`.
     pub(super) batch_size: usize,
     /// Exact mean-square threshold eta*; for `normalised-sam` that of `sam`.

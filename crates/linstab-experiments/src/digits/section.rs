@@ -1,6 +1,6 @@
 //! What real training has to say on the page.
 
-use super::config::{Config, Optimizer};
+use super::config::{Config, Contender};
 use super::drawing::title;
 use super::minimum::Facts;
 use super::summary::CellSummary;
@@ -32,7 +32,7 @@ pub(super) fn section(
 }
 
 /// Of the runs of an optimizer at a ratio, how many did as the exact threshold says, and how many there are.
-fn obedient(summaries: &[CellSummary], optimizer: Optimizer, ratio: f64) -> (usize, usize) {
+fn obedient(summaries: &[CellSummary], optimizer: Contender, ratio: f64) -> (usize, usize) {
     let cells = summaries
         .iter()
         .filter(|cell| cell.optimizer == optimizer && cell.learning_rate_ratio.to_bits() == ratio.to_bits());
@@ -50,9 +50,9 @@ fn ratios(config: &Config) -> Vec<f64> {
 }
 
 /// The optimizer of the first screen: SGD, if it was run.
-pub(super) fn reference(config: &Config) -> Option<Optimizer> {
+pub(super) fn reference(config: &Config) -> Option<Contender> {
     let all = &config.cells.optimizers;
-    if all.contains(&Optimizer::Sgd) { Some(Optimizer::Sgd) } else { all.first().copied() }
+    if all.contains(&Contender::Sgd) { Some(Contender::Sgd) } else { all.first().copied() }
 }
 
 fn headline(config: &Config, summaries: &[CellSummary]) -> Option<Headline> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::config::{Config, Optimizer, Order};
+use super::config::{Config, Contender, Order};
 use super::minimum::Facts;
 use super::runs::{End, RunRow};
 use super::thresholds::{Prediction, ThresholdRow};
@@ -14,8 +14,8 @@ use linstab_driver::table::number;
 /// A row of `tables/digits-summary.csv`: the runs of one optimizer, batch size and learning rate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct CellSummary {
-    /// Optimizer.
-    pub(super) optimizer: Optimizer,
+    /// Contender.
+    pub(super) optimizer: Contender,
     /// Batch size `B`.
     pub(super) batch_size: usize,
     /// Exact mean-square threshold; for `normalised-sam` that of `sam`.

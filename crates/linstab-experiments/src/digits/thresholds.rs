@@ -2,11 +2,11 @@
 
 use linstab_coherence::criteria::{self, Problem};
 use linstab_dynamics::lyapunov::ChainOptions;
-use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, UpdateRule};
+use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme};
 use serde::{Deserialize, Serialize};
 
 use super::ID;
-use super::config::{Config, Optimizer};
+use super::config::{Config, Contender};
 use super::minimum::Minimum;
 use crate::Result;
 use linstab_driver::checkpoint::Identity;
@@ -19,14 +19,14 @@ pub(super) struct ThresholdCells<'a> {
     config: &'a Config,
     minimum: &'a Minimum,
     identity: Identity,
-    cells: Vec<(Optimizer, usize)>,
+    cells: Vec<(Contender, usize)>,
 }
 
 /// A row of `tables/digits-thresholds.csv`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct ThresholdRow {
     /// `sgd`, `momentum` or `sam`.
-    pub(super) optimizer: Optimizer,
+    pub(super) optimizer: Contender,
     /// Heavy-ball momentum.
     pub(super) momentum: f64,
     /// `rho / alpha`; 0 but for SAM.
@@ -86,33 +86,18 @@ impl<'a> ThresholdCells<'a> {
         Self { config, minimum, identity, cells }
     }
 
-    /// `rho / alpha` of an optimizer; 0 for SGD.
-    fn rho_over_alpha(&self, optimizer: Optimizer) -> f64 {
-        match optimizer.analysed_as() {
-            Optimizer::Sam | Optimizer::NormalisedSam => self.config.cells.rho_over_alpha,
-            Optimizer::Sgd | Optimizer::Momentum => 0.0,
-        }
-    }
-
-    fn momentum(&self, optimizer: Optimizer) -> f64 {
-        if optimizer == Optimizer::Momentum { self.config.cells.momentum } else { 0.0 }
-    }
-
-    fn analysis(&self, (optimizer, batch_size): (Optimizer, usize)) -> Result<MeanSquare> {
-        let rule = match self.rho_over_alpha(optimizer) {
-            rho_over_alpha if rho_over_alpha > 0.0 => UpdateRule::Sam { rho_over_alpha },
-            _ => UpdateRule::Sgd,
-        };
+    fn analysis(&self, (optimizer, batch_size): (Contender, usize)) -> Result<MeanSquare> {
         let scheme = SamplingScheme::WithoutReplacement;
         let sampling = BatchSampling::new(scheme, self.config.num_samples, batch_size)?;
-        let analysis = MeanSquare::new(&self.minimum.ensemble, rule, sampling)?;
-        Ok(analysis.with_momentum(self.momentum(optimizer))?)
+        let optimizer = optimizer.analysed(&self.config.cells);
+        Ok(MeanSquare::new(&self.minimum.ensemble, optimizer, sampling)?)
     }
 
     /// The row of a computed cell.
     pub(super) fn row(&self, index: usize, prediction: &Prediction) -> ThresholdRow {
         let (optimizer, batch_size) = self.cells[index];
-        let rho_over_alpha = self.rho_over_alpha(optimizer);
+        let analysed = optimizer.analysed(&self.config.cells);
+        let rho_over_alpha = analysed.rho_over_alpha();
         let facts = &self.minimum.facts;
         let problem = Problem {
             num_samples: self.config.num_samples,
@@ -123,11 +108,11 @@ impl<'a> ThresholdCells<'a> {
             rho_over_alpha,
         };
         let spoken_of = |criterion: fn(&Problem) -> f64| {
-            if optimizer == Optimizer::Momentum { f64::NAN } else { criterion(&problem) }
+            if analysed.momentum().abs() > 0.0 { f64::NAN } else { criterion(&problem) }
         };
         ThresholdRow {
             optimizer,
-            momentum: self.momentum(optimizer),
+            momentum: analysed.momentum(),
             rho_over_alpha,
             batch_size,
             max_learning_rate: prediction.max_learning_rate.0,

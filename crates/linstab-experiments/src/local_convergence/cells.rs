@@ -1,15 +1,16 @@
 //! The cells: one solution in one run, trained with every optimizer.
 
+use linstab_dynamics::Optimizer;
 use std::ops::ControlFlow;
 
 use linstab_relu::parity::{self, Redundancy};
-use linstab_relu::{Curvature, Dataset, Trainer, Training, TwoLayer, UpdateRule, solutions};
+use linstab_relu::{Curvature, Dataset, Trainer, Training, TrainingRule, TwoLayer, solutions};
 use serde::{Deserialize, Serialize};
 
 use super::ID;
 use super::config::Config;
 use crate::Result;
-use crate::minimum::{self, Measurement, Optimizer, Questions};
+use crate::minimum::{self, Measurement, Questions};
 use linstab_driver::checkpoint::Identity;
 use linstab_driver::engine::Cells;
 use linstab_driver::streams::StreamKey;
@@ -49,10 +50,10 @@ impl Method {
         }
     }
 
-    fn rule(self) -> UpdateRule {
+    fn rule(self) -> TrainingRule {
         match self {
-            Self::Sgd => UpdateRule::Sgd,
-            Self::Sam { rho } => UpdateRule::Sam { rho },
+            Self::Sgd => TrainingRule::Sgd,
+            Self::Sam { rho } => TrainingRule::Sam { rho },
         }
     }
 }
@@ -152,7 +153,7 @@ impl Cells for LocalConvergenceCells<'_> {
         let losses = Method::all(config).into_iter().map(|method| self.train(method, &start, &data, run));
         let losses = losses.collect::<Result<_>>()?;
         let questions = Questions {
-            optimizers: &[Optimizer::Sgd],
+            optimizers: &[Optimizer::sgd()],
             sampling: config.sampling,
             batch_sizes: &config.threshold_batch_size,
             num_eigenvalues: 0,

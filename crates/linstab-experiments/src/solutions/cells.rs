@@ -1,5 +1,6 @@
 //! The cells: one solution on one data set.
 
+use linstab_dynamics::Optimizer;
 use linstab_relu::parity::{self, Redundancy};
 use linstab_relu::{Curvature, Dataset, ReluError, TwoLayer, solutions};
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use super::ID;
 use super::config::Config;
 use super::formulas::Formulas;
 use crate::Result;
-use crate::minimum::{self, Measurement, Metric, Optimizer, Questions};
+use crate::minimum::{self, Measurement, Metric, Questions};
 use linstab_driver::checkpoint::Identity;
 use linstab_driver::engine::Cells;
 use linstab_driver::streams::StreamKey;
@@ -129,7 +130,7 @@ impl<'a> SolutionCells<'a> {
         let compare = |exact: Measurement| {
             let formulas = self.formulas(cell.solution, exact.optimizer);
             let corrected = formulas.corrected(exact.metric, largest_cluster).filter(|_| independent);
-            let of_momentum = matches!(exact.optimizer, Optimizer::Momentum { .. });
+            let of_momentum = exact.optimizer.momentum().abs() > 0.0;
             let paper = formulas.paper(exact.metric).filter(|_| !of_momentum);
             Compared { exact, paper, corrected }
         };
@@ -163,9 +164,9 @@ fn structure(curvature: &Curvature<'_>, width: usize) -> [Measurement; 3] {
     }
     let largest_cluster = num_samples_of.into_iter().max().unwrap_or(0);
     [
-        Measurement::new(Optimizer::Sgd, Metric::InterpolationError, error),
-        Measurement::new(Optimizer::Sgd, Metric::MaxActiveUnits, max_active as f64),
-        Measurement::new(Optimizer::Sgd, Metric::LargestCluster, largest_cluster as f64),
+        Measurement::new(Optimizer::sgd(), Metric::InterpolationError, error),
+        Measurement::new(Optimizer::sgd(), Metric::MaxActiveUnits, max_active as f64),
+        Measurement::new(Optimizer::sgd(), Metric::LargestCluster, largest_cluster as f64),
     ]
 }
 

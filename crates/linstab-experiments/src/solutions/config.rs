@@ -1,10 +1,11 @@
 //! The configuration of the experiment.
 
+use linstab_dynamics::Optimizer;
 use linstab_dynamics::SamplingScheme;
 use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
-use crate::minimum::{Optimizer, SolutionScale};
+use crate::minimum::SolutionScale;
 use linstab_driver::Context;
 use linstab_driver::Result;
 use linstab_driver::config_file::{self, Checker, Configuration};
@@ -149,12 +150,20 @@ impl Config {
         Ok(())
     }
 
+    /// SAM.
+    pub(super) fn sam(&self) -> Optimizer {
+        Optimizer::sam(self.rho_over_alpha).expect("the ratio was checked")
+    }
+
     /// The optimizers.
+    ///
+    /// # Panics
+    /// For values that a checked configuration does not hold.
     pub fn optimizers(&self) -> [Optimizer; 3] {
         [
-            Optimizer::Sgd,
-            Optimizer::Sam { rho_over_alpha: self.rho_over_alpha },
-            Optimizer::Momentum { momentum: self.momentum },
+            Optimizer::sgd(),
+            self.sam(),
+            Optimizer::sgd().with_momentum(self.momentum).expect("the momentum was checked"),
         ]
     }
 }

@@ -3,9 +3,10 @@
 use super::cells::Solution;
 use super::config::Config;
 use super::summary::{Row, solutions, title};
-use crate::minimum::{Metric, Optimizer};
+use crate::minimum::Metric;
 use linstab_driver::Result;
 use linstab_driver::ResultsFolder;
+use linstab_dynamics::Optimizer;
 use linstab_report::drawing::{Columns, Grid, Panel, Scale, Series, Svg, chart, colour};
 
 /// Dashes of the paper's formulas, and of the corrected ones.
@@ -64,7 +65,7 @@ fn style(config: &Config, solution: Solution) -> (&'static str, &'static str) {
 
 impl Figures<'_> {
     fn sam(&self) -> Optimizer {
-        Optimizer::Sam { rho_over_alpha: self.config.rho_over_alpha }
+        self.config.sam()
     }
 
     /// Exact numbers, the paper's formulas and the corrected ones over C.
@@ -93,7 +94,7 @@ impl Figures<'_> {
     /// For SGD and SAM: exact with band, the paper's, corrected.
     fn over_features(&self, metric: Metric) -> Vec<Series> {
         let mut series = Vec::new();
-        for (optimizer, colour) in [(Optimizer::Sgd, colour::BLUE), (self.sam(), colour::VERMILION)] {
+        for (optimizer, colour) in [(Optimizer::sgd(), colour::BLUE), (self.sam(), colour::VERMILION)] {
             let rows: Vec<&Row> =
                 self.independent.iter().filter(|row| row.measures(optimizer, metric)).collect();
             let over = |value: &dyn Fn(&Row) -> Option<f64>| -> Vec<(f64, f64)> {
@@ -104,7 +105,7 @@ impl Figures<'_> {
             };
             let (exact, spread) = (over(&|row| Some(row.mean)), over(&|row| Some(row.sd)));
             let spread: Vec<f64> = spread.iter().map(|point| point.1).collect();
-            let title = name(optimizer);
+            let title = optimizer.label();
             series.push(Series::new(format!("{title}: exact"), colour, exact).with_band(&spread).dotted());
             let paper = over(&|row| row.paper);
             series.push(Series::new(format!("{title}: paper"), colour, paper).dashed(PAPER));
@@ -123,7 +124,7 @@ impl Figures<'_> {
             let series = self
                 .over_batch_sizes(|row| row.measures(optimizer, Metric::MaxLearningRate).then_some(row.mean));
             let axes = ((true, "batch size B"), (true, "exact threshold η*"));
-            let heading = name(optimizer);
+            let heading = optimizer.label();
             chart(&mut figure, &panel((&grid, index), &series, axes), &heading, &series);
         }
         let means = format!("means over {} data sets", self.config.num_draws);
@@ -135,7 +136,7 @@ impl Figures<'_> {
     fn criteria(&self, columns: Columns) -> Svg {
         let grid = grid(columns, 4, 2);
         let mut figure = grid.figure("The paper's criteria as multiples of the exact threshold");
-        for (row, &optimizer) in [Optimizer::Sgd, self.sam()].iter().enumerate() {
+        for (row, &optimizer) in [Optimizer::sgd(), self.sam()].iter().enumerate() {
             for (column, (metric, heading, logarithmic)) in [
                 (Metric::CriterionDivergence, "divergence criterion / η*", true),
                 (Metric::CriterionTheorem33, "Theorem 3.3 / η*", false),
@@ -147,7 +148,7 @@ impl Figures<'_> {
                     row.measures(optimizer, metric).then(|| ratio(self.independent, row))
                 });
                 let axes = ((true, "batch size B"), (logarithmic, "multiple of η*"));
-                let heading = format!("{}: {heading}", name(optimizer));
+                let heading = format!("{}: {heading}", optimizer.label());
                 chart(&mut figure, &panel((&grid, 2 * row + column), &series, axes), &heading, &series);
             }
         }
@@ -199,7 +200,7 @@ impl Figures<'_> {
                 };
                 let series = self.by_solution(|solution| {
                     let here = rows.iter().filter(|row| row.is_of(solution));
-                    let here = here.filter(|row| row.measures(Optimizer::Sgd, metric));
+                    let here = here.filter(|row| row.measures(Optimizer::sgd(), metric));
                     here.filter_map(|row| Some((row.degree?, value(row)))).collect()
                 });
                 let axes = (x, (true, label));
@@ -217,14 +218,6 @@ impl Figures<'_> {
     /// The solutions for the legend alone.
     fn named_solutions(&self) -> Vec<Series> {
         self.by_solution(|_| vec![(0.0, 0.0), (1.0, 0.0)])
-    }
-}
-
-fn name(optimizer: Optimizer) -> String {
-    match optimizer {
-        Optimizer::Sgd => "SGD".to_owned(),
-        Optimizer::Sam { rho_over_alpha } => format!("SAM, ρ/α={rho_over_alpha}"),
-        Optimizer::Momentum { momentum } => format!("momentum {momentum}"),
     }
 }
 

@@ -3,7 +3,8 @@
 use super::cells::Solution;
 use super::config::Config;
 use super::summary::{Row, solutions, title};
-use crate::minimum::{Metric, Optimizer};
+use crate::minimum::Metric;
+use linstab_dynamics::Optimizer;
 use linstab_report::section::{Figure, Section, Table};
 use linstab_report::text::{list, range, significant};
 
@@ -40,10 +41,10 @@ fn of(
 }
 
 fn quantities(config: &Config) -> [(&'static str, Optimizer, Metric); 5] {
-    let sam = Optimizer::Sam { rho_over_alpha: config.rho_over_alpha };
+    let sam = config.sam();
     [
-        ("λmax(S), SGD", Optimizer::Sgd, Metric::LambdaMaxS),
-        ("σ, SGD", Optimizer::Sgd, Metric::Sigma),
+        ("λmax(S), SGD", Optimizer::sgd(), Metric::LambdaMaxS),
+        ("σ, SGD", Optimizer::sgd(), Metric::Sigma),
         ("λmax(S), SAM", sam, Metric::LambdaMaxS),
         ("largest sample sharpness, SAM", sam, Metric::MaxSampleSharpness),
         ("σ, SAM", sam, Metric::Sigma),
@@ -75,7 +76,7 @@ fn criteria_in_words(config: &Config, rows: &[Row]) -> Option<String> {
     let fewest = *config.num_features.iter().min()?;
     let most = *config.num_features.iter().max()?;
     let of = |c: usize, metric, b| {
-        of(rows, Solution::Generalising { num_features: c }, Optimizer::Sgd, metric, Some(b))
+        of(rows, Solution::Generalising { num_features: c }, Optimizer::sgd(), metric, Some(b))
             .map(|row| row.mean)
     };
     let mut parts = Vec::new();
@@ -105,7 +106,7 @@ fn redundancy_in_words(config: &Config, rows: &[Row]) -> Option<String> {
         .filter(|row| {
             row.redundancy == "correlated"
                 && row.is_of(solution)
-                && row.measures(Optimizer::Sgd, Metric::Sigma)
+                && row.measures(Optimizer::sgd(), Metric::Sigma)
         })
         .collect();
     let (first, last) = (correlated.first()?, correlated.last()?);

@@ -1,5 +1,6 @@
 //! The rows of the tables, and what they say.
 
+use linstab_dynamics::Optimizer;
 use std::fmt::Write;
 
 use linstab_relu::parity::Redundancy;
@@ -7,7 +8,7 @@ use serde::Serialize;
 
 use super::cells::{Cell, Compared, Solution};
 use super::config::Config;
-use crate::minimum::{Measurement, Metric, Optimizer};
+use crate::minimum::{Measurement, Metric};
 use linstab_driver::statistics::{mean, standard_deviation};
 use linstab_driver::table::number;
 
@@ -103,7 +104,7 @@ pub(super) fn rows(cells: &[Cell], outputs: &[Vec<Compared>]) -> Vec<Row> {
         let existing: Vec<&[Compared]> =
             of_group.iter().map(Vec::as_slice).filter(|output| !output.is_empty()).collect();
         let shares: Vec<f64> = of_group.iter().map(|output| f64::from(!output.is_empty())).collect();
-        let exists = Measurement::new(Optimizer::Sgd, Metric::Exists, 1.0);
+        let exists = Measurement::new(Optimizer::sgd(), Metric::Exists, 1.0);
         let exists = Compared { exact: exists, paper: None, corrected: None };
         rows.push(Row::new(&group[0], &exists, &shares));
         for (place, what) in existing.first().copied().unwrap_or_default().iter().enumerate() {
@@ -137,10 +138,10 @@ pub(super) fn as_text(config: &Config, independent: &[Row], sweep: &[Row]) -> St
     let mut text = String::new();
     describe_spread(&mut text, config, independent);
     text.push_str("exact (paper's formula; corrected formula)");
-    let sam = Optimizer::Sam { rho_over_alpha: config.rho_over_alpha };
+    let sam = config.sam();
     for (name, optimizer, metric) in [
-        ("lambda_max(S)", Optimizer::Sgd, Metric::LambdaMaxS),
-        ("sigma", Optimizer::Sgd, Metric::Sigma),
+        ("lambda_max(S)", Optimizer::sgd(), Metric::LambdaMaxS),
+        ("sigma", Optimizer::sgd(), Metric::Sigma),
         ("lambda_max(S), SAM", sam, Metric::LambdaMaxS),
         ("max sharpness of a sample, SAM", sam, Metric::MaxSampleSharpness),
         ("sigma, SAM", sam, Metric::Sigma),
@@ -192,7 +193,7 @@ fn describe_spread(text: &mut String, config: &Config, rows: &[Row]) {
     // The larger the batch, the more it shows.
     for &batch_size in config.batch_size.iter().rev() {
         let spread = |metric: Metric| {
-            let here = |row: &&Row| row.measures(Optimizer::Sgd, metric) && row.num_features.is_some();
+            let here = |row: &&Row| row.measures(Optimizer::sgd(), metric) && row.num_features.is_some();
             let values = rows.iter().filter(here).filter(|row| row.batch_size == Some(batch_size));
             let (low, high) = values
                 .fold((f64::INFINITY, 0.0_f64), |(low, high), row| (low.min(row.mean), high.max(row.mean)));
@@ -216,7 +217,7 @@ fn describe_sweep(text: &mut String, config: &Config, rows: &[Row]) {
         let _ = write!(text, "{} {}", group[0].redundancy, group[0].degree.unwrap_or(f64::NAN));
         for solution in solutions(config) {
             let of = |metric: Metric| {
-                group.iter().find(|row| row.is_of(solution) && row.measures(Optimizer::Sgd, metric))
+                group.iter().find(|row| row.is_of(solution) && row.measures(Optimizer::sgd(), metric))
             };
             let _ = match (of(Metric::Sigma), of(Metric::MaxLearningRate)) {
                 (Some(sigma), Some(exact)) => {

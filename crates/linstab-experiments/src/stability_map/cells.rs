@@ -1,13 +1,13 @@
 //! The cells of the map: which there are, how one is computed, and its row in the table.
 
 use linstab_coherence::criteria::{self, Problem};
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, Outcome, SamplingScheme, Simulator, UpdateRule};
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, Optimizer, Outcome, SamplingScheme, Simulator};
 use linstab_linalg::AxisAligned;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::ID;
-use super::config::{Config, Optimizer, Tie};
+use super::config::{Config, Family, Tie};
 use crate::Result;
 use linstab_driver::checkpoint::Identity;
 use linstab_driver::engine::Cells;
@@ -17,8 +17,8 @@ use linstab_driver::table::number;
 /// One cell of one map.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cell {
-    /// Optimizer.
-    pub optimizer: Optimizer,
+    /// Family.
+    pub optimizer: Family,
     /// Sampling scheme.
     pub sampling: SamplingScheme,
     /// Learning rate eta.
@@ -60,7 +60,7 @@ impl<'a> MapCells<'a> {
         let mut cells = Vec::new();
         for &optimizer in &config.optimizers {
             let rho_over_alpha: &[f64] =
-                if optimizer == Optimizer::Sam { &config.rho_over_alpha } else { &[0.0] };
+                if optimizer == Family::Sam { &config.rho_over_alpha } else { &[0.0] };
             for &sampling in &config.sampling {
                 for &learning_rate in &config.learning_rate {
                     for &rho_over_alpha in rho_over_alpha {
@@ -101,7 +101,7 @@ impl<'a> MapCells<'a> {
             num_converged: 0,
             sum_of_divergence_steps: 0,
             mean_final_squared_norm: 0.0,
-            mean_square_growth: dynamics.mean_square_growth(cell.learning_rate)?,
+            mean_square_growth: dynamics.growth_per_step(cell.learning_rate)?,
             lyapunov_exponent: dynamics.lyapunov_exponent(cell.learning_rate)?,
             max_learning_rate: dynamics.max_learning_rate(),
             gradient_descent_limit: dynamics.gradient_descent_limit(),
@@ -139,14 +139,14 @@ impl Cell {
             .number(self.coherence as u64)
     }
 
-    fn update_rule(&self, config: &Config) -> UpdateRule {
-        match self.optimizer {
-            Optimizer::Sgd => UpdateRule::Sgd,
-            Optimizer::Sam => UpdateRule::Sam { rho_over_alpha: self.rho_over_alpha },
-            Optimizer::RandomPerturbation => {
-                UpdateRule::RandomPerturbation { standard_deviation: config.perturbation_standard_deviation }
+    fn optimizer(&self, config: &Config) -> Result<Optimizer> {
+        Ok(match self.optimizer {
+            Family::Sgd => Optimizer::sgd(),
+            Family::Sam => Optimizer::sam(self.rho_over_alpha)?,
+            Family::RandomPerturbation => {
+                Optimizer::random_perturbation(config.perturbation_standard_deviation)?
             }
-        }
+        })
     }
 }
 
@@ -171,7 +171,7 @@ impl Cells for MapCells<'_> {
         let sharpness = config.sharpness * config.loss.curvature_factor();
         let ensemble = AxisAligned::shared_direction(config.num_samples, cell.coherence, sharpness)?;
         let sampling = BatchSampling::new(cell.sampling, config.num_samples, cell.batch_size)?;
-        let dynamics = AxisAlignedDynamics::new(&ensemble, cell.update_rule(config), sampling)?;
+        let dynamics = AxisAlignedDynamics::new(&ensemble, cell.optimizer(config)?, sampling)?;
         let problem = Problem::of(&ensemble, cell.coherence as f64, cell.batch_size, cell.rho_over_alpha)?;
         Ok(CellResult {
             criterion_divergence: criteria::divergence(&problem),
@@ -185,7 +185,7 @@ impl Cells for MapCells<'_> {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// `sgd`, `sam` or `random-perturbation`.
-    pub optimizer: Optimizer,
+    pub optimizer: Family,
     /// `without-replacement`, `with-replacement` or `bernoulli`.
     pub sampling: SamplingScheme,
     /// Learning rate eta.

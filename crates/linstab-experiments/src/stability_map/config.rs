@@ -25,7 +25,7 @@ pub struct Config {
     /// Batch sizes.
     pub batch_size: Grid,
     /// Optimizers.
-    pub optimizers: Vec<Optimizer>,
+    pub optimizers: Vec<Family>,
     /// Sampling schemes; the first is drawn in the main figures.
     pub sampling: Vec<SamplingScheme>,
     /// Learning rates; the first is drawn in the main figures.
@@ -100,7 +100,7 @@ impl Grid {
 /// An optimizer of the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Optimizer {
+pub enum Family {
     /// Stochastic gradient descent.
     Sgd,
     /// SGD with the gradient at a randomly perturbed point.
@@ -109,7 +109,7 @@ pub enum Optimizer {
     Sam,
 }
 
-impl Optimizer {
+impl Family {
     /// Its name in configurations and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -225,9 +225,9 @@ impl Config {
     /// Number of cells of all maps; saturates.
     fn num_cells(&self) -> usize {
         let maps_per_optimizer = self.sampling.len() * self.learning_rate.len();
-        let maps = |optimizer: &Optimizer| match optimizer {
-            Optimizer::Sam => maps_per_optimizer * self.rho_over_alpha.len(),
-            Optimizer::Sgd | Optimizer::RandomPerturbation => maps_per_optimizer,
+        let maps = |optimizer: &Family| match optimizer {
+            Family::Sam => maps_per_optimizer * self.rho_over_alpha.len(),
+            Family::Sgd | Family::RandomPerturbation => maps_per_optimizer,
         };
         let cells = self.coherence.values().count().saturating_mul(self.batch_size.values().count());
         cells.saturating_mul(self.optimizers.iter().map(maps).sum())

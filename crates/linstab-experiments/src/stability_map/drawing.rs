@@ -1,7 +1,7 @@
 //! The figures of the stability map. Everything is drawn from the rows of its table.
 
 use super::cells::Row;
-use super::config::{self, Config, Optimizer};
+use super::config::{self, Config, Family};
 use super::summary::{self, Boundary, MapKey, MapSummary, in_words, maps};
 use linstab_driver::Result;
 use linstab_driver::ResultsFolder;
@@ -76,7 +76,7 @@ struct Maps<'a> {
 
 impl<'a> Maps<'a> {
     /// A map under the first sampling scheme of the configuration.
-    fn find(&self, optimizer: Optimizer, learning_rate: f64, rho_over_alpha: f64) -> Option<&'a [Row]> {
+    fn find(&self, optimizer: Family, learning_rate: f64, rho_over_alpha: f64) -> Option<&'a [Row]> {
         let wanted = MapKey { optimizer, sampling: self.config.sampling[0], learning_rate, rho_over_alpha };
         self.maps.iter().copied().find(|map| MapKey::of(&map[0]) == wanted)
     }
@@ -104,7 +104,7 @@ impl<'a> Maps<'a> {
 
     /// Figure 1 (a): simulation as a heat map with the four boundaries, SGD beside SAM, a row a learning rate.
     fn figure_a(&self, columns: Columns) -> Option<Svg> {
-        let sides = [(Optimizer::Sgd, 0.0), (Optimizer::Sam, self.config.reference_rho_over_alpha)];
+        let sides = [(Family::Sgd, 0.0), (Family::Sam, self.config.reference_rho_over_alpha)];
         let etas = self.drawn_learning_rates();
         let title = "Figure 1 (a): simulated divergence of SGD and SAM, with the paper's criteria and the exact boundaries";
         let (height, gap) = columns.choose((74.0, 40.0), (196.0, 50.0));
@@ -222,20 +222,15 @@ impl<'a> Maps<'a> {
         let line =
             |optimizer, rho_over_alpha, label, stroke| Line { optimizer, rho_over_alpha, label, stroke };
         let family = [
+            line(Family::Sgd, 0.0, "SGD".to_owned(), Stroke { colour: colour::BLUE, width: 2.8, dashes: "" }),
             line(
-                Optimizer::Sgd,
-                0.0,
-                "SGD".to_owned(),
-                Stroke { colour: colour::BLUE, width: 2.8, dashes: "" },
-            ),
-            line(
-                Optimizer::RandomPerturbation,
+                Family::RandomPerturbation,
                 0.0,
                 format!("random perturbation, s={s}"),
                 Stroke { colour: colour::INK, width: 1.2, dashes: "" },
             ),
             line(
-                Optimizer::Sam,
+                Family::Sam,
                 c,
                 format!("SAM, ρ/α={c}"),
                 Stroke { colour: colour::VERMILION, width: 1.8, dashes: "" },
@@ -252,14 +247,10 @@ impl<'a> Maps<'a> {
             width: 1.8,
             dashes: "",
         };
-        let sgd = Line {
-            optimizer: Optimizer::Sgd,
-            rho_over_alpha: 0.0,
-            label: "SGD".to_owned(),
-            stroke: stroke(0),
-        };
+        let sgd =
+            Line { optimizer: Family::Sgd, rho_over_alpha: 0.0, label: "SGD".to_owned(), stroke: stroke(0) };
         let sam = self.config.rho_over_alpha.iter().enumerate().map(|(index, &rho_over_alpha)| Line {
-            optimizer: Optimizer::Sam,
+            optimizer: Family::Sam,
             rho_over_alpha,
             label: format!("SAM, ρ/α={rho_over_alpha}"),
             stroke: stroke(index + 1),
@@ -271,7 +262,7 @@ impl<'a> Maps<'a> {
 
 /// One line of a figure.
 struct Line {
-    optimizer: Optimizer,
+    optimizer: Family,
     rho_over_alpha: f64,
     label: String,
     stroke: Stroke,

@@ -1,7 +1,7 @@
 //! The maps in the small form that a page embeds.
 
 use super::cells::Row;
-use super::config::{Config, Optimizer};
+use super::config::{Config, Family};
 use super::drawing;
 use super::summary::{Boundary, MapKey, MapSummary, in_words, maps};
 use linstab_driver::DriverError;
@@ -72,7 +72,7 @@ fn data(config: &Config, rows: &[Row], summaries: &[MapSummary]) -> MapData {
 
 fn map(config: &Config, cells: &[Row], summary: &MapSummary) -> Map {
     let key = MapKey::of(&cells[0]);
-    let rho = if key.optimizer == Optimizer::Sam { short(key.rho_over_alpha) } else { "none".to_owned() };
+    let rho = if key.optimizer == Family::Sam { short(key.rho_over_alpha) } else { "none".to_owned() };
     let optimizer = key.optimizer.title().to_owned();
     let choice = vec![optimizer, in_words(key.sampling), short(key.learning_rate), rho];
     let flags =

@@ -11,7 +11,7 @@ mod section;
 mod summary;
 
 pub use cells::{Cell, CellResult, MapCells, Row};
-pub use config::{Config, Loss, Optimizer, Tie};
+pub use config::{Config, Family, Loss, Tie};
 pub use summary::{Boundary, MapKey, MapSummary};
 
 use linstab_driver::ResultsFolder;

@@ -1,7 +1,7 @@
 //! What the maps have to say on the page.
 
 use super::cells::Row;
-use super::config::{Config, Optimizer};
+use super::config::{Config, Family};
 use super::explorer;
 use super::summary::{self, Boundary, MapKey, MapSummary, in_words};
 use linstab_report::section::{Figure, Headline, Map, Number, Picture, Section, Table};
@@ -43,7 +43,7 @@ fn paper(config: &Config) -> Vec<String> {
 /// The summaries with one sampling scheme, learning rate and optimizer.
 fn of(
     summaries: &[MapSummary],
-    optimizer: Optimizer,
+    optimizer: Family,
     sampling: usize,
     rate: f64,
     config: &Config,
@@ -108,8 +108,8 @@ fn findings(config: &Config, summaries: &[MapSummary]) -> Vec<String> {
     let sampling = in_words(config.sampling[0]);
     for &rate in &config.learning_rate {
         let stable = |optimizer| of(summaries, optimizer, 0, rate, config).first().map(|one| one.num_stable);
-        let (sgd, noisy) = (stable(Optimizer::Sgd), stable(Optimizer::RandomPerturbation));
-        let sam = of(summaries, Optimizer::Sam, 0, rate, config);
+        let (sgd, noisy) = (stable(Family::Sgd), stable(Family::RandomPerturbation));
+        let sam = of(summaries, Family::Sam, 0, rate, config);
         let mut said = Vec::new();
         said.extend(sgd.map(|count| format!("SGD is stable in {count} cells")));
         said.extend(noisy.map(|count| format!("random perturbation in {count}")));
@@ -133,8 +133,8 @@ fn findings(config: &Config, summaries: &[MapSummary]) -> Vec<String> {
 
 fn figures(config: &Config, summaries: &[MapSummary]) -> Vec<Figure> {
     let has = |optimizer| summaries.iter().any(|one| one.optimizer == optimizer);
-    let (sgd, sam) = (has(Optimizer::Sgd), has(Optimizer::Sam));
-    let any = sgd || sam || has(Optimizer::RandomPerturbation);
+    let (sgd, sam) = (has(Family::Sgd), has(Family::Sam));
+    let any = sgd || sam || has(Family::RandomPerturbation);
     let rates = list(&config.learning_rate.iter().take(2).map(|&rate| short(rate)).collect::<Vec<_>>());
     let mut figures = Vec::new();
     if sgd || sam {

@@ -7,7 +7,7 @@ use linstab_dynamics::SamplingScheme;
 use serde::Serialize;
 
 use super::cells::Row;
-use super::config::{Config, Optimizer};
+use super::config::{Config, Family};
 
 /// Predictions at equality are "stable"; this much of rounding still counts as equality.
 const EQUALITY: f64 = 1e-12;
@@ -63,8 +63,8 @@ impl Boundary {
 /// What distinguishes one map from another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct MapKey {
-    /// Optimizer.
-    pub optimizer: Optimizer,
+    /// Family.
+    pub optimizer: Family,
     /// Sampling scheme.
     pub sampling: SamplingScheme,
     /// Learning rate.
@@ -87,8 +87,8 @@ impl MapKey {
     /// The map in words.
     pub fn title(&self) -> String {
         let parameter = match self.optimizer {
-            Optimizer::Sam => format!(" ρ/α={}", short(self.rho_over_alpha)),
-            Optimizer::Sgd | Optimizer::RandomPerturbation => String::new(),
+            Family::Sam => format!(" ρ/α={}", short(self.rho_over_alpha)),
+            Family::Sgd | Family::RandomPerturbation => String::new(),
         };
         format!(
             "{}{parameter}, η={}, {}",
@@ -101,8 +101,8 @@ impl MapKey {
     /// The map as part of a file name.
     pub fn slug(&self) -> String {
         let parameter = match self.optimizer {
-            Optimizer::Sam => format!("-{}", short(self.rho_over_alpha)),
-            Optimizer::Sgd | Optimizer::RandomPerturbation => String::new(),
+            Family::Sam => format!("-{}", short(self.rho_over_alpha)),
+            Family::Sgd | Family::RandomPerturbation => String::new(),
         };
         format!("{}{parameter}-{}-{}", self.optimizer.name(), self.sampling.name(), short(self.learning_rate))
     }
@@ -121,8 +121,8 @@ pub(super) fn in_words(sampling: SamplingScheme) -> String {
 /// A row of `tables/stability-map-summary.csv`: how many cells of a map each boundary predicts rightly.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MapSummary {
-    /// Optimizer.
-    pub optimizer: Optimizer,
+    /// Family.
+    pub optimizer: Family,
     /// Sampling scheme.
     pub sampling: SamplingScheme,
     /// Learning rate.
@@ -198,7 +198,7 @@ pub(super) fn reference<'a>(config: &Config, summaries: &'a [MapSummary]) -> Opt
     let first = |one: &&MapSummary| {
         one.sampling == config.sampling[0] && one.learning_rate.to_bits() == config.learning_rate[0].to_bits()
     };
-    let sgd = summaries.iter().filter(first).find(|one| one.optimizer == Optimizer::Sgd);
+    let sgd = summaries.iter().filter(first).find(|one| one.optimizer == Family::Sgd);
     sgd.or_else(|| summaries.iter().find(first))
 }
 
@@ -227,9 +227,9 @@ pub(crate) fn as_text(summaries: &[MapSummary]) -> String {
     for summary in summaries {
         let key = summary.key();
         let name = match key.optimizer {
-            Optimizer::Sgd => "sgd".to_owned(),
-            Optimizer::RandomPerturbation => "random".to_owned(),
-            Optimizer::Sam => format!("sam {}", short(key.rho_over_alpha)),
+            Family::Sgd => "sgd".to_owned(),
+            Family::RandomPerturbation => "random".to_owned(),
+            Family::Sam => format!("sam {}", short(key.rho_over_alpha)),
         };
         let percent = Boundary::ALL.map(|boundary| {
             format!("{:.1} %", 100.0 * summary.right(boundary) as f64 / summary.num_cells as f64)

@@ -7,7 +7,7 @@
 //! w <- w - eta (g_B(point; labels) + lambda grad R_B(w)) + beta (w - w_prev)
 //! ```
 //!
-//! with the point and the labels of the [`UpdateRule`], the [`contrastive_loss`] `R_B` of the hidden features of the batch
+//! with the point and the labels of the [`TrainingRule`], the [`contrastive_loss`] `R_B` of the hidden features of the batch
 //! weighted by lambda, and momentum beta (heavy ball; `w_prev = w` at the start). The contrastive gradient is
 //! always taken at `w` itself, and ascent sees the squared loss alone.
 
@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 use crate::error::{require_nonnegative, require_positive_size};
 use crate::{Dataset, ReluError, Result, SquaredLoss, TwoLayer};
 pub use contrastive::contrastive_loss;
-pub use rule::UpdateRule;
+pub use rule::TrainingRule;
 pub use trainer::Trainer;
 
 /// Which samples the batches hold.
@@ -51,7 +51,7 @@ pub enum BatchOrder {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Training {
     /// The update rule.
-    pub rule: UpdateRule,
+    pub rule: TrainingRule,
     /// The convention of the loss.
     pub loss: SquaredLoss,
     /// Learning rate `eta`.
@@ -76,13 +76,13 @@ impl Training {
     ///
     /// # Examples
     /// ```
-    /// use linstab_relu::{SquaredLoss, Training, UpdateRule};
-    /// let training = Training::new(UpdateRule::Sgd, SquaredLoss::Full, 0.1, 10, 50);
+    /// use linstab_relu::{SquaredLoss, Training, TrainingRule};
+    /// let training = Training::new(TrainingRule::Sgd, SquaredLoss::Full, 0.1, 10, 50);
     /// let with_momentum = Training { momentum: 0.9, ..training };
     /// assert_eq!((with_momentum.batch_size, with_momentum.num_epochs), (10, 50));
     /// ```
     pub fn new(
-        rule: UpdateRule,
+        rule: TrainingRule,
         loss: SquaredLoss,
         learning_rate: f64,
         batch_size: usize,
@@ -108,9 +108,9 @@ impl Training {
     /// [`ReluError::LabelNotSign`] for a contrastive term without classes.
     /// # Examples
     /// ```
-    /// use linstab_relu::{Dataset, ReluError, SquaredLoss, Training, UpdateRule};
+    /// use linstab_relu::{Dataset, ReluError, SquaredLoss, Training, TrainingRule};
     /// let data = Dataset::new(1, vec![1.0, 2.0], vec![1.0, 0.5])?;
-    /// let training = Training::new(UpdateRule::Sgd, SquaredLoss::Full, 0.1, 3, 50);
+    /// let training = Training::new(TrainingRule::Sgd, SquaredLoss::Full, 0.1, 3, 50);
     /// let error = training.checked(&data).unwrap_err();
     /// assert_eq!(error, ReluError::BatchSizeOutOfRange { batch_size: 3, num_samples: 2 });
     /// # Ok::<(), ReluError>(())

@@ -7,7 +7,7 @@ use crate::error::require_nonnegative;
 ///
 /// A new rule is a new variant here and an arm in `Trainer::step`; momentum and the contrastive term work with any.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum UpdateRule {
+pub enum TrainingRule {
     /// Stochastic gradient descent: at `w`.
     Sgd,
     /// Sharpness-aware minimisation as practised: at `w + rho g_B(w) / |g_B(w)|`; at `w` if that gradient is zero.
@@ -40,16 +40,16 @@ pub enum UpdateRule {
     },
 }
 
-impl UpdateRule {
+impl TrainingRule {
     /// The rule, if its parameters are admissible.
     ///
     /// # Errors
     /// [`crate::ReluError::OutOfRange`] for a negative or non-finite parameter.
     /// # Examples
     /// ```
-    /// use linstab_relu::UpdateRule;
-    /// assert!(UpdateRule::Sam { rho: 0.05 }.checked().is_ok());
-    /// assert!(UpdateRule::Sam { rho: -0.05 }.checked().is_err());
+    /// use linstab_relu::TrainingRule;
+    /// assert!(TrainingRule::Sam { rho: 0.05 }.checked().is_ok());
+    /// assert!(TrainingRule::Sam { rho: -0.05 }.checked().is_err());
     /// ```
     pub fn checked(self) -> Result<Self> {
         match self {

@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
 use super::contrastive::Contrastive;
-use super::{BatchOrder, Outcome, Progress, Training, UpdateRule};
+use super::{BatchOrder, Outcome, Progress, Training, TrainingRule};
 use crate::error::{require_positive_size, require_size};
 use crate::layout::{Layout, add_combination};
 use crate::{Dataset, Result, SquaredLoss, TwoLayer, draws};
@@ -52,7 +52,7 @@ impl<'a> Trainer<'a> {
         require_positive_size("width", width)?;
         let layout = Layout::new(data.num_inputs(), width);
         let (zeros, batch_size) = (vec![0.0; layout.len()], training.batch_size);
-        let full_batches = matches!(training.rule, UpdateRule::FullBatchSam { .. });
+        let full_batches = matches!(training.rule, TrainingRule::FullBatchSam { .. });
         let largest_pass = if full_batches { data.num_samples() } else { batch_size };
         let contrastive = (training.contrastive_weight > 0.0).then(|| ContrastiveTerm {
             loss: Contrastive::new(batch_size, width),
@@ -86,12 +86,12 @@ impl<'a> Trainer<'a> {
     /// [`crate::ReluError::SizeMismatch`] for a network of another size.
     /// # Examples
     /// ```
-    /// use linstab_relu::{Dataset, Outcome, SquaredLoss, Trainer, Training, TwoLayer, UpdateRule, training};
+    /// use linstab_relu::{Dataset, Outcome, SquaredLoss, Trainer, Training, TwoLayer, TrainingRule, training};
     /// use rand_pcg::{Pcg64, rand_core::SeedableRng};
     /// // f = 2 relu(3 x + 1), one sample x = 1, y = 7: e = 1 and g = (4; 2, 2).
     /// let mut network = TwoLayer::new(1, 1, vec![2.0, 3.0, 1.0])?;
     /// let data = Dataset::new(1, vec![1.0], vec![7.0])?;
-    /// let training = Training::new(UpdateRule::Sgd, SquaredLoss::Half, 0.125, 1, 1);
+    /// let training = Training::new(TrainingRule::Sgd, SquaredLoss::Half, 0.125, 1, 1);
     /// let mut trainer = Trainer::new(training, &data, 1)?;
     /// let outcome = trainer.run(&mut network, &mut Pcg64::seed_from_u64(1), training::unobserved)?;
     /// assert_eq!(outcome, Outcome::Completed);
@@ -168,28 +168,28 @@ impl<'a> Trainer<'a> {
     fn step<R: Rng + ?Sized>(&mut self, batch: &[usize], rng: &mut R) -> f64 {
         self.fetch_labels(batch);
         let loss = match self.training.rule {
-            UpdateRule::Sgd => self.gradient_at_weights(batch),
-            UpdateRule::Sam { rho } => {
+            TrainingRule::Sgd => self.gradient_at_weights(batch),
+            TrainingRule::Sam { rho } => {
                 self.gradient_at_weights(batch);
                 let norm = self.gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
                 self.ascend(if norm > 0.0 { rho / norm } else { 0.0 });
                 self.gradient_at_point(batch)
             }
-            UpdateRule::UnnormalisedSam { rho } => {
+            TrainingRule::UnnormalisedSam { rho } => {
                 self.gradient_at_weights(batch);
                 self.ascend(rho);
                 self.gradient_at_point(batch)
             }
-            UpdateRule::FullBatchSam { rho_over_alpha } => {
+            TrainingRule::FullBatchSam { rho_over_alpha } => {
                 self.full_gradient();
                 self.ascend(rho_over_alpha);
                 self.gradient_at_point(batch)
             }
-            UpdateRule::RandomPerturbation { standard_deviation } => {
+            TrainingRule::RandomPerturbation { standard_deviation } => {
                 self.perturb(standard_deviation, rng);
                 self.gradient_at_point(batch)
             }
-            UpdateRule::LabelNoise { standard_deviation } => {
+            TrainingRule::LabelNoise { standard_deviation } => {
                 for label in &mut self.labels[..batch.len()] {
                     *label += standard_deviation * rng.sample::<f64, _>(StandardNormal);
                 }
