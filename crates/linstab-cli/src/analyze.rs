@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use linstab_analysis::error::shown;
 use linstab_analysis::files::{self, FactorFile};
@@ -86,9 +87,10 @@ pub(crate) struct AnalyzeArguments {
     /// Samples a batch, one or several sizes, each once. Default: those of 1, 8, 32 that are not more than the samples
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     batch_size: Vec<usize>,
-    /// How batches are drawn: as data loaders do, independently, or each sample by itself
-    #[arg(long, value_enum, default_value_t = Sampling::WithoutReplacement)]
-    sampling: Sampling,
+    /// How batches are drawn, each afresh. Data loaders reshuffle once an epoch instead: for one batch that is drawing without
+    /// replacement, over an epoch it is not
+    #[arg(long, value_name = "SCHEME", value_parser = sampling_schemes(), default_value = SamplingScheme::WithoutReplacement.name())]
+    sampling: SamplingScheme,
     /// Learning rate to judge: adds the growth of the mean square a step, and a verdict
     #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
@@ -134,17 +136,17 @@ pub(crate) struct CheckArguments {
     rtol: f64,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Sampling {
-    WithoutReplacement,
-    WithReplacement,
-    Bernoulli,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     Human,
     Json,
+}
+
+/// The sampling schemes, as a flag takes them.
+fn sampling_schemes() -> impl TypedValueParser<Value = SamplingScheme> {
+    let known =
+        SamplingScheme::ALL.map(|scheme| PossibleValue::new(scheme.name()).help(scheme.description()));
+    PossibleValuesParser::new(known).try_map(|name| name.parse::<SamplingScheme>())
 }
 
 pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
@@ -171,11 +173,7 @@ pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCo
     };
     let request = Request {
         batch_sizes,
-        sampling: match arguments.sampling {
-            Sampling::WithoutReplacement => SamplingScheme::WithoutReplacement,
-            Sampling::WithReplacement => SamplingScheme::WithReplacement,
-            Sampling::Bernoulli => SamplingScheme::Bernoulli,
-        },
+        sampling: arguments.sampling,
         learning_rate: arguments.learning_rate,
         rho_over_alpha: arguments.rho_over_alpha,
         momentum: arguments.momentum,

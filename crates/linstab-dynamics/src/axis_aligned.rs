@@ -18,9 +18,9 @@
 use linstab_linalg::{AxisAligned, ensemble::Axis};
 
 use crate::error::require_nonnegative;
-use crate::sampling::CountLaw;
+use crate::sampling::RemainingDraws;
 use crate::second_moment::require_same_samples;
-use crate::{BatchSampling, DynamicsError, Optimizer, Result, SamplingScheme};
+use crate::{BatchSampling, DynamicsError, Optimizer, Result};
 
 /// The largest number of distinct batch curvatures of one axis over which an expectation is summed.
 const MAX_OUTCOMES: usize = 1 << 20;
@@ -304,36 +304,6 @@ fn curvature_groups(axis: Axis<'_>) -> Vec<(f64, usize)> {
     curvatures.sort_unstable_by(f64::total_cmp);
     let same = |a: &f64, b: &f64| a.to_bits() == b.to_bits();
     curvatures.chunk_by(same).map(|group| (group[0], group.len())).collect()
-}
-
-/// What is still to be drawn once the counts of some groups are fixed.
-#[derive(Clone, Copy)]
-struct RemainingDraws {
-    sampling: BatchSampling,
-    samples: usize,
-    draws: usize,
-}
-
-impl RemainingDraws {
-    fn new(sampling: BatchSampling) -> Self {
-        Self { sampling, samples: sampling.num_samples(), draws: sampling.batch_size() }
-    }
-
-    /// Law of the count in a group of `size` of the remaining samples.
-    fn count_law(self, size: usize) -> CountLaw {
-        match self.sampling.scheme() {
-            SamplingScheme::WithoutReplacement => CountLaw::hypergeometric(self.samples, size, self.draws),
-            SamplingScheme::WithReplacement => CountLaw::binomial(self.draws, size, self.samples),
-            SamplingScheme::Bernoulli => {
-                CountLaw::binomial(size, self.sampling.batch_size(), self.sampling.num_samples())
-            }
-        }
-    }
-
-    fn after(self, size: usize, count: usize) -> Self {
-        let drawn = if self.sampling.scheme() == SamplingScheme::Bernoulli { 0 } else { count };
-        Self { samples: self.samples - size, draws: self.draws - drawn, ..self }
-    }
 }
 
 /// Calls `visit(probability, sum of drawn curvatures)` for every combination of counts; false if there are too many.

@@ -44,6 +44,14 @@ pub enum DynamicsError {
         /// The size that was given.
         found: usize,
     },
+    /// No sampling scheme has this name.
+    #[error("unknown sampling scheme `{name}`, allowed: {allowed}")]
+    UnknownSamplingScheme {
+        /// The name that was given.
+        name: String,
+        /// The names there are.
+        allowed: String,
+    },
     /// A question has no answer in this form.
     #[error("{what} is not available: {why}")]
     Unsupported {

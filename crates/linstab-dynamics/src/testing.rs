@@ -18,8 +18,7 @@ use crate::{AxisAlignedDynamics, BatchSampling, MeanSquare, Optimizer, SamplingS
 /// use linstab_dynamics::testing::SCHEMES;
 /// assert_eq!(SCHEMES.map(|scheme| scheme.name()), ["without-replacement", "with-replacement", "bernoulli"]);
 /// ```
-pub const SCHEMES: [SamplingScheme; 3] =
-    [SamplingScheme::WithoutReplacement, SamplingScheme::WithReplacement, SamplingScheme::Bernoulli];
+pub const SCHEMES: [SamplingScheme; 3] = SamplingScheme::ALL;
 
 /// Every batch as a list of multiplicities, one a sample, with its probability.
 ///

@@ -155,15 +155,14 @@ fn without_curvature_nothing_limits_the_learning_rate() {
 fn bad_parameters_are_refused_by_name() {
     let ensemble = random_axis_aligned(3, 10, 2);
     let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 10, 3).unwrap();
-    let message = |rule| AxisAlignedDynamics::new(&ensemble, rule, sampling).unwrap_err().to_string();
+    let message = |optimizer: Result<Optimizer, DynamicsError>| optimizer.unwrap_err().to_string();
+    assert_eq!(message(Optimizer::sam(-1.0)), "rho_over_alpha is -1, allowed: nonnegative and finite");
     assert_eq!(
-        message(Optimizer::sam(-1.0).unwrap()),
-        "rho_over_alpha is -1, allowed: nonnegative and finite"
-    );
-    assert_eq!(
-        message(Optimizer::random_perturbation(f64::NAN).unwrap()),
+        message(Optimizer::random_perturbation(f64::NAN)),
         "standard_deviation is NaN, allowed: nonnegative and finite"
     );
+    let momentum = Optimizer::sgd().with_momentum(-1.0);
+    assert_eq!(message(momentum), "momentum is -1, allowed: above -1 and below 1");
     let dynamics = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
     for learning_rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(dynamics.growth_per_step(learning_rate).is_err(), "{learning_rate}");

@@ -333,14 +333,20 @@ impl RitzPairs {
     }
 }
 
+/// Most passes of an orthogonalisation; a third one is rare.
+const MAX_PASSES: usize = 5;
+
 /// Removes from `x` its components along the orthonormal columns of `basis`; records them as the last row and column of the
 /// projected operator, and returns the norm of what is left.
+///
+/// A pass leaves components of the size of what it removed times the error of the basis. "Twice is enough" (Kahan and Parlett) where a
+/// second pass removes little. Where all that is left of the vector is rounding, at the border of an invariant subspace, it removes
+/// nearly all: then passes go on, since such a vector joins the basis, and its error would be squared from step to step.
 fn orthogonalise(x: &mut [f64], basis: MatRef<'_, f64>, projected: &mut Mat<f64>) -> f64 {
     let last = basis.ncols() - 1;
-    let before = norm(x);
+    let mut before = norm(x);
     let mut sums = vec![0.0; basis.ncols()];
-    // Where little is left, rounding is much of it: a second pass removes it ("twice is enough", Kahan and Parlett).
-    for _ in 0..2 {
+    for _ in 0..MAX_PASSES {
         let mut overlaps = Col::<f64>::zeros(basis.ncols());
         matmul(
             overlaps.as_mat_mut(),
@@ -354,9 +360,11 @@ fn orthogonalise(x: &mut [f64], basis: MatRef<'_, f64>, projected: &mut Mat<f64>
         for (i, overlap) in overlaps.iter().enumerate() {
             sums[i] += overlap;
         }
-        if norm(x) >= 0.7 * before {
+        let after = norm(x);
+        if after >= 0.7 * before {
             break;
         }
+        before = after;
     }
     for (i, &overlap) in sums.iter().enumerate() {
         projected[(i, last)] = overlap;
@@ -411,4 +419,31 @@ pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 {
 
 fn norm(x: &[f64]) -> f64 {
     dot(x, x).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A vector of which only rounding is left, and a basis that is orthogonal to eight digits.
+    #[test]
+    fn what_is_left_of_a_vector_is_orthogonal_to_a_basis_that_is_nearly_so() {
+        const DIM: usize = 12;
+        let error = 1e-8;
+        let basis = Mat::from_fn(DIM, 3, |row, column| {
+            f64::from(u8::from(row == column)) + if row == 0 && column == 2 { error } else { 0.0 }
+        });
+        let mut x: Vec<f64> = (0..DIM).map(|row| if row < 3 { 0.5 } else { 1e-16 }).collect();
+        let mut projected = Mat::zeros(3, 3);
+        let left = orthogonalise(&mut x, basis.as_ref(), &mut projected);
+        assert!(left > 2.5e-16 && left < 3.5e-16, "nine numbers of 1e-16, not {left:e}");
+        for column in 0..3 {
+            let overlap = dot(basis.col(column).try_as_col_major().unwrap().as_slice(), &x) / left;
+            assert!(
+                overlap.abs() < 1e-7,
+                "column {column}: {overlap:e}, of the order of the error of the basis"
+            );
+        }
+        assert!((projected[(2, 1)] - 0.5).abs() < 1e-7, "the components are recorded");
+    }
 }

@@ -145,11 +145,9 @@ impl BatchAscentSam {
     ) -> Result<Option<EnumeratedBatches>> {
         require_same_number(ensemble.num_samples(), sampling)?;
         let (n, b) = (sampling.num_samples(), sampling.batch_size());
-        let fixed_size = match sampling.scheme() {
-            SamplingScheme::WithoutReplacement => true,
-            SamplingScheme::WithReplacement => b == 1,
-            SamplingScheme::Bernoulli => false,
-        };
+        // Batches that are sets of fixed size are equally likely; so is each sample alone.
+        let scheme = sampling.scheme();
+        let fixed_size = scheme.has_fixed_batch_size() && (scheme.draws_sets() || b == 1);
         let micro = self.micro_batch_size.unwrap_or(b).min(b);
         let count = num_subsets(n, b).saturating_mul(num_partitions(b, micro));
         let rows = b * ensemble.num_factors();

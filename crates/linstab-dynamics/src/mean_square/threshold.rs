@@ -7,7 +7,7 @@ use super::operator::{CriticalWeights, WeightedSandwich};
 use super::sample_space::SampleSpace;
 use crate::error::require_nonnegative;
 use crate::second_moment::require_same_number;
-use crate::{BatchSampling, DynamicsError, Optimizer, Result, SamplingScheme};
+use crate::{BatchSampling, DynamicsError, Optimizer, Result};
 
 /// Within these bounds no square of a curvature or of a learning rate leaves the range of numbers.
 const SHARPNESS: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
@@ -344,12 +344,7 @@ impl MeanSquare {
 
     /// `a - 1`, computed without cancellation: `-b` for batches of fixed size, 0 for Bernoulli sampling.
     pub(super) fn full_batch_excess(&self) -> f64 {
-        match self.sampling.scheme() {
-            SamplingScheme::Bernoulli => 0.0,
-            SamplingScheme::WithoutReplacement | SamplingScheme::WithReplacement => {
-                -self.sampling.moment_weights().per_sample
-            }
-        }
+        self.sampling.moment_weights().excess
     }
 
     pub(super) fn critical_weights(&self) -> CriticalWeights {

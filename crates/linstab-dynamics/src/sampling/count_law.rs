@@ -1,6 +1,6 @@
 //! The law of the number of batch members that come from a given subset of the samples.
 
-use super::{BatchSampling, SamplingScheme};
+use super::{BatchSampling, RemainingDraws};
 
 /// A probability law on consecutive integers: hypergeometric or binomial, evaluated once for all counts.
 ///
@@ -42,13 +42,9 @@ impl CountLaw {
     /// ```
     #[track_caller]
     pub fn new(sampling: BatchSampling, subset_size: usize) -> Self {
-        let (n, b) = (sampling.num_samples(), sampling.batch_size());
+        let n = sampling.num_samples();
         assert!(subset_size <= n, "a subset of {subset_size} of {n} samples");
-        match sampling.scheme() {
-            SamplingScheme::WithoutReplacement => Self::hypergeometric(n, subset_size, b),
-            SamplingScheme::WithReplacement => Self::binomial(b, subset_size, n),
-            SamplingScheme::Bernoulli => Self::binomial(subset_size, b, n),
-        }
+        RemainingDraws::new(sampling).count_law(subset_size)
     }
 
     /// Successes among `draws` draws without replacement from `total` items, `successes` of which are successes.

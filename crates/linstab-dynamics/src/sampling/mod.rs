@@ -1,58 +1,19 @@
-//! How batches are drawn: three schemes, each of which enters the mean-square theory as two numbers.
+//! How batches are drawn: schemes, each of which enters the mean-square theory as two numbers.
+//!
+//! What a scheme is stands in `scheme`, how it draws in `sampler`.
 
 mod bit_set;
 mod count_law;
 mod sampler;
+mod scheme;
 
 pub use bit_set::BitSet;
 pub use count_law::CountLaw;
 pub use sampler::BatchSampler;
+pub(crate) use scheme::RemainingDraws;
+pub use scheme::{MomentWeights, SamplingScheme};
 
 use crate::{DynamicsError, Result};
-
-/// How the samples of a batch are chosen, independently from step to step.
-///
-/// # Examples
-/// ```
-/// use linstab_dynamics::{BatchSampling, SamplingScheme};
-/// // Batches of two out of four: without replacement they keep a third of the variance of one sample, with it a half.
-/// for (scheme, per_sample) in [
-///     (SamplingScheme::WithoutReplacement, 1.0 / 3.0),
-///     (SamplingScheme::WithReplacement, 1.0 / 2.0),
-///     (SamplingScheme::Bernoulli, 1.0 / 4.0),
-/// ] {
-///     assert_eq!(BatchSampling::new(scheme, 4, 2)?.moment_weights().per_sample, per_sample);
-/// }
-/// # Ok::<(), linstab_dynamics::DynamicsError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-pub enum SamplingScheme {
-    /// A uniformly random subset of exactly `B` samples: what data loaders do within an epoch.
-    WithoutReplacement,
-    /// `B` independent uniform draws; a sample can occur several times.
-    WithReplacement,
-    /// Each sample is in the batch with probability `B / n`, independently; the sum is still divided by `B`.
-    /// The batch size is then `B` on average only. This is what arXiv 2511.17378 and Dexter et al. 2024 analyse.
-    Bernoulli,
-}
-
-impl SamplingScheme {
-    /// The scheme's name in configurations and tables.
-    ///
-    /// # Examples
-    /// ```
-    /// use linstab_dynamics::SamplingScheme;
-    /// assert_eq!(SamplingScheme::WithoutReplacement.name(), "without-replacement");
-    /// ```
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::WithoutReplacement => "without-replacement",
-            Self::WithReplacement => "with-replacement",
-            Self::Bernoulli => "bernoulli",
-        }
-    }
-}
 
 /// A sampling scheme with its sizes, checked: batch curvature `H_t = (1/B) sum_{i in batch} H_i`.
 ///
@@ -68,31 +29,6 @@ pub struct BatchSampling {
     scheme: SamplingScheme,
     num_samples: usize,
     batch_size: usize,
-}
-
-/// The two numbers that a sampling scheme is, as far as second moments go:
-/// `E[H_t X H_t] = full_batch * H X H + (per_sample / n) * sum_i H_i X H_i`.
-///
-/// | scheme | full_batch | per_sample |
-/// |---|---|---|
-/// | without replacement | `1 - p`, `p = (n-B) / (B(n-1))` | `p` |
-/// | with replacement | `1 - 1/B` | `1/B` |
-/// | Bernoulli | `1` | `1/B - 1/n` |
-///
-/// # Examples
-/// ```
-/// use linstab_dynamics::{BatchSampling, SamplingScheme};
-/// // One sample at a time: E h_t^2 is the mean of the squares, whatever the square of the mean.
-/// let weights = BatchSampling::new(SamplingScheme::WithReplacement, 4, 1)?.moment_weights();
-/// assert_eq!((weights.full_batch, weights.per_sample), (0.0, 1.0));
-/// # Ok::<(), linstab_dynamics::DynamicsError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MomentWeights {
-    /// Weight of `H X H`.
-    pub full_batch: f64,
-    /// Weight of the sample mean of `H_i X H_i`.
-    pub per_sample: f64,
 }
 
 impl BatchSampling {
@@ -165,29 +101,13 @@ impl BatchSampling {
     /// # Source
     /// Fixed-size batches: Mulayoff and Michaeli 2024; Bernoulli: arXiv 2511.17378, eq. (33).
     pub fn moment_weights(self) -> MomentWeights {
-        let (n, b) = (self.num_samples as f64, self.batch_size as f64);
-        match self.scheme {
-            SamplingScheme::WithoutReplacement => {
-                let per_sample =
-                    if self.batch_size == self.num_samples { 0.0 } else { (n - b) / (b * (n - 1.0)) };
-                MomentWeights { full_batch: 1.0 - per_sample, per_sample }
-            }
-            SamplingScheme::WithReplacement => {
-                MomentWeights { full_batch: 1.0 - 1.0 / b, per_sample: 1.0 / b }
-            }
-            SamplingScheme::Bernoulli => MomentWeights { full_batch: 1.0, per_sample: (n - b) / (n * b) },
-        }
+        self.scheme.moment_weights(self.num_samples, self.batch_size)
     }
 
     /// Variance of a batch curvature `(1/B) sum_{i in batch} h_i` from the mean, the variance and the mean square of
     /// the per-sample curvatures `h_i`.
     pub(crate) fn batch_variance(self, variance: f64, mean_square: f64) -> f64 {
-        let weights = self.moment_weights();
-        match self.scheme {
-            SamplingScheme::WithoutReplacement | SamplingScheme::WithReplacement => {
-                weights.per_sample * variance
-            }
-            SamplingScheme::Bernoulli => weights.per_sample * mean_square,
-        }
+        let per_sample = self.moment_weights().per_sample;
+        if self.scheme.has_fixed_batch_size() { per_sample * variance } else { per_sample * mean_square }
     }
 }

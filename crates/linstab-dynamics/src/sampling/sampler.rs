@@ -132,7 +132,7 @@ impl<S: BitSet> BatchSampler<S> {
     /// ```
     pub fn draw_indices<R: Rng>(&mut self, rng: &mut R, indices: &mut Vec<usize>) {
         indices.clear();
-        if self.sampling.scheme() == SamplingScheme::WithReplacement {
+        if !self.sampling.scheme().draws_sets() {
             let n = self.sampling.num_samples();
             while indices.len() < self.sampling.batch_size() {
                 let index = self.index_bits.next(rng);

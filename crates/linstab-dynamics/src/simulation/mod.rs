@@ -18,7 +18,7 @@ use linstab_linalg::Ensemble;
 use rand::Rng;
 
 use crate::error::require_nonnegative;
-use crate::{AxisAlignedDynamics, DynamicsError, Result, SamplingScheme};
+use crate::{AxisAlignedDynamics, DynamicsError, Result};
 pub use reduced::ReducedSimulator;
 use set_kernel::SetKernel;
 use step_kernel::StepKernel;
@@ -242,7 +242,7 @@ impl Simulator {
         let total: f64 = dynamics.effective_ensemble().axes().flat_map(|axis| axis.curvatures()).sum();
         require_nonnegative("learning_rate times the sum of the curvatures", learning_rate * total, false)?;
         let noise_free = dynamics.optimizer().perturbation_standard_deviation() <= 0.0;
-        let sets = dynamics.sampling().scheme() != SamplingScheme::WithReplacement;
+        let sets = dynamics.sampling().scheme().draws_sets();
         let kernel = match dynamics.sampling().num_samples() {
             _ if !(noise_free && sets) => Kernel::Step(StepKernel::new(dynamics, learning_rate)),
             0..=64 => Kernel::Set64(SetKernel::new(dynamics, learning_rate)),

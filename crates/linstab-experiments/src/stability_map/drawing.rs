@@ -2,7 +2,7 @@
 
 use super::cells::Row;
 use super::config::{self, Config, Family};
-use super::summary::{self, Boundary, MapKey, MapSummary, in_words, maps};
+use super::summary::{self, Boundary, MapKey, MapSummary, maps};
 use linstab_driver::Result;
 use linstab_driver::ResultsFolder;
 use linstab_report::drawing::{
@@ -188,7 +188,7 @@ impl<'a> Maps<'a> {
         let mut any = false;
         for (index, &eta) in self.drawn_learning_rates().iter().enumerate() {
             let panel = self.panel(&grid, index);
-            let title = format!("η={}, {}", short(eta), in_words(self.config.sampling[0]));
+            let title = format!("η={}, {}", short(eta), self.config.sampling[0].title());
             panel.draw(&mut figure, &title, |figure| {
                 for line in family {
                     let Some(map) = self.find(line.optimizer, eta, line.rho_over_alpha) else { continue };

@@ -3,7 +3,7 @@
 use super::cells::Row;
 use super::config::{Config, Family};
 use super::drawing;
-use super::summary::{Boundary, MapKey, MapSummary, in_words, maps};
+use super::summary::{Boundary, MapKey, MapSummary, maps};
 use linstab_driver::DriverError;
 use linstab_driver::Result;
 use linstab_driver::ResultsFolder;
@@ -74,7 +74,7 @@ fn map(config: &Config, cells: &[Row], summary: &MapSummary) -> Map {
     let key = MapKey::of(&cells[0]);
     let rho = if key.optimizer == Family::Sam { short(key.rho_over_alpha) } else { "none".to_owned() };
     let optimizer = key.optimizer.title().to_owned();
-    let choice = vec![optimizer, in_words(key.sampling), short(key.learning_rate), rho];
+    let choice = vec![optimizer, key.sampling.title().to_owned(), short(key.learning_rate), rho];
     let flags =
         |row: &Row| map_data::flags(row.diverged, Boundary::ALL.map(|one| one.predicts_divergence(row)));
     let curves = Boundary::ALL.map(|boundary| {

@@ -3,7 +3,7 @@
 use super::cells::Row;
 use super::config::{Config, Family};
 use super::explorer;
-use super::summary::{self, Boundary, MapKey, MapSummary, in_words};
+use super::summary::{self, Boundary, MapKey, MapSummary};
 use linstab_report::section::{Figure, Headline, Map, Number, Picture, Section, Table};
 use linstab_report::text::short;
 use linstab_report::text::{list, percent, range};
@@ -105,7 +105,7 @@ fn findings(config: &Config, summaries: &[MapSummary]) -> Vec<String> {
             shares(Boundary::DivergenceCriterion),
         ));
     }
-    let sampling = in_words(config.sampling[0]);
+    let sampling = config.sampling[0].title();
     for &rate in &config.learning_rate {
         let stable = |optimizer| of(summaries, optimizer, 0, rate, config).first().map(|one| one.num_stable);
         let (sgd, noisy) = (stable(Family::Sgd), stable(Family::RandomPerturbation));

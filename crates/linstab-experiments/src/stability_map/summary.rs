@@ -94,7 +94,7 @@ impl MapKey {
             "{}{parameter}, η={}, {}",
             self.optimizer.title(),
             short(self.learning_rate),
-            in_words(self.sampling)
+            self.sampling.title()
         )
     }
 
@@ -105,16 +105,6 @@ impl MapKey {
             Family::Sgd | Family::RandomPerturbation => String::new(),
         };
         format!("{}{parameter}-{}-{}", self.optimizer.name(), self.sampling.name(), short(self.learning_rate))
-    }
-}
-
-/// A sampling scheme in running text.
-pub(super) fn in_words(sampling: SamplingScheme) -> String {
-    match sampling {
-        SamplingScheme::Bernoulli => "Bernoulli".to_owned(),
-        SamplingScheme::WithoutReplacement | SamplingScheme::WithReplacement => {
-            sampling.name().replace('-', " ")
-        }
     }
 }
 
