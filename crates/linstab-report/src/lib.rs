@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod conclusion;
 pub mod drawing;
 mod error;
 pub mod map_data;
