@@ -4,6 +4,7 @@ use super::cells::Method;
 use super::config::Config;
 use super::summary::{LossRow, SolutionRow, across_solutions, last_ordered_epoch, title};
 use crate::minimum::Metric;
+use linstab_report::conclusion::conclude;
 use linstab_report::section::{Figure, Section, Table};
 use linstab_report::text::{list, range, significant};
 
@@ -45,20 +46,18 @@ fn findings(config: &Config, losses: &[LossRow], solutions: &[SolutionRow]) -> V
     let methods = Method::all(config);
     let through =
         |relative: bool| list(&methods.iter().map(|&one| epochs(one, relative)).collect::<Vec<_>>());
+    let faster = methods.iter().filter(|&&one| last_ordered_epoch(config, losses, one, false) > 0).count();
     let mut findings = vec![format!(
-        "**Fewer features are fitted faster at first.** Of {last} epochs, the mean loss rises with C through epoch {}, and the loss relative \
-         to its start through epoch {}.",
+        "{} Of {last} epochs, the mean loss rises with C through epoch {}, and the loss relative to its start through epoch {}.",
+        fitted_faster(faster, methods.len()),
         through(false),
         through(true)
     )];
     for &rho in &config.sam_rho {
         let of = |method| across_solutions(config, losses, method, 1);
         let (sgd, sam) = (of(Method::Sgd), of(Method::Sam { rho }));
-        let ratios = sam.iter().zip(&sgd).map(|(sam, sgd)| sam / sgd);
-        let ratios = range(ratios, |ratio| format!("{ratio:.3}"));
-        findings.push(format!(
-            "**SAM with ρ = {rho}** has {ratios} times the loss of SGD after the first epoch, over C."
-        ));
+        let ratios: Vec<f64> = sam.iter().zip(&sgd).map(|(sam, sgd)| sam / sgd).collect();
+        findings.push(sam_beside_sgd(rho, &ratios));
     }
     findings.extend(thresholds(config, solutions));
     findings
@@ -66,32 +65,82 @@ fn findings(config: &Config, losses: &[LossRow], solutions: &[SolutionRow]) -> V
 
 /// What the exact thresholds say of the same solutions.
 fn thresholds(config: &Config, rows: &[SolutionRow]) -> Option<String> {
-    let (&fewest, &most) = (config.num_features.iter().min()?, config.num_features.iter().max()?);
+    let (fewest, most) = (*config.num_features.iter().min()?, *config.num_features.iter().max()?);
     let of = |num_features: usize, metric, batch_size| mean_of(rows, num_features, metric, batch_size);
     let of_all = |metric, batch_size| config.num_features.iter().map(move |&c| of(c, metric, batch_size));
-    let ratios: Vec<String> = config
-        .threshold_batch_size
-        .iter()
-        .map(|&b| {
-            let ratio =
-                of(fewest, Metric::MaxLearningRate, Some(b)) / of(most, Metric::MaxLearningRate, Some(b));
-            format!("{ratio:.2} (B = {b})")
-        })
-        .collect();
+    let threshold = |c, b| of(c, Metric::MaxLearningRate, Some(b));
+    let ratios: Vec<(usize, f64)> =
+        config.threshold_batch_size.iter().map(|&b| (b, threshold(fewest, b) / threshold(most, b))).collect();
     let spread = |b: usize| {
         let values: Vec<f64> =
             of_all(Metric::CriterionDivergence, Some(b)).filter(|x| x.is_finite()).collect();
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         (!values.is_empty()).then(|| values.iter().copied().fold(0.0, f64::max) / low)
     };
-    let spread = range(config.threshold_batch_size.iter().filter_map(|&b| spread(b)), |x| format!("{x:.3}"));
-    Some(format!(
-        "**Stability says the opposite.** At equal trace ({}) the exact threshold of the solution with C = {fewest} is {} times that of \
-         C = {most}: the simpler solution bears the smaller learning rate. The paper's divergence criterion does not tell them apart (largest \
-         over smallest: {spread}), since σ and the sharpness rise together.",
-        range(of_all(Metric::Trace, None), |x| significant(x, 4)),
-        list(&ratios)
-    ))
+    let spreads: Vec<f64> = config.threshold_batch_size.iter().filter_map(|&b| spread(b)).collect();
+    let trace = range(of_all(Metric::Trace, None), |x| significant(x, 4));
+    Some(stability_in_words((fewest, most), &trace, &ratios, &spreads))
+}
+
+fn fitted_faster(num_ordered: usize, num_methods: usize) -> String {
+    conclude(
+        num_ordered == num_methods,
+        "**Fewer features are fitted faster at first.**",
+        format!(
+            "**Fewer features are fitted faster at first with {num_ordered} of {num_methods} optimizers.**"
+        ),
+    )
+}
+
+/// SAM's loss in units of that of SGD after the first epoch, over C.
+fn sam_beside_sgd(rho: f64, ratios: &[f64]) -> String {
+    let verdict = conclude(
+        ratios.iter().all(|&ratio| ratio < 1.0),
+        "is ahead of SGD",
+        "is not ahead of SGD for every C",
+    );
+    let ratios = range(ratios.iter().copied(), |ratio| format!("{ratio:.3}"));
+    format!("**SAM with ρ = {rho}** {verdict}: it has {ratios} times its loss after the first epoch, over C.")
+}
+
+/// The criterion does not tell solutions apart if its numbers for them differ by less than this share.
+const THE_SAME: f64 = 0.05;
+
+/// What the ratios of the exact threshold with fewest features to that with most say, by batch size; `spreads` are those of the criterion.
+fn stability_in_words(
+    (fewest, most): (usize, usize),
+    trace: &str,
+    ratios: &[(usize, f64)],
+    spreads: &[f64],
+) -> String {
+    let told = list(&ratios.iter().map(|(b, ratio)| format!("{ratio:.2} (B = {b})")).collect::<Vec<_>>());
+    let smaller = ratios.iter().filter(|(_, ratio)| *ratio < 1.0 - THE_SAME).count();
+    let larger = ratios.iter().filter(|(_, ratio)| *ratio > 1.0 + THE_SAME).count();
+    let (verdict, which) = match (smaller, larger) {
+        (1.., 0) => (
+            "**Stability says the opposite.**",
+            "the simpler solution bears the smaller learning rate, or the same",
+        ),
+        (0, 1..) => (
+            "**Stability says so, too.**",
+            "the simpler solution bears the larger learning rate, or the same",
+        ),
+        (0, 0) => ("**Stability does not tell them apart.**", "both bear the same learning rate"),
+        _ => (
+            "**Stability says either, by batch size.**",
+            "which solution bears the larger learning rate depends on the batch size",
+        ),
+    };
+    let criterion = conclude(
+        spreads.iter().all(|&spread| spread <= 1.0 + THE_SAME),
+        "does not tell them apart",
+        "tells them apart",
+    );
+    let spread = range(spreads.iter().copied(), |x| format!("{x:.3}"));
+    format!(
+        "{verdict} At equal trace ({trace}) the exact threshold of the solution with C = {fewest} is {told} times that of C = {most}: {which}. The \
+         paper's divergence criterion {criterion} (largest over smallest: {spread})."
+    )
 }
 
 fn figures(config: &Config) -> Vec<Figure> {
@@ -107,16 +156,14 @@ fn figures(config: &Config) -> Vec<Figure> {
                 config.batch_size,
                 config.num_runs
             ),
-                "Mean loss over the epochs on a logarithmic axis, a panel an optimizer, a curve for each number of features. In the first \
-                 epochs curves of fewer features lie lower; the larger SAM's radius, the steeper the curves fall.",
+                "Mean loss over the epochs on a logarithmic axis, a panel an optimizer, a curve for each number of features.",
                 "local-convergence",
         ).of_the_paper("Figure 1 (d)"),
         Figure::new(
             "local-convergence-thresholds",
             "Exact thresholds of these solutions",
             "Largest stable learning rate of SGD in the mean square, over the batch size.",
-                "Exact threshold over the batch size on logarithmic axes. All curves start together at a batch of one; at larger batches the \
-                 solution with the most features has the largest threshold.",
+                "Exact threshold over the batch size on logarithmic axes, a curve for each number of features.",
                 "local-convergence-solutions",
         ),
     ]
@@ -163,4 +210,30 @@ fn solution_table(config: &Config, rows: &[SolutionRow]) -> Table {
         table.rows.push(row);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_follows_from_the_numbers() {
+        assert!(fitted_faster(3, 3).starts_with("**Fewer features are fitted faster at first.**"));
+        assert!(fitted_faster(0, 3).contains("with 0 of 3 optimizers"));
+        assert!(sam_beside_sgd(0.1, &[0.5, 0.9]).contains("is ahead of SGD:"));
+        assert!(sam_beside_sgd(0.1, &[0.5, 1.1]).contains("is not ahead of SGD for every C:"));
+        let said = |ratios: &[(usize, f64)], spread| stability_in_words((2, 5), "1", ratios, &[spread]);
+        let opposite = said(&[(1, 1.0), (10, 0.6)], 1.001);
+        assert!(
+            opposite.starts_with("**Stability says the opposite")
+                && opposite.contains("does not tell them apart (")
+        );
+        let agreeing = said(&[(1, 1.0), (10, 1.6)], 1.5);
+        assert!(
+            agreeing.starts_with("**Stability says so, too")
+                && agreeing.contains("criterion tells them apart")
+        );
+        assert!(said(&[(1, 1.0)], 1.0).starts_with("**Stability does not tell"));
+        assert!(said(&[(1, 2.0), (2, 0.5)], 1.0).starts_with("**Stability says either"));
+    }
 }

@@ -5,6 +5,7 @@ use super::config::Config;
 use super::summary::{Row, solutions, title};
 use crate::minimum::Metric;
 use linstab_dynamics::Optimizer;
+use linstab_report::conclusion::conclude;
 use linstab_report::section::{Figure, Section, Table};
 use linstab_report::text::{list, range, significant};
 
@@ -61,14 +62,30 @@ fn formulas_in_words(config: &Config, rows: &[Row]) -> Vec<String> {
                 Some(value(row)? / row.mean)
             })
         });
-        range(ratios.filter(|ratio| ratio.is_finite()), |ratio| format!("{ratio:.2}"))
+        ratios.filter(|ratio| ratio.is_finite()).collect::<Vec<f64>>()
     };
-    vec![format!(
-        "**The printed formulas give an order, not the numbers:** over C, optimizer and quantity they are {} times the exact values. With the mean inner \
-         product of two gradients of a cluster in place of a sample's own, and the largest cluster that was drawn in place of the mean one, they are {} times.",
-        ratio(|row| row.paper),
-        ratio(|row| row.corrected)
-    )]
+    vec![formulas_beside_numbers(&ratio(|row| row.paper), &ratio(|row| row.corrected))]
+}
+
+/// A formula gives the numbers if it is within this share of them.
+const THE_SAME: f64 = 0.05;
+
+/// The ratios of the printed and of the corrected formulas to the exact values.
+fn formulas_beside_numbers(paper: &[f64], corrected: &[f64]) -> String {
+    let gives = |ratios: &[f64]| ratios.iter().all(|ratio| (ratio - 1.0).abs() <= THE_SAME);
+    let shown = |ratios: &[f64]| range(ratios.iter().copied(), |ratio| format!("{ratio:.2}"));
+    let verdict = conclude(
+        gives(paper),
+        "**The printed formulas give the numbers:**",
+        "**The printed formulas do not give the numbers:**",
+    );
+    let after = conclude(gives(corrected), "which gives the numbers", "which is not exact either");
+    format!(
+        "{verdict} over C, optimizer and quantity they are {} times the exact values. With the mean inner product of two gradients of a cluster in place of \
+         a sample's own, and the largest cluster that was drawn in place of the mean one, they are {} times, {after}.",
+        shown(paper),
+        shown(corrected)
+    )
 }
 
 /// The criterion cannot tell the solutions apart; the exact threshold can, and says the opposite.
@@ -79,23 +96,39 @@ fn criteria_in_words(config: &Config, rows: &[Row]) -> Option<String> {
         of(rows, Solution::Generalising { num_features: c }, Optimizer::sgd(), metric, Some(b))
             .map(|row| row.mean)
     };
-    let mut parts = Vec::new();
+    let mut both_ratios = Vec::new();
     for &b in &config.batch_size {
         let both = |metric| Some(of(most, metric, b)? / of(fewest, metric, b)?);
         if let (Some(criterion), Some(exact)) =
             (both(Metric::CriterionDivergence), both(Metric::MaxLearningRate))
             && criterion.is_finite()
         {
-            parts.push(format!("B = {b}: {criterion:.3} by the criterion, {exact:.3} exactly"));
+            both_ratios.push((b, criterion, exact));
         }
     }
-    (!parts.is_empty()).then(|| {
-        format!(
-            "**The divergence criterion is the same number for all of them,** since λmax(S) = n λmax(H) for these curvatures. Largest learning rate with \
-             C = {most} over that with C = {fewest}, SGD: {}. Simpler solutions are not the more stable ones.",
-            parts.join("; ")
-        )
-    })
+    (!both_ratios.is_empty()).then(|| criterion_beside_exact((fewest, most), &both_ratios))
+}
+
+/// For each batch size the largest learning rate with most features over that with fewest: by the criterion, and exactly.
+fn criterion_beside_exact((fewest, most): (usize, usize), ratios: &[(usize, f64, f64)]) -> String {
+    let told = ratios
+        .iter()
+        .map(|(b, criterion, exact)| format!("B = {b}: {criterion:.3} by the criterion, {exact:.3} exactly"));
+    let same = ratios.iter().all(|(_, criterion, _)| (criterion - 1.0).abs() <= THE_SAME);
+    let verdict = conclude(
+        same,
+        "**The divergence criterion is the same number for all of them,** as it must be where λmax(S) = n λmax(H).",
+        "**The divergence criterion tells them apart.**",
+    );
+    let simpler = conclude(
+        ratios.iter().all(|(_, _, exact)| *exact <= 1.0 - THE_SAME),
+        "Simpler solutions are the more stable ones.",
+        "Simpler solutions are not the more stable ones.",
+    );
+    format!(
+        "{verdict} Largest learning rate with C = {most} over that with C = {fewest}, SGD: {}. {simpler}",
+        told.collect::<Vec<_>>().join("; ")
+    )
 }
 
 fn redundancy_in_words(config: &Config, rows: &[Row]) -> Option<String> {
@@ -126,32 +159,30 @@ fn figures(config: &Config) -> Vec<Figure> {
             "solutions-coherence",
             "Coherence over C: exact, printed, corrected",
             format!("Means over {draws} data sets. Solid: exact; dashed: the paper's formulas; dotted: corrected, for the largest cluster drawn."),
-            "Three panels over the number of features. The largest eigenvalue of S and sigma fall with C; the paper's formulas lie above the exact dots for \
-             few features and below for many, the corrected ones run through them.",
+            "Three panels over the number of features: the largest eigenvalue of S and sigma, with dots for exact values, dashed curves for the paper's \
+             formulas and dotted ones for the corrected.",
             "solutions",
         ),
         Figure::new(
             "solutions-thresholds",
             "Exact thresholds",
             "Exact mean-square threshold over the batch size, a panel an optimizer.".to_owned(),
-            "Exact threshold over the batch size on logarithmic axes, a panel an optimizer. All solutions start alike at a batch of one; at larger batches \
-             more features, and memorising most of all, bear larger learning rates.",
+            "Exact threshold over the batch size on logarithmic axes, a panel an optimizer, a curve for each solution.",
             "solutions",
         ),
         Figure::new(
             "solutions-criteria",
             "The paper's criteria in units of the exact threshold",
             "Above 1 a criterion allows more than the exact threshold, below 1 less. Infinite values (the full batch) are left out.".to_owned(),
-            "Ratios of the two criteria to the exact threshold over the batch size, for SGD and SAM. The divergence criterion lies above one, Theorem 3.3 \
-             around and below it.",
+            "Ratios of the divergence criterion and of Theorem 3.3 to the exact threshold over the batch size, for SGD and SAM.",
             "solutions",
         ),
         Figure::new(
             "solutions-redundancy",
             "What redundant inputs change",
             format!("σ, exact threshold and criterion of SGD at B = {}; means over {draws} data sets.", config.redundancy.batch_size),
-            "Six panels over the correlation of the inputs and over the number of distinct inputs: sigma rises with redundancy, and solutions come closer to \
-             one another.",
+            "Six panels over the correlation of the inputs and over the number of distinct inputs: sigma, exact threshold and criterion, a curve for each \
+             solution.",
             "solutions-redundancy",
         ),
     ]
@@ -188,4 +219,27 @@ fn threshold_table(config: &Config, rows: &[Row]) -> Table {
         }
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_follows_from_the_numbers() {
+        let said = formulas_beside_numbers(&[0.5, 2.0], &[1.0, 1.01]);
+        assert!(
+            said.contains("do not give the numbers") && said.ends_with("which gives the numbers."),
+            "{said}"
+        );
+        let said = formulas_beside_numbers(&[1.0, 1.01], &[0.5]);
+        assert!(said.contains("formulas give the numbers") && said.ends_with("not exact either."), "{said}");
+        let said = criterion_beside_exact((2, 5), &[(1, 1.0, 1.0), (10, 1.0, 1.6)]);
+        assert!(
+            said.contains("is the same number") && said.ends_with("are not the more stable ones."),
+            "{said}"
+        );
+        let said = criterion_beside_exact((2, 5), &[(1, 0.5, 0.4)]);
+        assert!(said.contains("tells them apart") && said.ends_with("are the more stable ones."), "{said}");
+    }
 }

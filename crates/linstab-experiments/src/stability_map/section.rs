@@ -4,6 +4,7 @@ use super::cells::Row;
 use super::config::{Config, Family};
 use super::explorer;
 use super::summary::{self, Boundary, MapKey, MapSummary};
+use linstab_report::conclusion::conclude;
 use linstab_report::section::{Figure, Headline, Map, Number, Picture, Section, Table};
 use linstab_report::text::short;
 use linstab_report::text::{list, percent, range};
@@ -64,27 +65,65 @@ fn headline(config: &Config, summaries: &[MapSummary]) -> Option<Headline> {
     let summary = summary::reference(config, summaries)?;
     let [lyapunov, theorem, mean_square] = [Boundary::Lyapunov, Boundary::Theorem33, Boundary::MeanSquare]
         .map(|boundary| share(summary, boundary));
+    let best = best(&Boundary::ALL.map(|boundary| (boundary, summary.right(boundary))));
+    let follows = best == Some(Boundary::Lyapunov);
     let title = summary.key().title();
     Some(Headline {
-        title: "The simulated boundary is the Lyapunov boundary, not the theorem's".to_owned(),
+        title: simulated_boundary(best),
         numbers: vec![Number::new(&lyapunov, "Lyapunov exponent"), Number::new(&theorem, "Theorem 3.3")],
         sentence: format!(
             "Of {} cells ({title}), the sign of the Lyapunov exponent predicts {} ({lyapunov}) as they were simulated, the exact mean-square \
-             threshold {mean_square}, Theorem 3.3 {theorem}. The published picture shows how almost every run ends, not the mean square \
-             of which the theorems speak.",
+             threshold {mean_square}, Theorem 3.3 {theorem}. {}",
             summary.num_cells,
-            summary.right(Boundary::Lyapunov)
+            summary.right(Boundary::Lyapunov),
+            conclude(
+                follows,
+                "The published picture shows how almost every run ends, not the mean square of which the theorems speak.",
+                "The published picture does not show how almost every run ends."
+            )
         ),
         picture: Picture::new(
             "stability-map-headline",
             format!(
-                "Map of {title} over batch size and coherence. Runs diverge to the lower left; the vermilion curve of the Lyapunov \
-                 exponent follows the edge of the diverging cells, the blue curve of the exact mean square and the dashed one of Theorem \
-                 3.3 lie above it, the divergence criterion below."
+                "Map of {title} over batch size and coherence: orange cells, in which runs diverge, a vermilion curve for the Lyapunov exponent, a blue one \
+                 for the exact mean square, dashed ones for Theorem 3.3 and the divergence criterion."
             ),
             "stability-map",
         ),
     })
+}
+
+/// The boundary that predicts most cells; `None` if several do.
+fn best(right: &[(Boundary, usize)]) -> Option<Boundary> {
+    let most = right.iter().map(|(_, count)| *count).max()?;
+    let mut with_most = right.iter().filter(|(_, count)| *count == most);
+    let best = with_most.next().map(|(boundary, _)| *boundary);
+    if with_most.next().is_none() { best } else { None }
+}
+
+fn simulated_boundary(best: Option<Boundary>) -> String {
+    match best {
+        Some(Boundary::Lyapunov) => {
+            "The simulated boundary is the Lyapunov boundary, not the theorem's".to_owned()
+        }
+        Some(other) => format!("The simulated boundary is best told by: {}", other.title()),
+        None => "Several boundaries tell the simulated one equally well".to_owned(),
+    }
+}
+
+/// In how many maps the Lyapunov exponent predicts most cells.
+fn best_of_maps(summaries: &[MapSummary]) -> String {
+    let counts = |one: &MapSummary| Boundary::ALL.map(|boundary| (boundary, one.right(boundary)));
+    let num_best = summaries.iter().filter(|one| best(&counts(one)) == Some(Boundary::Lyapunov)).count();
+    let told = format!("The exponent is the best of the four in {num_best} of {} maps", summaries.len());
+    conclude(
+        2 * num_best > summaries.len(),
+        format!(
+            "{told}: between the mean-square boundary and the Lyapunov boundary the mean square grows, carried by ever rarer runs, while almost every run \
+             converges."
+        ),
+        format!("{told}."),
+    )
 }
 
 fn findings(config: &Config, summaries: &[MapSummary]) -> Vec<String> {
@@ -96,13 +135,13 @@ fn findings(config: &Config, summaries: &[MapSummary]) -> Vec<String> {
         };
         findings.push(format!(
             "**Over all {} maps** the Lyapunov exponent predicts {} % of the cells as they were simulated, the exact mean square {} %, \
-             Theorem 3.3 {} % and the paper's divergence criterion {} %. Between the mean-square boundary and the Lyapunov boundary the mean \
-             square grows, carried by ever rarer runs, while almost every run converges.",
+             Theorem 3.3 {} % and the paper's divergence criterion {} %. {}",
             summaries.len(),
             shares(Boundary::Lyapunov),
             shares(Boundary::MeanSquare),
             shares(Boundary::Theorem33),
             shares(Boundary::DivergenceCriterion),
+            best_of_maps(summaries)
         ));
     }
     let sampling = config.sampling[0].title();
@@ -123,9 +162,8 @@ fn findings(config: &Config, summaries: &[MapSummary]) -> Vec<String> {
         }
     }
     findings.push(
-        "Where the exponent misses, the protocol asks another question: whether a run ever passes the cut, not how it ends. Noise of its \
-         own (random perturbation) throws a run up again and again; beyond the gradient-descent limit the stable cells of SAM are islands \
-         in which some batch happens to cancel a direction."
+        "The exponent says how a run ends; the protocol asks whether it ever passes the cut. The two differ where noise of its own (random perturbation) \
+         throws a run up again and again, and beyond the gradient-descent limit, where a batch can happen to cancel a direction."
             .to_owned(),
     );
     findings
@@ -141,8 +179,8 @@ fn figures(config: &Config, summaries: &[MapSummary]) -> Vec<Figure> {
         figures.push(Figure::new("figure-1a",
             "Simulated divergence, the paper's criteria and the exact boundaries",
             format!("SGD beside SAM at ρ/α = {}, a row for each η of {rates}. Orange: the runs of the cell diverge.", config.reference_rho_over_alpha),
-            "Heat maps over batch size and coherence: runs diverge for small batches and small coherence. The Lyapunov curve runs along the \
-             edge of the diverging cells; the exact mean square and Theorem 3.3 lie above it, the more so the larger the learning rate.",
+            "Heat maps over batch size and coherence: orange cells, in which runs diverge, and the curves of the Lyapunov exponent, the exact mean square, \
+             Theorem 3.3 and the divergence criterion.",
             "stability-map",
         ).of_the_paper("Figure 1 (a)"));
     }
@@ -150,24 +188,26 @@ fn figures(config: &Config, summaries: &[MapSummary]) -> Vec<Figure> {
         figures.push(Figure::new("figure-1b",
             "SGD, random perturbation and SAM",
             format!("Boundaries of the three at η of {rates}; SAM at ρ/α = {}.", config.reference_rho_over_alpha),
-            "Boundary curves over batch size and coherence, falling from the upper left to the lower right. That of SAM lies above those of SGD \
-             and random perturbation, which are close to one another.",
+            "Boundary curves over batch size and coherence, one each for SGD, random perturbation and SAM.",
             "stability-map",
         ).of_the_paper("Figure 1 (b)"));
     }
     if sgd || sam {
-        figures.push(Figure::new("figure-1c",
-            "SAM at several ρ/α",
-            format!("Boundaries of SAM as ρ/α grows, at η of {rates}."),
-            "Boundary curves of SAM over batch size and coherence. The larger the ratio, the farther up and right the curve, and the smaller the \
-             stable region; at the larger learning rate and ratio only islands of stability are left.",
-            "stability-map",
-        ).of_the_paper("Figure 1 (c)"));
+        figures.push(
+            Figure::new(
+                "figure-1c",
+                "SAM at several ρ/α",
+                format!("Boundaries of SAM as ρ/α grows, at η of {rates}."),
+                "Boundary curves of SAM over batch size and coherence, one for each ratio.",
+                "stability-map",
+            )
+            .of_the_paper("Figure 1 (c)"),
+        );
     }
     figures.push(Figure::new("stability-map-agreement",
         "Who predicts the simulation?",
         "For each map the share of its cells that each boundary predicts as they were simulated.".to_owned(),
-        "A line for each map with four marks. The Lyapunov exponent stands near 100 percent throughout; the other three scatter to the left.",
+        "A line for each map with a mark for each of the four boundaries, at the share of cells that it predicts.",
         "stability-map-summary",
     ));
     figures
@@ -212,4 +252,32 @@ fn table(summaries: &[MapSummary]) -> Table {
         table.rows.push(row);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_follows_from_the_numbers() {
+        let counts = |[divergence, theorem, mean_square, lyapunov]: [usize; 4]| {
+            let of = |boundary: Boundary| match boundary {
+                Boundary::DivergenceCriterion => (boundary, divergence),
+                Boundary::Theorem33 => (boundary, theorem),
+                Boundary::MeanSquare => (boundary, mean_square),
+                Boundary::Lyapunov => (boundary, lyapunov),
+            };
+            best(&Boundary::ALL.map(of))
+        };
+        assert!(
+            simulated_boundary(counts([1, 2, 3, 4])).contains("is the Lyapunov boundary, not the theorem's")
+        );
+        let theorem = simulated_boundary(counts([1, 4, 3, 2]));
+        assert!(
+            theorem.starts_with("The simulated boundary is best told by: ") && theorem.contains("3.3"),
+            "{theorem}"
+        );
+        assert!(simulated_boundary(counts([1, 4, 4, 2])).starts_with("Several boundaries"));
+        assert!(best_of_maps(&[]).ends_with("in 0 of 0 maps."));
+    }
 }
