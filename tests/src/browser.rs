@@ -31,46 +31,18 @@ const SILENT: [&str; 9] = [
     "--remote-debugging-port=0",
 ];
 
-/// A Chromium: the one that `CHROME` names, one on the path, or one that Debian's package manager installs where this process may.
+/// A Chromium: the one that `CHROME` names, or one on the path.
 ///
-/// Says on standard error why there is none.
 /// # Panics
-/// If there is none and `CI` is set: there the tests must not be skipped.
-pub fn chromium() -> Option<PathBuf> {
-    let found = find().or_else(|| {
-        install();
-        find()
-    });
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "no Chromium to be had, and in CI the report must be seen");
-        #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-        {
-            eprintln!("skipped: no Chromium found; install one, or name its program in CHROME");
-        }
-    }
-    found
-}
-
-fn find() -> Option<PathBuf> {
+/// If there is none, with what to do about it: nothing is installed here, and no test is skipped.
+pub fn chromium() -> PathBuf {
     let named = std::env::var_os("CHROME").map(PathBuf::from);
     let folders: Vec<PathBuf> =
         std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
     let usual = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
     let on_path = usual.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    named.into_iter().chain(on_path).find(|program| program.is_file())
-}
-
-/// Where the package manager needs no password, that is as root, in a container or on a CI machine.
-fn install() {
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()
-    };
-    let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.starts_with(b"0\n"));
-    if root && apt(&["update"]).is_ok() {
-        let _ = apt(&["install", "-y", "--no-install-recommends", "chromium"]);
-    }
+    let found = named.into_iter().chain(on_path).find(|program| program.is_file());
+    found.expect("the report is tested in a Chromium: `cargo xtask test` says how to get one, or name its program in CHROME")
 }
 
 /// A page in a browser of its own, which ends with it.

@@ -1,6 +1,7 @@
 //! Whole-program tests: helpers; the tests are in `tests/`.
 #![expect(clippy::missing_panics_doc, reason = "test helpers panic to fail a test")]
 
+pub mod analyze;
 pub mod browser;
 
 use std::path::{Path, PathBuf};

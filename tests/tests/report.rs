@@ -52,7 +52,7 @@ fn count(page: &mut Page, expression: &str) -> i64 {
 
 #[test]
 fn what_a_page_must_not_do_is_noticed() {
-    let Some(program) = chromium() else { return };
+    let program = chromium();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.html");
     let bad = "<!doctype html><title>bad</title><img src='http://127.0.0.1:9/picture.png'>\
@@ -69,7 +69,7 @@ fn what_a_page_must_not_do_is_noticed() {
 
 #[test]
 fn the_page_is_silent_and_everything_is_drawn() {
-    let Some(program) = chromium() else { return };
+    let program = chromium();
     let mut page = open(&program, "light", DESKTOP);
     // A figure is as large as a person can read, and holds shapes that cover some of it.
     let drawn = "[...document.querySelectorAll('figure.figure')].map((figure) => { \
@@ -134,7 +134,7 @@ fn row_of_cell(page: &mut Page) -> BTreeMap<String, String> {
 
 #[test]
 fn the_map_is_explored_with_mouse_and_keys() {
-    let Some(program) = chromium() else { return };
+    let program = chromium();
     let mut page = open(&program, "light", DESKTOP);
     let cell = "document.getElementById('map').dataset.x + ' ' + document.getElementById('map').dataset.y";
     page.hover("#map svg", (0.2, 0.2));
@@ -165,7 +165,7 @@ fn the_map_is_explored_with_mouse_and_keys() {
 
 #[test]
 fn claims_are_filtered_and_opened() {
-    let Some(program) = chromium() else { return };
+    let program = chromium();
     let mut page = open(&program, "light", DESKTOP);
     let shown =
         "[...document.querySelectorAll('#claims-ledger .entry')].filter((entry) => !entry.hidden).length";
@@ -192,7 +192,7 @@ fn claims_are_filtered_and_opened() {
 
 #[test]
 fn curves_are_zoomed_and_toggled() {
-    let Some(program) = chromium() else { return };
+    let program = chromium();
     let mut page = open(&program, "light", DESKTOP);
     let figure = "[data-figure='figures/figure-2']";
     assert_eq!(page.evaluate(&format!("document.querySelectorAll(\"{figure}\").length")), json!(1));
@@ -211,7 +211,7 @@ fn curves_are_zoomed_and_toggled() {
 
 #[test]
 fn dark_narrow_and_on_paper() {
-    let Some(program) = chromium() else { return };
+    let program = chromium();
     for (name, scheme, size) in [
         ("light", "light", DESKTOP),
         ("dark", "dark", DESKTOP),

@@ -1,10 +1,15 @@
 //! The developer's verbs: `cargo xtask <verb>`. Depends on nothing, shells out, builds in seconds.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
+#![expect(clippy::disallowed_methods, reason = "the developer's tool tells how long its stages take")]
+
+mod lines;
+mod needs;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 const HELP: &str = "\
 cargo xtask VERB [ARGUMENTS]
@@ -12,7 +17,8 @@ cargo xtask VERB [ARGUMENTS]
   reproduce   run the experiments of the paper     (cargo xtask reproduce --help)
   thresholds  compare the golden thresholds        (cargo xtask thresholds --help)
   bench       run the benchmarks [--only NAME]; writes target/bench/latest.json
-  test        everything that must pass before a change lands
+  test        everything that must pass before a change lands; --fast: what to run at every save
+  lines       count the lines of source code, by crate
   ci          test, and the gates that need extra tools
 ";
 
@@ -39,8 +45,10 @@ fn main() -> ExitCode {
             &rest[..],
         ]
         .concat()),
-        "test" if rest.is_empty() => all(TEST),
-        "ci" if rest.is_empty() => all(TEST).and_then(|()| all(EXTRA)),
+        "test" if rest.is_empty() => needs::check().and_then(|()| all(TEST)),
+        "test" if rest == ["--fast"] => all(FAST),
+        "lines" if rest.is_empty() => lines::print(root()),
+        "ci" if rest.is_empty() => needs::check().and_then(|()| all(TEST)).and_then(|()| all(EXTRA)),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
@@ -53,24 +61,35 @@ fn main() -> ExitCode {
     outcome.map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
 }
 
-/// Everything that must pass before a change lands. A release build comes first: the whole-program tests run it.
+/// Everything that must pass before a change lands. Tests run optimised: that is what is shipped, the dependencies are compiled once for
+/// them and for the program that the whole-program tests run, and what tests compute takes most of their time.
 const TEST: &[&[&str]] = &[
     &["cargo", "fmt", "--all", "--check"],
+    &["cargo", "build", "--release", "--quiet", "-p", "linstab-cli"],
     &["cargo", "clippy", "--workspace", "--all-targets", "--all-features", "--quiet", "--", "-D", "warnings"],
     &["cargo", "doc", "--workspace", "--no-deps", "--all-features", "--quiet"],
-    &["cargo", "build", "--release", "--quiet", "-p", "linstab-cli"],
-    &["cargo", "test", "--workspace", "--all-features", "--quiet"],
+    &["cargo", "test", "--release", "--workspace", "--all-features", "--quiet"],
     &["cargo", "xtask", "thresholds"],
+];
+
+/// What a person runs at every save: formatting, and the tests that stand beside the code, with overflow checks and debug assertions.
+const FAST: &[&[&str]] = &[
+    &["cargo", "fmt", "--all", "--check"],
+    &["cargo", "test", "--workspace", "--all-features", "--lib", "--bins", "--quiet"],
 ];
 
 /// Gates that need tools beyond the toolchain (`cargo install --locked cargo-deny`) and the advisory database.
 const EXTRA: &[&[&str]] = &[&["cargo", "deny", "--all-features", "check"]];
 
 fn all(commands: &[&[&str]]) -> Result<(), u8> {
+    let begun = Instant::now();
     for command in commands {
         eprintln!("== {}", command.join(" "));
+        let stage = Instant::now();
         run(command)?;
+        eprintln!("   {:.0} s", stage.elapsed().as_secs_f64());
     }
+    eprintln!("all passed, {:.1} min", begun.elapsed().as_secs_f64() / 60.0);
     Ok(())
 }
 

@@ -143,9 +143,6 @@ pub(super) fn require(id: &str, what: &str, holds: bool, evidence: impl fmt::Dis
     Err(ClaimError::Claim { id: id.to_owned(), problem })
 }
 
-/// Relative rounding that a slack may lack to 1.
-pub(super) const ROUNDING: f64 = 1e-9;
-
 impl Judgement {
     /// A verdict with its evidence.
     pub(super) fn new(verdict: Verdict, evidence: impl Into<String>) -> Self {

@@ -3,8 +3,9 @@
 use linstab_relu::parity::{self, Redundancy};
 use linstab_relu::{Dataset, solutions};
 
-use super::claim::{Claim, Judgement, ROUNDING, Setting, Verdict};
+use super::claim::{Claim, Judgement, Setting, Verdict};
 use super::instance::{self, top};
+use super::numbers::ROUNDING;
 use crate::Result;
 use linstab_driver::statistics::mean;
 use linstab_linalg::{Mat, Scale};

@@ -1,13 +1,14 @@
 //! Theorem C.9: upper bounds of the second moment, and convergence.
 
-use num_bigint::BigInt;
+use super::numbers::binomial;
 
-use super::claim::{Claim, Judgement, ROUNDING, Setting, Verdict, require};
+use super::claim::{Claim, Judgement, Setting, Verdict, require};
 use super::counterexamples::Counterexample;
 use super::instance::{
     Instance, bottom, coherence, coherence_matrix, identity, matrix_power, mean, top, top_of_sandwiches,
     trace,
 };
+use super::numbers::ROUNDING;
 use super::rational::{BigRational, Matrix, fraction, integer, of_f64, power};
 use super::search::smallest;
 use super::upper_bound::{Exact, upper_bound};
@@ -321,16 +322,6 @@ pub(super) const CLAIMS: &[Claim] = &[
         },
     },
 ];
-
-/// A binomial coefficient; 0 outside of the triangle.
-pub(super) fn binomial(n: u32, k: u32) -> BigRational {
-    if k > n {
-        return integer(0);
-    }
-    (0..k).fold(integer(1), |c, i| {
-        c * BigRational::from(BigInt::from(n - i)) / BigRational::from(BigInt::from(i + 1))
-    })
-}
 
 /// `|J|`, which is 1 - eps for the largest eps.
 fn contraction(x: &Instance, learning_rate: f64) -> f64 {

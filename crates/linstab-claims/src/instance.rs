@@ -7,7 +7,7 @@ use linstab_linalg::{Factored, Mat, MatRef, Reduced, Scale, symmetric};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-use super::search::normal;
+use super::numbers::normal;
 
 /// Sizes of an ensemble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,6 +19,7 @@ mod ledger;
 mod local;
 mod maps;
 mod networks;
+mod numbers;
 mod perturbation;
 mod perturbation_bounds;
 mod rational;

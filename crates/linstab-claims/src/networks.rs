@@ -3,10 +3,11 @@
 use linstab_relu::parity::{self, Redundancy};
 use linstab_relu::{Curvature, SquaredLoss, TwoLayer, solutions};
 
-use super::claim::{Claim, Judgement, ROUNDING, Setting, Verdict};
+use super::claim::{Claim, Judgement, Setting, Verdict};
 use super::counterexamples::Counterexample;
+use super::numbers::ROUNDING;
+use super::numbers::normal;
 use super::rational::{BigRational, integer, of_f64};
-use super::search::normal;
 use crate::Result;
 
 /// The claims of this file.

@@ -7,8 +7,9 @@ use super::claim::{Claim, Judgement, Setting, Verdict};
 use super::counterexamples::Counterexample;
 use super::divergence::growth_at_equality;
 use super::instance::{Instance, Shape, identity, trace, trace_of_product};
+use super::numbers::normal;
 use super::rational::{fraction, integer, power};
-use super::search::{normal, smallest};
+use super::search::smallest;
 
 /// The claims of this file; the bounds have one of their own.
 pub(super) const CLAIMS: &[Claim] = &[

@@ -3,13 +3,13 @@
 //! An inequality enters as its slack, (larger side) / (smaller side): below 1 it is broken. The optimisation is an evolution
 //! strategy of one parent and one child with the one-fifth rule: it needs no derivatives, and its cost is known in advance.
 
+use super::numbers::normal;
 use std::fmt;
 
-use rand::RngExt;
 use rand_pcg::Pcg64;
 
-use super::claim::ROUNDING;
 use super::instance::{Instance, Shape};
+use super::numbers::ROUNDING;
 use linstab_driver::streams::StreamKey;
 use linstab_report::text::significant;
 
@@ -143,12 +143,6 @@ fn refine(
         }
     }
     best
-}
-
-/// A standard normal number, by Box and Muller.
-pub(super) fn normal(rng: &mut Pcg64) -> f64 {
-    let (u, v): (f64, f64) = (rng.random(), rng.random());
-    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! Definitions and lemmas: sampling, the set-up of the simulations, the identities that the proofs use.
 
+use super::numbers::binomial;
 use linstab_linalg::{Mat, Scale, symmetric};
 use rand::RngExt;
 
-use super::claim::{Claim, Judgement, ROUNDING, Setting, Verdict};
+use super::claim::{Claim, Judgement, Setting, Verdict};
 use super::counterexamples::Counterexample;
 use super::instance::{identity, sandwiches, top, trace, trace_of_product};
+use super::numbers::ROUNDING;
+use super::numbers::normal;
 use super::rational::{BigRational, Matrix, fraction, integer, of_f64};
-use super::search::{normal, readable, smallest};
+use super::search::{readable, smallest};
 
 /// The claims of this file.
 pub(super) const CLAIMS: &[Claim] = &[
@@ -144,11 +147,8 @@ pub(super) const CLAIMS: &[Claim] = &[
         wrong_constant: Some(2.0),
         check: |_, factor| {
             let holds = (1_u32..=60).all(|n| {
-                (1..=n).all(|k| {
-                    super::convergence::binomial(n, k)
-                        == super::convergence::binomial(n - 1, k - 1)
-                            + of_f64(factor) * super::convergence::binomial(n - 1, k)
-                })
+                (1..=n)
+                    .all(|k| binomial(n, k) == binomial(n - 1, k - 1) + of_f64(factor) * binomial(n - 1, k))
             });
             Ok(Judgement::new(Verdict::holds_if(holds), "all k <= n <= 60, in integers"))
         },

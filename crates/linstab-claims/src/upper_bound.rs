@@ -3,9 +3,9 @@
 use linstab_linalg::{Mat, Scale};
 
 use super::claim::{Judgement, Setting, Verdict, require};
-use super::convergence::binomial;
 use super::counterexamples::Counterexample;
 use super::instance::{self, Instance, identity, top_of_sandwiches};
+use super::numbers::binomial;
 use super::rational::{BigRational, Matrix, fraction, integer, of_f64, power, sandwiches, to_f64};
 use super::search::smallest;
 use crate::Result;

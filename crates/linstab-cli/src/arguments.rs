@@ -86,7 +86,7 @@ pub(crate) struct RunArguments {
 #[command(after_help = REPRODUCE_HELP)]
 pub(crate) struct ReproduceArguments {
     /// Run only this experiment (may be repeated); the results hold what was asked for. Default: all
-    #[arg(long, value_name = "ID", value_parser = crate::reproduce::known_experiments())]
+    #[arg(long, value_name = "ID", value_parser = crate::experiments::known_experiments())]
     pub(crate) only: Vec<String>,
     #[command(flatten)]
     pub(crate) run: RunArguments,

@@ -11,6 +11,7 @@ macro_rules! eprintln {
 
 mod analyze;
 mod arguments;
+mod experiments;
 mod progress;
 mod provenance;
 mod reproduce;

@@ -5,21 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use linstab_driver::progress::Ending;
-use linstab_driver::{Experiment, Options, Outcome, Report, reproduce};
+use linstab_driver::{Options, Outcome, Report, reproduce};
 use linstab_experiments::readme;
 
 use crate::arguments::{MapArguments, ReproduceArguments, RunArguments};
+use crate::experiments::experiments;
 use crate::{FAILURE, MOVED, available_threads, progress, provenance, say};
-
-/// Everything that `linstab reproduce` can run, in order: the experiments of the paper, and the ledger of its statements.
-pub(crate) fn experiments() -> Vec<&'static dyn Experiment> {
-    linstab_experiments::ALL.iter().copied().chain([&linstab_claims::Claims as &dyn Experiment]).collect()
-}
-
-/// The names of the experiments, as a flag takes them.
-pub(crate) fn known_experiments() -> clap::builder::PossibleValuesParser {
-    experiments().iter().map(|experiment| experiment.id()).collect::<Vec<_>>().into()
-}
 
 pub(crate) fn run_reproduce(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
     let ReproduceArguments { only, run, out, configs, readme } = arguments;

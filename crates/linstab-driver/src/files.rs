@@ -6,6 +6,11 @@ use std::path::Path;
 
 use crate::{DriverError, Result};
 
+/// Name of the manifest in a results folder.
+pub(crate) const MANIFEST: &str = "manifest.json";
+/// What marks a manifest, and the folder that holds it, as ours.
+pub(crate) const PROGRAM: &str = "linstab";
+
 /// Writes beside `path`, then renames: a reader sees the old file or the new one, never half of one.
 ///
 /// # Errors

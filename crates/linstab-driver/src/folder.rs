@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use linstab_report::drawing;
 
-use crate::files::{create_folder, files_below, remove_folder, rename, write};
-use crate::manifest::{FILE as MANIFEST, PROGRAM};
+use crate::files::{MANIFEST, PROGRAM, create_folder, files_below, remove_folder, rename, write};
 use crate::{DriverError, Result};
 
 /// Marks a work folder as ours; a folder without it is never cleared.

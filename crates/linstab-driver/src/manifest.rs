@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::experiment::Inputs;
+use crate::files::{MANIFEST, PROGRAM};
 use crate::{DriverError, Result};
 
 /// Where a run took place. Faces fill it in: the driver does not ask the environment.
@@ -29,10 +30,6 @@ pub struct Provenance {
     pub platform: String,
 }
 
-/// What marks a manifest, and the folder that holds it, as ours.
-pub(crate) const PROGRAM: &str = "linstab";
-/// Name of the manifest in its folder.
-pub(crate) const FILE: &str = "manifest.json";
 /// Raise it when a field changes its meaning: results of another schema are not used again.
 const SCHEMA: u32 = 3;
 
@@ -126,7 +123,7 @@ impl Manifest {
 
     /// The manifest of a results folder, if it has one of this schema.
     pub fn read(folder: &Path) -> Option<Self> {
-        let manifest: Self = serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()?;
+        let manifest: Self = serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
         (manifest.schema == SCHEMA && manifest.program == PROGRAM).then_some(manifest)
     }
 

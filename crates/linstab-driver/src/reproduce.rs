@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::experiment::{Context, Experiment, Finding};
-use crate::files::files_below;
+use crate::files::{MANIFEST, files_below};
 use crate::folder::RunFolder;
-use crate::manifest::{FILE as MANIFEST, FailureRecord, FileRecord, Manifest, Provenance, RunRecord};
+use crate::manifest::{FailureRecord, FileRecord, Manifest, Provenance, RunRecord};
 use crate::plan::{self, Task};
 use crate::progress::{Ending, Progress};
 use crate::{DriverError, Result};

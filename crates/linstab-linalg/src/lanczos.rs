@@ -6,10 +6,13 @@
 //! return on a zero matrix, panics below order 65, and keeps a basis of at least 64 vectors, which for our operators on
 //! matrices is most of the memory.
 
+mod ritz;
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Col, ColMut, ColRef, Par};
 
 use crate::{LinalgError, Mat, MatRef, Result};
+use ritz::RitzPairs;
 
 /// A symmetric linear operator on vectors.
 ///
@@ -78,7 +81,7 @@ pub fn multiply(matrix: &Mat<f64>, input: &[f64], output: &mut [f64]) {
     }
 }
 
-/// How hard to try.
+/// What accuracy is asked for, and at what cost at most.
 ///
 /// # Examples
 /// ```
@@ -241,7 +244,7 @@ pub fn top_eigenpair(
         if ritz.accepted(residual, options) || exhausted {
             let resolvent =
                 resolvent.unwrap_or_else(|| resolvent_of_start(&projected, &basis, size, value, norm));
-            let vector = combine(&basis, &column_of(&ritz.vectors, 0));
+            let vector = combine(&basis, column(&ritz.vectors, 0));
             return Ok(TopEigenpair { value, vector, residual, resolvent, num_applications });
         }
         if num_applications == options.max_applications {
@@ -281,56 +284,6 @@ fn resolvent_of_start(
         }
     }
     combine(basis, &sum)
-}
-
-/// Eigenpairs of the projected operator, the largest first.
-struct RitzPairs {
-    values: Vec<f64>,
-    /// Column `k`: coefficients of Ritz vector `k` in the basis.
-    vectors: Mat<f64>,
-}
-
-impl RitzPairs {
-    fn of(projected: &Mat<f64>, size: usize) -> Result<Self> {
-        let (ascending, vectors) =
-            crate::symmetric::eigenpairs(projected.as_ref().submatrix(0, 0, size, size))?;
-        let values: Vec<f64> = ascending.iter().rev().copied().collect();
-        let vectors = Mat::from_fn(size, size, |row, k| vectors[(row, size - 1 - k)]);
-        Ok(Self { values, vectors })
-    }
-
-    /// Whether the first pair with this residual is good enough.
-    fn accepted(&self, residual: f64, options: LanczosOptions) -> bool {
-        let value = self.values[0];
-        let (of_value, of_residual) = (options.value_rtol * value.abs(), options.residual_rtol * value.abs());
-        let gap = self.values.get(1).map_or(0.0, |second| value - second);
-        residual <= of_value || (residual <= of_residual && residual * residual <= of_value * gap)
-    }
-
-    /// Replaces the basis by the `kept` best Ritz vectors, a block of rows at a time, so that no second basis is needed.
-    fn restart(&self, basis: &mut Mat<f64>, projected: &mut Mat<f64>, kept: usize) -> usize {
-        const ROWS: usize = 1024;
-        let coefficients = self.vectors.as_ref().subcols(0, kept);
-        let mut combined = Mat::<f64>::zeros(ROWS, kept);
-        for start in (0..basis.nrows()).step_by(ROWS) {
-            let rows = ROWS.min(basis.nrows() - start);
-            let mut target = combined.as_mut().subrows_mut(0, rows);
-            matmul(
-                &mut target,
-                Accum::Replace,
-                basis.as_ref().subrows(start, rows),
-                coefficients,
-                1.0,
-                Par::Seq,
-            );
-            basis.as_mut().submatrix_mut(start, 0, rows, kept).copy_from(&target);
-        }
-        projected.fill(0.0);
-        for k in 0..kept {
-            projected[(k, k)] = self.values[k];
-        }
-        kept
-    }
 }
 
 /// Most passes of an orthogonalisation; a third one is rare.
@@ -391,10 +344,6 @@ fn combine(basis: &Mat<f64>, coefficients: &[f64]) -> Vec<f64> {
 
 fn column(basis: &Mat<f64>, index: usize) -> &[f64] {
     basis.col(index).try_as_col_major().expect("columns are contiguous").as_slice()
-}
-
-fn column_of(matrix: &Mat<f64>, index: usize) -> Vec<f64> {
-    (0..matrix.nrows()).map(|row| matrix[(row, index)]).collect()
 }
 
 fn set_column(basis: &mut Mat<f64>, index: usize, vector: &[f64], divisor: f64) {

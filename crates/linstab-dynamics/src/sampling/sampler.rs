@@ -132,18 +132,18 @@ impl<S: BitSet> BatchSampler<S> {
     /// ```
     pub fn draw_indices<R: Rng>(&mut self, rng: &mut R, indices: &mut Vec<usize>) {
         indices.clear();
-        if !self.sampling.scheme().draws_sets() {
-            let n = self.sampling.num_samples();
-            while indices.len() < self.sampling.batch_size() {
-                let index = self.index_bits.next(rng);
-                if index < n {
-                    indices.push(index);
-                }
-            }
-        } else {
+        if self.sampling.scheme().draws_sets() {
             let mut set = self.set.clone();
             self.draw_set(rng, &mut set);
             set.append_indices(indices);
+            return;
+        }
+        let n = self.sampling.num_samples();
+        while indices.len() < self.sampling.batch_size() {
+            let index = self.index_bits.next(rng);
+            if index < n {
+                indices.push(index);
+            }
         }
     }
 

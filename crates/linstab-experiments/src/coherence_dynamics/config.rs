@@ -5,7 +5,7 @@ use std::path::Path;
 use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
-use super::tracking::Metric;
+use super::metric::Metric;
 use linstab_driver::Context;
 use linstab_driver::Result;
 use linstab_driver::config_file::{self, Checker, Configuration};

@@ -1,8 +1,8 @@
 //! Figures 2 to 4, and the edge of stability.
 
 use super::config::Config;
+use super::metric::Metric;
 use super::tables::{self, Group, Regression};
-use super::tracking::Metric;
 use linstab_driver::Result;
 use linstab_driver::ResultsFolder;
 use linstab_report::drawing::{

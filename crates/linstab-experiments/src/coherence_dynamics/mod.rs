@@ -6,14 +6,16 @@
 mod cells;
 mod config;
 mod drawing;
+mod metric;
 mod section;
 mod tables;
 mod tracking;
 
 pub use cells::{Cell, TrainingCells};
 pub use config::{Config, Quick, Reference, ReferenceValue};
+pub use metric::{METRICS, Metric, Record};
 pub use tables::{Comparison, EndRow, EpochRow, Regression, SummaryRow};
-pub use tracking::{METRICS, Metric, Record, Track};
+pub use tracking::Track;
 
 use linstab_driver::ResultsFolder;
 use linstab_driver::{Context, Experiment, Finding, Inputs};

@@ -2,8 +2,8 @@
 
 use super::config::Config;
 use super::drawing::name;
+use super::metric::Metric;
 use super::tables::{Comparison, Group, Regression};
-use super::tracking::Metric;
 use linstab_driver::statistics::{mean, standard_deviation};
 use linstab_report::conclusion::{conclude, falls};
 use linstab_report::section::{Absent, Figure, Section, Table};

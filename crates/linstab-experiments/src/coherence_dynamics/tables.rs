@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::cells::Cell;
 use super::config::Config;
-use super::tracking::{METRICS, Metric, Track};
+use super::metric::{METRICS, Metric};
+use super::tracking::Track;
 use linstab_driver::statistics::{fit_line, mean, standard_deviation};
 use linstab_driver::table::number;
 

@@ -162,6 +162,15 @@ pub enum Contender {
 }
 
 impl Contender {
+    /// Its name for people.
+    pub(super) fn title(self, cells: &CellsConfig) -> String {
+        match self {
+            Self::Sgd | Self::Momentum => self.analysed(cells).label(),
+            Self::Sam => "SAM, as analysed".to_owned(),
+            Self::NormalisedSam => "SAM, normalised".to_owned(),
+        }
+    }
+
     /// The optimizer that the theory analyses: SAM at a fixed gradient norm for the normalised one.
     ///
     /// # Panics

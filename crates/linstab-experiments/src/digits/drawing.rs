@@ -27,14 +27,6 @@ pub(super) fn draw(
     results.draw_both("digits-losses", |columns| losses(columns, config, keys, runs))
 }
 
-pub(super) fn title(optimizer: Contender, config: &Config) -> String {
-    match optimizer {
-        Contender::Sgd | Contender::Momentum => optimizer.analysed(&config.cells).label(),
-        Contender::Sam => "SAM, as analysed".to_owned(),
-        Contender::NormalisedSam => "SAM, normalised".to_owned(),
-    }
-}
-
 const TOP: f64 = 22.0;
 
 /// The two ends and the ticks at 1, 2 and 5 times powers of ten between them, with some room around the values.
@@ -99,7 +91,7 @@ fn predictions(
         let mark = |figure: &mut Svg, at: (f64, f64), radius, cell: &CellSummary| {
             figure.mark(at, |figure| share_mark(figure, at, radius, cell.share_grew()));
         };
-        chart_with(&mut figure, &absolute, &title(optimizer, config), &all, |figure| {
+        chart_with(&mut figure, &absolute, &optimizer.title(&config.cells), &all, |figure| {
             for cell in &runs {
                 let rate = cell.learning_rate_ratio * cell.max_learning_rate;
                 mark(figure, absolute.at(cell.batch_size as f64, rate), 1.9, cell);
@@ -125,7 +117,7 @@ fn predictions(
 
 /// The share of runs that grew over the learning rate in units of the exact threshold, and the step that is predicted.
 fn headline(config: &Config, optimizer: Contender, summaries: &[CellSummary]) -> Svg {
-    let name = title(optimizer, config);
+    let name = optimizer.title(&config.cells);
     let cells: Vec<&CellSummary> = summaries.iter().filter(|cell| cell.optimizer == optimizer).collect();
     let ratios = &config.cells.learning_rate_ratios;
     let reach = ratios.iter().map(|ratio| (ratio - 1.0).abs()).fold(0.05, f64::max) + 0.05;
@@ -246,7 +238,7 @@ fn losses(columns: Columns, config: &Config, keys: &[RunKey], runs: &[RunResult]
                 }
             });
             if column == 0 {
-                let label = format!("{}: loss", title(optimizer, config));
+                let label = format!("{}: loss", optimizer.title(&config.cells));
                 let text = Text { upwards: true, ..Text::new(&label, 8.0, Anchor::Middle) };
                 figure.text(left - 32.0, top + 0.5 * size.1, text);
             }

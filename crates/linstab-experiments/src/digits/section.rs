@@ -1,7 +1,6 @@
 //! What real training has to say on the page.
 
 use super::config::{Config, Contender};
-use super::drawing::title;
 use super::minimum::Facts;
 use super::summary::CellSummary;
 use super::thresholds::ThresholdRow;
@@ -62,7 +61,7 @@ fn headline(config: &Config, summaries: &[CellSummary]) -> Option<Headline> {
         ratios(config).into_iter().map(|ratio| (ratio, obedient(summaries, optimizer, ratio))).collect();
     let (right, all) = counts.iter().fold((0, 0), |sum, (_, count)| (sum.0 + count.0, sum.1 + count.1));
     let [one, other] = config.digits.classes;
-    let name = title(optimizer, config);
+    let name = optimizer.title(&config.cells);
     Some(Headline {
         title: predicts(right, all).to_owned(),
         numbers: counts
@@ -136,7 +135,7 @@ fn findings(
             .collect();
         findings.push(format!(
             "**{}**, runs that do as the exact threshold says: {}.",
-            title(optimizer, config),
+            optimizer.title(&config.cells),
             list(&parts)
         ));
     }
@@ -210,7 +209,7 @@ fn table(config: &Config, thresholds: &[ThresholdRow], summaries: &[CellSummary]
                 row.criterion_divergence,
                 row.criterion_theorem_3_3,
             ];
-            let mut cells = vec![title(optimizer, config), batch_size.to_string()];
+            let mut cells = vec![optimizer.title(&config.cells), batch_size.to_string()];
             cells.extend(numbers.map(|number| significant(number, 4)));
             cells.extend(ratios(config).into_iter().map(|ratio| {
                 let here = |cell: &&CellSummary| {
