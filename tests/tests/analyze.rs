@@ -1,8 +1,6 @@
 //! `linstab analyze`, `check` and their relatives from outside.
-#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use linstab_tests::analyze::{EXAMPLE, fixture, names, refused, stdout};
