@@ -177,3 +177,19 @@ fn help_says_units_defaults_and_examples() {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
 }
+
+/// The programs to start from run, and what they claim holds: they assert it.
+#[test]
+fn the_examples_run() {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(root().join("examples/src/bin")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let run = output(cargo(&["run", "--release", "--quiet", "-p", "linstab-examples", "--bin", &name]));
+        assert!(run.status.success() && !run.stdout.is_empty(), "{name}: {}", stderr(&run));
+        let readme = std::fs::read_to_string(root().join("examples/README.md")).unwrap();
+        assert!(readme.contains(&format!("`{name}`")), "the README of the examples names {name}");
+        names.push(name);
+    }
+    assert!(names.len() >= 5, "{names:?}");
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use linstab_coherence::FactorCoherence;
-use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::MatRef;
 
 use crate::analysis::{Sizes, trace};
@@ -124,7 +124,7 @@ pub fn compare(gram: MatRef<'_, f64>, sizes: Sizes, baseline: &Report, rtol: f64
         let (found, limit) = if line.batch_size > sizes.num_samples {
             (f64::NAN, f64::NAN)
         } else {
-            let sampling = BatchSampling::new(line.sampling.parse()?, sizes.num_samples, line.batch_size)?;
+            let sampling = BatchSampling::new(scheme(&line.sampling)?, sizes.num_samples, line.batch_size)?;
             let rule = Optimizer::sam(unit * line.rho_over_alpha)?;
             let analysis = MeanSquare::new(&ensemble, rule, sampling)?.with_momentum(line.momentum)?;
             (analysis.max_learning_rate()?.value / unit, analysis.gradient_descent_limit() / unit)
@@ -139,6 +139,14 @@ pub fn compare(gram: MatRef<'_, f64>, sizes: Sizes, baseline: &Report, rtol: f64
         compare(format!("full-batch limit of {name}"), line.gradient_descent_limit.0, limit);
     }
     Ok(comparisons)
+}
+
+fn scheme(name: &str) -> Result<SamplingScheme> {
+    name.parse().map_err(|_| AnalysisError::Option {
+        name: "sampling",
+        value: name.to_owned(),
+        allowed: SamplingScheme::ALL.map(SamplingScheme::name).join(", "),
+    })
 }
 
 /// What moved, as a table, and a line that counts.

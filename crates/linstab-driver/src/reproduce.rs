@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
 use crate::experiment::{Context, Experiment, Finding};
@@ -239,10 +239,24 @@ fn overview(
     report::Overview {
         quick: options.quick,
         flags: format!("{quick}{seed}"),
-        configs: options.configs.display().to_string(),
+        configs: shown(&options.configs, std::env::current_dir().ok().as_deref()),
         revision: options.provenance.git_revision.clone(),
         missing: missing.map(|id| report::Missing { id: id.to_owned(), error: error(id) }).collect(),
     }
+}
+
+/// A path as a page may show it: below the folder of the caller, else its last two names; where a machine keeps things is nobody's
+/// business.
+fn shown(path: &Path, here: Option<&Path>) -> String {
+    let relative = match here.and_then(|here| path.strip_prefix(here).ok()) {
+        Some(below) => below.to_path_buf(),
+        None if path.is_absolute() => {
+            let names: Vec<_> = path.components().rev().take(2).collect();
+            names.into_iter().rev().filter(|name| matches!(name, Component::Normal(_))).collect()
+        }
+        None => path.to_path_buf(),
+    };
+    relative.display().to_string()
 }
 
 /// The findings of all experiments as a text.

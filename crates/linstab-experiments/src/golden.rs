@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use linstab_coherence::criteria::{self, Problem};
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, Optimizer, SamplingScheme};
-use linstab_linalg::{AxisAligned, Ensemble};
+use linstab_dynamics::{
+    AxisAlignedDynamics, BatchSampling, DynamicsError, MeanSquare, Optimizer, SamplingScheme,
+};
+use linstab_linalg::{AxisAligned, Ensemble, Factored, Reduced};
 use serde::Deserialize;
 
 use crate::Result;
@@ -26,8 +28,12 @@ struct Case {
     ensemble: EnsembleSpec,
     sampling: SamplingScheme,
     batch_size: usize,
+    /// Of cases of an axis-aligned ensemble: `rho / alpha` of SAM, which the criteria ask for, too.
     #[serde(default)]
     rho_over_alpha: f64,
+    /// Of other cases: the optimizer.
+    #[serde(default)]
+    optimizer: Option<Optimizer>,
     #[serde(default)]
     learning_rate: Option<f64>,
     quantity: Quantity,
@@ -51,6 +57,8 @@ enum EnsembleSpec {
     },
     /// Scalar curvatures.
     Scalars(Vec<f64>),
+    /// Any curvatures: for each sample its factors, rows whose outer products add up to it.
+    Factors(Vec<Vec<Vec<f64>>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -154,6 +162,9 @@ fn golden_files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 impl Case {
     fn compute(&self) -> Result<f64> {
+        if let EnsembleSpec::Factors(samples) = &self.ensemble {
+            return self.compute_of_factors(samples);
+        }
         let (ensemble, coherence) = self.ensemble.build()?;
         let sampling = BatchSampling::new(self.sampling, ensemble.num_samples(), self.batch_size)?;
         let rule = Optimizer::sam(self.rho_over_alpha)?;
@@ -170,8 +181,32 @@ impl Case {
     }
 }
 
+impl Case {
+    /// The number, by the analysis of any ensemble.
+    fn compute_of_factors(&self, samples: &[Vec<Vec<f64>>]) -> Result<f64> {
+        let first = samples.first();
+        let num_factors = first.map_or(0, Vec::len);
+        let dim = first.and_then(|sample| sample.first()).map_or(0, Vec::len);
+        let factors = Factored::new(samples.len(), num_factors, dim, samples.concat().concat())?;
+        let sampling = BatchSampling::new(self.sampling, samples.len(), self.batch_size)?;
+        let optimizer = self.optimizer.unwrap_or_else(Optimizer::sgd);
+        let analysis = MeanSquare::new(&Reduced::of(&factors)?, optimizer, sampling)?;
+        match self.quantity {
+            Quantity::MaxLearningRate => Ok(analysis.max_learning_rate()?.value),
+            Quantity::MeanSquareGrowth => {
+                Ok(analysis.growth_per_step(self.learning_rate.unwrap_or(f64::NAN))?)
+            }
+            Quantity::LyapunovExponent | Quantity::CriterionDivergence | Quantity::CriterionTheorem33 => {
+                let (what, why) =
+                    ("this quantity of factors", "allowed: max-learning-rate, mean-square-growth");
+                Err(DynamicsError::Unsupported { what, why }.into())
+            }
+        }
+    }
+}
+
 impl EnsembleSpec {
-    /// The ensemble and its coherence measure.
+    /// The ensemble, if it has axes, and its coherence measure.
     fn build(&self) -> Result<(AxisAligned, f64)> {
         match self {
             Self::SharedDirection { num_samples, coherence, sharpness, axis } => {
@@ -185,6 +220,10 @@ impl EnsembleSpec {
                     }
                 };
                 Ok((ensemble, *coherence as f64))
+            }
+            Self::Factors(_) => {
+                let (what, why) = ("an axis-aligned ensemble of factors", "they have no axes");
+                Err(DynamicsError::Unsupported { what, why }.into())
             }
             Self::Scalars(curvatures) => {
                 let diagonals: Vec<Vec<f64>> = curvatures.iter().map(|&h| vec![h]).collect();

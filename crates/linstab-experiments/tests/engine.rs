@@ -106,7 +106,7 @@ fn a_resumed_run_computes_only_what_is_missing() {
     let path = folder.path().join("checkpoint");
     let cells = Squares::new(false);
     let stored: Vec<Option<usize>> = (0..100).map(|i| (i % 3 == 0).then_some(i * i)).collect();
-    checkpoint::write(&path, cells.identity(), &stored).unwrap();
+    checkpoint::write(&cells.identity().path(&path), cells.identity(), &stored).unwrap();
     let results = engine::run(&cells, &context(&configs, 2, &Silent), &path).unwrap();
     assert_eq!(results, (0..100).map(|i| i * i).collect::<Vec<_>>());
     assert_eq!(cells.num_computed.load(Ordering::Relaxed), 66);
@@ -136,7 +136,7 @@ fn the_error_of_a_cell_stops_the_run_and_progress_is_told_the_truth() {
     let failing = engine::run(&Squares::new(true), &context(&configs, 2, &Silent), &path);
     assert_eq!(failing.unwrap_err().to_string(), "cannot encode cell 7: on purpose");
     let last = Last::default();
-    std::fs::remove_file(&path).unwrap_or_default();
+    std::fs::remove_file(Squares::new(true).identity().path(&path)).unwrap_or_default();
     engine::run(&Squares::new(false), &context(&configs, 2, &last), &path).unwrap();
     assert_eq!((last.0.into_inner(), last.1.into_inner()), (100, 1));
 }

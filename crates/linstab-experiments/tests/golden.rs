@@ -11,7 +11,7 @@ fn shipped() -> PathBuf {
 #[test]
 fn golden_thresholds_hold() {
     let cases = golden::compare(&shipped()).unwrap();
-    assert!(cases.len() > 250, "{} cases", cases.len());
+    assert!(cases.len() > 400, "{} cases", cases.len());
     let moved: Vec<&Comparison> = cases.iter().filter(|case| !case.holds()).collect();
     assert!(moved.is_empty(), "{moved:?}");
 }

@@ -335,3 +335,18 @@ fn the_forecast_is_the_last_time_or_the_constant() {
     let (_, plan) = stage.run();
     assert!((plan.seconds() - 20.0).abs() < 1e-9, "measured for other sizes: {plan:?}");
 }
+
+#[test]
+fn a_page_shows_no_absolute_path() {
+    let shown = |path: &str, here: &str| shown(Path::new(path), Some(Path::new(here)));
+    assert_eq!(shown("/home/somebody/linstab/data/configs", "/home/somebody/linstab"), "data/configs");
+    assert_eq!(shown("/home/somebody/linstab/data/configs", "/elsewhere"), "data/configs");
+    assert_eq!(shown("/mine.toml", "/elsewhere"), "mine.toml");
+    assert_eq!(shown("mine.toml", "/elsewhere"), "mine.toml");
+    let mut stage = Stage::new();
+    stage.options.configs = stage.folder.path().join("configurations");
+    stage.run();
+    let page = std::fs::read_to_string(stage.options.out.join("report/index.html")).unwrap();
+    let folder = stage.folder.path().to_str().unwrap();
+    assert!(page.contains("configurations") && !page.contains(folder), "{folder} is on the page");
+}

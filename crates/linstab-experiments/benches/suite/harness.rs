@@ -1,7 +1,7 @@
 //! Runs benchmarks and records them.
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -16,6 +16,42 @@ struct Record {
     median: f64,
     samples: usize,
     threads: usize,
+}
+
+/// What a record needs to be read next year.
+#[derive(Serialize)]
+struct RecordFile {
+    #[serde(flatten)]
+    machine: Machine,
+    records: Vec<Record>,
+}
+
+/// What was measured, and on what.
+#[derive(Serialize)]
+struct Machine {
+    /// Revision of the source, with `-dirty` if it was changed.
+    revision: String,
+    toolchain: String,
+    processor: String,
+    num_cores: usize,
+}
+
+impl Machine {
+    fn here() -> Self {
+        let said = |program: &str, arguments: &[&str]| {
+            let output = Command::new(program).args(arguments).output().ok();
+            let text = output.filter(|output| output.status.success()).map(|output| output.stdout);
+            text.map_or(String::new(), |text| String::from_utf8_lossy(&text).trim().to_owned())
+        };
+        let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        Self {
+            revision: said("git", &["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]),
+            toolchain: said("rustc", &["--version"]),
+            processor: model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.to_owned()),
+            num_cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        }
+    }
 }
 
 /// Collects records, limited to the benchmarks that were asked for.
@@ -102,7 +138,8 @@ impl Suite {
             return ExitCode::from(2);
         }
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench/latest.json");
-        let json = serde_json::to_string_pretty(&self.records).expect("plain numbers and texts") + "\n";
+        let file = RecordFile { machine: Machine::here(), records: self.records };
+        let json = serde_json::to_string_pretty(&file).expect("plain numbers and texts") + "\n";
         let written = std::fs::create_dir_all(path.parent().expect("a folder above the file"))
             .and_then(|()| std::fs::write(&path, json));
         match written {
