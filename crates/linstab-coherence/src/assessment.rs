@@ -41,7 +41,7 @@ impl Claim {
 /// Something that a criterion takes for granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Assumption {
-    /// What.
+    /// The name of the property that is assumed, such as Bernoulli sampling.
     pub name: &'static str,
     /// Whether it is so here.
     pub holds: bool,

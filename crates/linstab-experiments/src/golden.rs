@@ -187,12 +187,21 @@ impl Case {
         let first = samples.first();
         let num_factors = first.map_or(0, Vec::len);
         let dim = first.and_then(|sample| sample.first()).map_or(0, Vec::len);
+        let regular = samples
+            .iter()
+            .all(|sample| sample.len() == num_factors && sample.iter().all(|factor| factor.len() == dim));
+        if !regular {
+            let (what, why) =
+                ("an ensemble of ragged factors", "each sample has as many rows, each row as many numbers");
+            return Err(DynamicsError::Unsupported { what, why }.into());
+        }
         let factors = Factored::new(samples.len(), num_factors, dim, samples.concat().concat())?;
         let sampling = BatchSampling::new(self.sampling, samples.len(), self.batch_size)?;
         let optimizer = self.optimizer.unwrap_or_else(Optimizer::sgd);
         let analysis = MeanSquare::new(&Reduced::of(&factors)?, optimizer, sampling)?;
         match self.quantity {
             Quantity::MaxLearningRate => Ok(analysis.max_learning_rate()?.value),
+            // A missing learning rate is NaN, and refused as such.
             Quantity::MeanSquareGrowth => {
                 Ok(analysis.growth_per_step(self.learning_rate.unwrap_or(f64::NAN))?)
             }

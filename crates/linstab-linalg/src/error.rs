@@ -76,7 +76,7 @@ pub enum LinalgError {
         /// The magnitude of a negative eigenvalue that would have been taken for rounding.
         tolerance: f64,
     },
-    /// Something does not fit the memory that it may take.
+    /// A computation needs more memory than the limit that was set for it.
     #[error("{what} takes {needed} bytes of memory, allowed: {limit}")]
     MemoryLimit {
         /// What is too large.

@@ -12,7 +12,7 @@ use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Par};
 
 use crate::ensemble::{require_len, require_samples};
-use crate::{Factored, Mat, MatRef, Result, symmetric};
+use crate::{Ensemble, Factored, Mat, MatRef, Result, symmetric};
 
 /// Eigenvalues of the mean curvature at most this times the largest are taken for zero: they are below the rounding of a Gram matrix
 /// of a few thousand rows. [`Reduced::num_dropped`] says how many there are; a threshold moves by no more than about this fraction
@@ -42,15 +42,31 @@ pub struct Reduced {
     factors: Arc<Mat<f64>>,
 }
 
+impl Ensemble for Reduced {
+    fn num_samples(&self) -> usize {
+        self.num_samples
+    }
+
+    fn dim(&self) -> usize {
+        self.mean_eigenvalues.len()
+    }
+
+    fn sample_hessian(&self, sample: usize) -> Mat<f64> {
+        let block = self.factors.as_ref().subrows(sample * self.num_factors, self.num_factors);
+        block.transpose() * block
+    }
+}
+
 impl Reduced {
-    /// Reduces a factored ensemble.
+    /// Reduces an ensemble: by its factors if it holds them, else by factors that are made of its curvatures.
     ///
     /// # Cost
     /// With `m = min(num_samples * num_factors, dim)`: one product of `m^2 max(..)` and one eigenproblem of order `m`.
     /// # Accuracy
     /// Directions with mean curvature at most [`RANK_TOLERANCE`] times the largest are left out.
     /// # Errors
-    /// [`crate::LinalgError::NoConvergence`] if the eigenvalue iteration fails, as it does when products of factors overflow.
+    /// [`crate::LinalgError::NoConvergence`] if the eigenvalue iteration fails, as it does when products of factors overflow; without
+    /// factors also the errors of [`Factored::from_ensemble`].
     /// # Examples
     /// ```
     /// use linstab_linalg::{Factored, Reduced};
@@ -60,7 +76,14 @@ impl Reduced {
     /// assert!((reduced.mean_eigenvalues()[0] - 2.0).abs() < 1e-15);
     /// # Ok::<(), linstab_linalg::LinalgError>(())
     /// ```
-    pub fn of(ensemble: &Factored) -> Result<Self> {
+    pub fn of(ensemble: &dyn Ensemble) -> Result<Self> {
+        match ensemble.as_factored() {
+            Some(factored) => Self::of_factored(factored),
+            None => Self::of_factored(&Factored::from_ensemble(ensemble)?),
+        }
+    }
+
+    fn of_factored(ensemble: &Factored) -> Result<Self> {
         let rows = ensemble.rows();
         if rows.nrows() <= rows.ncols() {
             let (num_samples, num_factors) = ensemble_sizes(ensemble);
@@ -250,7 +273,6 @@ impl Reduced {
 }
 
 fn ensemble_sizes(ensemble: &Factored) -> (usize, usize) {
-    use crate::Ensemble as _;
     (ensemble.num_samples(), ensemble.num_factors())
 }
 

@@ -5,21 +5,13 @@ use linstab_linalg::testing::random_factored;
 use linstab_linalg::{Ensemble, Factored, LinalgError, Mat, Reduced, packed, sum_of_sandwiches, symmetric};
 use proptest::prelude::*;
 
-/// The reduced ensemble as an ordinary one.
-fn as_factored(reduced: &Reduced) -> Factored {
-    let factors = reduced.factors();
-    let rows =
-        (0..factors.nrows()).flat_map(|i| (0..factors.ncols()).map(move |j| factors[(i, j)])).collect();
-    Factored::new(reduced.num_samples(), reduced.num_factors(), reduced.rank(), rows).unwrap()
-}
-
 proptest! {
     /// Traces of products (which fix everything up to rotation for rank-one curvatures) survive, and the mean is diagonal.
     #[test]
     fn reduction_is_a_rotation(seed: u64, n in 1_usize..8, k in 1_usize..4, dim in 1_usize..30) {
         let ensemble = random_factored(seed, n, k, dim);
         let reduced = Reduced::of(&ensemble).unwrap();
-        let rotated = as_factored(&reduced);
+        let rotated: &dyn Ensemble = &reduced;
         prop_assert!(reduced.rank() <= dim.min(n * k));
         let sharpness = ensemble.sharpness().unwrap();
         let mean = rotated.mean_hessian();
@@ -66,7 +58,7 @@ fn check_kernel(ensemble: &Factored) {
     let x = Mat::from_fn(rank, rank, |i, j| (1.0 + (i + j) as f64 + 0.3 * (i * j) as f64).sin());
     let mut output = vec![f64::NAN; packed::packed_len(rank)];
     sum_of_sandwiches(&reduced, &packed::pack(x.as_ref()), &mut output);
-    let expected = as_factored(&reduced).sum_of_sandwiches(x.as_ref());
+    let expected = reduced.sum_of_sandwiches(x.as_ref());
     let error = (packed::unpack(&output, rank) - &expected).norm_max();
     assert!(error <= 1e-12 * expected.norm_max().max(1e-300), "{error}");
 }
@@ -97,4 +89,26 @@ fn what_is_not_finite_has_no_eigenvalues() {
         let huge = Factored::new(2, 1, dim, vec![1e200; 2 * dim]).unwrap();
         assert!(matches!(Reduced::of(&huge), Err(LinalgError::NoConvergence { .. })), "dimension {dim}");
     }
+}
+
+/// An ensemble of any representation can be reduced, a reduced one again: nothing is lost but directions without curvature.
+#[test]
+fn any_ensemble_is_reduced_and_a_reduced_one_is_an_ensemble() {
+    let axes =
+        linstab_linalg::AxisAligned::from_diagonals(&[vec![4.0, 0.0, 0.0], vec![0.0, 1.0, 0.0]]).unwrap();
+    let once = Reduced::of(&axes).unwrap();
+    assert_eq!((once.rank(), once.dim(), Ensemble::num_samples(&once)), (2, 2, 2));
+    let twice = Reduced::of(&once).unwrap();
+    for (i, j) in [(0, 0), (0, 1), (1, 1)] {
+        let expected = axes.trace_of_product(i, j);
+        for found in [once.trace_of_product(i, j), twice.trace_of_product(i, j)] {
+            assert!((found - expected).abs() < 1e-12, "{i} {j}: {found}, not {expected}");
+        }
+    }
+    // Negative control: the traces of another ensemble are others.
+    let other = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 1.0, 0.0]).unwrap()).unwrap();
+    assert!(
+        (other.trace_of_product(0, 1) - axes.trace_of_product(0, 1)).abs() > 1.0,
+        "here the samples share a direction"
+    );
 }

@@ -31,7 +31,7 @@ const SHARPNESS: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
 #[derive(Clone, Debug)]
 pub struct MeanSquare {
     pub(super) effective: Reduced,
-    /// Diagonal of `A^{1/2}`, by which the effective coordinates are the original ones times.
+    /// Square roots of the congruence: effective coordinates are these times the original ones.
     pub(super) congruence: Vec<f64>,
     pub(super) optimizer: Optimizer,
     pub(super) sampling: BatchSampling,

@@ -31,7 +31,7 @@ pub(super) fn section(
     }
 }
 
-/// Of the runs of an optimizer at a ratio, how many did as the exact threshold says, and how many there are.
+/// Number of runs of an optimizer, at a ratio of the learning rate to its exact threshold, that the threshold predicts, and number of runs.
 fn obedient(summaries: &[CellSummary], optimizer: Contender, ratio: f64) -> (usize, usize) {
     let cells = summaries
         .iter()

@@ -176,6 +176,10 @@ impl Ensemble for Factored {
         self.dim
     }
 
+    fn as_factored(&self) -> Option<&Factored> {
+        Some(self)
+    }
+
     fn sample_hessian(&self, sample: usize) -> Mat<f64> {
         let factors = self.factors(sample);
         factors * factors.transpose()

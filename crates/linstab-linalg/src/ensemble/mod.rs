@@ -99,6 +99,19 @@ pub trait Ensemble: std::fmt::Debug + Sync {
         sum * faer::Scale(1.0 / self.num_samples() as f64)
     }
 
+    /// The same ensemble as factors, if it holds them: whoever needs factors takes these instead of making their own.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{AxisAligned, Ensemble, Factored};
+    /// assert!(Factored::new(1, 1, 1, vec![2.0])?.as_factored().is_some());
+    /// assert!(AxisAligned::from_diagonals(&[vec![4.0]])?.as_factored().is_none());
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
+    fn as_factored(&self) -> Option<&Factored> {
+        None
+    }
+
     /// `sum_i H_i X H_i` for a (dim, dim) matrix `X`.
     ///
     /// # Examples

@@ -12,7 +12,7 @@ use super::panel::Panel;
 use super::{GRAM_CHUNK, GramEntry};
 use crate::Mat;
 
-/// Adds to a tile what columns of the factors make of it.
+/// The update of a tile of the Gram matrix by a range of columns of the factors: `G[rows, columns] += F[rows, range] F[columns, range]^T`.
 pub(super) struct Update<'a, T: GramEntry> {
     pub(super) panel: &'a Panel<T>,
     /// Of the panel: within one chunk.
@@ -27,7 +27,7 @@ impl<T: GramEntry> WithSimd for Update<'_, T> {
     type Output = ();
 
     /// Accumulators, a vector of each kind and one to spare must fit the registers: 24 of 32, or 12 of 16.
-    #[expect(clippy::inline_always, reason = "vectors of the machine end at a call")]
+    #[expect(clippy::inline_always, reason = "target features do not cross a call that is not inlined")]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         if S::REGISTER_COUNT >= 32 { self.run::<S, 3, 8>(simd) } else { self.run::<S, 2, 6>(simd) }

@@ -27,7 +27,7 @@ impl Series {
         Self { name: name.into(), stroke, points, band: Vec::new(), dots: false }
     }
 
-    /// The same with a band of so much to each side.
+    /// The same series with a shaded band around it: at each point the half width of the band, such as a standard deviation.
     #[must_use]
     pub fn with_band(mut self, half_widths: &[f64]) -> Self {
         self.band = self.points.iter().zip(half_widths).map(|(&(x, y), h)| (x, y - h, y + h)).collect();
