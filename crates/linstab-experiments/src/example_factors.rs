@@ -38,7 +38,7 @@ pub struct ExampleFactors {
 /// Trains the network on the digits in `file` and takes its gradients.
 ///
 /// # Errors
-/// [`crate::DriverError::Io`] or [`crate::DriverError::DataFile`] if the digits are missing or damaged.
+/// [`linstab_driver::DriverError::Io`] or [`linstab_driver::DriverError::DataFile`] if the digits are missing or damaged.
 #[expect(clippy::cast_possible_truncation, reason = "the example is written in single precision")]
 pub fn of_digits(file: &Path) -> Result<ExampleFactors> {
     let source = Source { file: PathBuf::from(file), sha256: SHA256.to_owned(), classes: [3, 8] };
