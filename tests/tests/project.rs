@@ -17,7 +17,7 @@ fn layers_are_kept() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("linstab-linalg", &[][..]),
         ("linstab-dynamics", &["linstab-linalg"]),
-        ("linstab-coherence", &["linstab-linalg"]),
+        ("linstab-coherence", &["linstab-linalg", "linstab-dynamics"]),
         ("linstab-relu", &["linstab-linalg"]),
         ("linstab-report", &[]),
         ("linstab-driver", &["linstab-report"]),

@@ -3,7 +3,7 @@
 use linstab_coherence::{Assessment, FactorCoherence, Question, assess, effective_rank};
 use linstab_dynamics::lyapunov::SettlingOptions;
 use linstab_dynamics::mean_square::Threshold;
-use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer};
 use linstab_linalg::{MatRef, Reduced};
 use rand_pcg::Pcg64;
 
@@ -259,7 +259,7 @@ fn of_optimizer(
     let question = Question {
         batch_size,
         rho_over_alpha,
-        bernoulli: request.sampling == SamplingScheme::Bernoulli,
+        sampling: request.sampling,
         num_parameters: sizes.num_parameters,
         exact: threshold.value,
     };

@@ -5,6 +5,8 @@
 //! 1/n^2` the weight of a sample in the Bernoulli second moment, `phi = c_0 lambda_max(X -> sum_i H_i X H_i)` on the curvatures that
 //! the rule sees.
 
+use linstab_dynamics::SamplingScheme;
+use linstab_dynamics::optimizer::ascent;
 use linstab_linalg::lanczos::{self, LanczosOptions, SymmetricOperator};
 use linstab_linalg::{Reduced, packed, sum_of_sandwiches};
 
@@ -85,8 +87,8 @@ pub struct Question {
     pub batch_size: usize,
     /// `c = rho / alpha`, nonnegative; 0 for SGD.
     pub rho_over_alpha: f64,
-    /// Whether each sample enters a batch by itself, as all criteria assume.
-    pub bernoulli: bool,
+    /// How batches are drawn; all criteria assume that each sample enters a batch by itself (Bernoulli).
+    pub sampling: SamplingScheme,
     /// Number of parameters; more than the rank leaves flat directions.
     pub num_parameters: usize,
     /// The exact mean-square threshold that the criteria are measured against.
@@ -102,12 +104,13 @@ pub struct Question {
 /// [`CoherenceError::OutOfRange`] for a bad question, [`CoherenceError::NoCurvature`], [`CoherenceError::Linalg`].
 /// # Examples
 /// ```
+/// use linstab_dynamics::SamplingScheme;
 /// use linstab_coherence::{FactorCoherence, Question, assess};
 /// use linstab_linalg::{Factored, Reduced};
 /// // Four samples of curvatures 1, 1, 1, 3 along one direction, batches of one of fixed size: the exact threshold is 1.
 /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
 /// let question =
-///     Question { batch_size: 1, rho_over_alpha: 0.0, bernoulli: false, num_parameters: 1, exact: 1.0 };
+///     Question { batch_size: 1, rho_over_alpha: 0.0, sampling: SamplingScheme::WithoutReplacement, num_parameters: 1, exact: 1.0 };
 /// let found = assess(&ensemble, &FactorCoherence::of(&ensemble)?, &question)?;
 /// let dexter = found.iter().find(|criterion| criterion.name == "dexter-88").unwrap();
 /// // It would claim divergence from 0.77 on, where there is none: it assumes Bernoulli sampling.
@@ -121,7 +124,8 @@ pub fn assess(
 ) -> Result<Vec<Assessment>> {
     let c = question.rho_over_alpha;
     let sgd = problem(ensemble, coherence.measure, question)?;
-    let bernoulli = Assumption { name: "Bernoulli sampling", holds: question.bernoulli };
+    let bernoulli =
+        Assumption { name: "Bernoulli sampling", holds: !question.sampling.has_fixed_batch_size() };
     let psd = Assumption { name: "positive semidefinite curvatures", holds: true };
     let full_rank =
         Assumption { name: "positive smallest eigenvalue of the mean", holds: sgd.min_eigenvalue > 0.0 };
@@ -131,7 +135,7 @@ pub fn assess(
         let slack = learning_rate.map(|value| value / question.exact);
         Assessment { name, claim, learning_rate, assumptions, slack: slack.filter(|slack| slack.is_finite()) }
     };
-    let seen_sharpness = sgd.sharpness * (1.0 + c * sgd.sharpness);
+    let seen_sharpness = sgd.sharpness * ascent(c, sgd.sharpness);
     let gradient_descent = 2.0 / seen_sharpness;
     let (seen_coherence, [dexter, existence]) = if c > 0.0 {
         (FactorCoherence::of_sam(ensemble, c)?.measure, ["dexter-88-on-sam", "eq-87"])
@@ -197,7 +201,7 @@ fn convergence(ensemble: &Reduced, problem: &Problem, question: &Question) -> Re
     if problem.min_eigenvalue <= 0.0 {
         return Ok(f64::NAN);
     }
-    let seen = |l: f64| l * (1.0 + question.rho_over_alpha * l);
+    let seen = |l: f64| l * ascent(question.rho_over_alpha, l);
     let (least, most) = (seen(problem.min_eigenvalue), seen(problem.sharpness));
     let (n, b) = (problem.num_samples as f64, problem.batch_size as f64);
     let weight = (n - b) / (n * n * b);
@@ -218,7 +222,7 @@ fn sandwich_norm(ensemble: &Reduced, rho_over_alpha: f64) -> Result<f64> {
             sum_of_sandwiches(&self.0, input, output);
         }
     }
-    let seen = ensemble.congruent(|l| (1.0 + rho_over_alpha * l).sqrt());
+    let seen = ensemble.congruent(|l| ascent(rho_over_alpha, l).sqrt());
     // The map preserves the positive semidefinite matrices, and the identity overlaps each of them.
     let identity = packed::from_fn(seen.rank(), |i, j| f64::from(u8::from(i == j)));
     let options = LanczosOptions { residual_rtol: 1e-7, ..LanczosOptions::default() };

@@ -4,6 +4,7 @@
 //! `n` samples, `B` batch size, `sigma` coherence measure, `l_1`, `l_min` extreme eigenvalues of the mean curvature,
 //! `c = rho / alpha` (0 for SGD).
 
+use linstab_dynamics::optimizer::ascent;
 use linstab_linalg::Ensemble;
 
 use crate::{CoherenceError, Result};
@@ -109,8 +110,8 @@ impl Problem {
 /// arXiv 2511.17378, Theorem C.8, eq. (31), part 4 (main text: Theorem 3.2); for `c = 0` Dexter et al. 2024, Theorem 1, as
 /// eq. (88) quotes it. It holds with a strict inequality.
 pub fn divergence(problem: &Problem) -> f64 {
-    let ascent = 1.0 + problem.rho_over_alpha * problem.min_eigenvalue;
-    problem.coherence / (problem.sharpness * ascent * problem.sampling_noise().sqrt())
+    let least = ascent(problem.rho_over_alpha, problem.min_eigenvalue);
+    problem.coherence / (problem.sharpness * least * problem.sampling_noise().sqrt())
 }
 
 /// The learning rate up to which a mean-square stable ensemble of these numbers exists.
@@ -130,6 +131,6 @@ pub fn divergence(problem: &Problem) -> f64 {
 /// # Source
 /// arXiv 2511.17378, Theorem 3.3, eq. (87); for `c = 0` Dexter et al. 2024, Theorem 2, eq. (89).
 pub fn existence_of_stable(problem: &Problem) -> f64 {
-    let curvature = problem.sharpness * (1.0 + problem.rho_over_alpha * problem.sharpness);
+    let curvature = problem.sharpness * ascent(problem.rho_over_alpha, problem.sharpness);
     2.0 * problem.coherence / (curvature * (problem.sampling_noise() + problem.coherence))
 }

@@ -1,6 +1,7 @@
 //! Coherence from inner products of factors alone: with the factors of all samples as rows of `G` and `K = G G^T` in `k x k` blocks
 //! `K_ij`, `tr(H_i H_j) = |K_ij|_F^2` and `lambda_max(H_i) = lambda_max(K_ii)`. No matrix over the parameters appears.
 
+use linstab_dynamics::optimizer::ascent;
 use linstab_linalg::lanczos::{self, Explicit, LanczosOptions};
 use linstab_linalg::{Mat, MatRef, Reduced, gram_matrix, symmetric};
 
@@ -133,7 +134,7 @@ impl FactorCoherence {
             let (value, allowed) = (rho_over_alpha, "nonnegative and finite");
             return Err(CoherenceError::OutOfRange { name: "rho_over_alpha", value, allowed });
         }
-        Self::of(&ensemble.congruent(|l| (1.0 + rho_over_alpha * l).sqrt()))
+        Self::of(&ensemble.congruent(|l| ascent(rho_over_alpha, l).sqrt()))
     }
 
     /// `S_ij / sqrt(S_ii S_jj)`, from 0 (orthogonal ranges) to 1 (proportional curvatures); 0 for a sample without curvature.

@@ -76,7 +76,7 @@ proptest! {
         let sampling = BatchSampling::new(SamplingScheme::Bernoulli, n, b).unwrap();
         let rule = Optimizer::sam(c).unwrap();
         let exact = MeanSquare::new(&reduced, rule, sampling).unwrap().max_learning_rate().unwrap().value;
-        let question = Question { batch_size: b, rho_over_alpha: c, bernoulli: true, num_parameters: dim, exact };
+        let question = Question { batch_size: b, rho_over_alpha: c, sampling: SamplingScheme::Bernoulli, num_parameters: dim, exact };
         let mut num_convergence = 0;
         for found in assess(&reduced, &coherence, &question).unwrap() {
             let Some(value) = found.learning_rate else { continue };
@@ -134,8 +134,13 @@ fn theorem_3_3_knows_its_family() {
         let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 4, 2).unwrap();
         let sgd = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
         let exact = sgd.max_learning_rate().unwrap().value;
-        let question =
-            Question { batch_size: 2, rho_over_alpha: 0.0, bernoulli: true, num_parameters: 3, exact };
+        let question = Question {
+            batch_size: 2,
+            rho_over_alpha: 0.0,
+            sampling: SamplingScheme::Bernoulli,
+            num_parameters: 3,
+            exact,
+        };
         let found = assess(&reduced, &coherence, &question).unwrap();
         let theorem = found.iter().find(|found| found.name == "dexter-89").unwrap();
         assert_eq!(theorem.applies(), expected, "{theorem:?}");
@@ -147,8 +152,13 @@ fn theorem_3_3_knows_its_family() {
 fn flat_directions_silence_the_convergence_theorem() {
     let reduced = Reduced::of(&random_factored(3, 4, 1, 9)).unwrap();
     let coherence = FactorCoherence::of(&reduced).unwrap();
-    let question =
-        Question { batch_size: 2, rho_over_alpha: 0.0, bernoulli: true, num_parameters: 9, exact: 1.0 };
+    let question = Question {
+        batch_size: 2,
+        rho_over_alpha: 0.0,
+        sampling: SamplingScheme::Bernoulli,
+        num_parameters: 9,
+        exact: 1.0,
+    };
     let found = assess(&reduced, &coherence, &question).unwrap();
     let theorem = found.iter().find(|found| found.name == "c-9-3").unwrap();
     assert!(theorem.learning_rate.is_none() && !theorem.applies(), "{theorem:?}");

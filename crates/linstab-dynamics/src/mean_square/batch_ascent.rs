@@ -10,6 +10,7 @@ use rand::Rng;
 
 use super::{MeanSquare, Threshold};
 use crate::error::require_nonnegative;
+use crate::optimizer::ascent;
 use crate::sampling::BatchSampler;
 use crate::second_moment::require_same_number;
 use crate::{BatchSampling, DynamicsError, Optimizer, Result, SamplingScheme};
@@ -260,7 +261,7 @@ impl BatchAscentSam {
             let gram: Mat<f64> = &own * own.transpose();
             let (values, vectors) = symmetric::eigenpairs(gram.as_ref())?;
             let root = Mat::from_fn(size, size, |i, j| {
-                let scale = (weight * (1.0 + self.rho_over_alpha * values[j].max(0.0))).sqrt();
+                let scale = (weight * ascent(self.rho_over_alpha, values[j].max(0.0))).sqrt();
                 vectors[(i, j)] * scale
             });
             let transformed = root * vectors.transpose() * own;

@@ -21,6 +21,17 @@ use rules::{MOMENTUM, RHO_OVER_ALPHA, RULES, STANDARD_DEVIATION};
 /// Most parameters that a rule has.
 const MAX_PARAMETERS: usize = 2;
 
+/// What SAM's full-batch ascent multiplies a direction by: the eigenvalue `1 + c l` of `I + c H`, `c = rho / alpha`.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::optimizer::ascent;
+/// assert_eq!(ascent(0.5, 2.0), 2.0);
+/// ```
+pub fn ascent(rho_over_alpha: f64, mean_eigenvalue: f64) -> f64 {
+    1.0 + rho_over_alpha * mean_eigenvalue
+}
+
 /// An optimizer: a rule and the values of its parameters.
 ///
 /// Written as a specification, `NAME` or `NAME:KEY=VALUE,..`; read back from it by [`str::parse`].
@@ -204,7 +215,7 @@ impl Optimizer {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn congruence(self, mean_eigenvalue: f64) -> f64 {
-        1.0 + self.rho_over_alpha() * mean_eigenvalue
+        ascent(self.rho_over_alpha(), mean_eigenvalue)
     }
 
     /// The axis-aligned ensemble on which plain SGD (with the same momentum) has the linear map of this rule.
