@@ -2,14 +2,13 @@
 
 use linstab_coherence::{Assessment, FactorCoherence, Question, assess, effective_rank};
 use linstab_dynamics::lyapunov::SettlingOptions;
-use linstab_dynamics::mean_square::Threshold;
 use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer};
 use linstab_linalg::{MatRef, Reduced};
 use rand_pcg::Pcg64;
 
 use crate::range::Scaled;
 use crate::report::{
-    CoherenceReport, CriterionReport, CulpritReport, GroupReport, LyapunovReport, Number, Report, SCHEMA,
+    CoherenceReport, CriterionReport, GroupReport, LyapunovReport, Number, Report, SCHEMA, SampleReport,
     StabilityReport,
 };
 use crate::{AnalysisError, Request, Result};
@@ -43,13 +42,13 @@ pub struct Findings {
     /// The report.
     pub report: Report,
     /// Share of the full batch in the critical second moment of SGD at the batch size of the responsible samples.
-    pub culprits_full_batch_share: f64,
+    pub full_batch_share: f64,
     /// What momentum would allow there: the momentum and the threshold.
     pub with_momentum: (f64, f64),
     /// Whether that momentum was asked for.
     pub momentum_was_given: bool,
     /// The batch size that the responsible samples limit.
-    pub culprits_batch_size: usize,
+    pub shares_batch_size: usize,
 }
 
 /// Analyses the ensemble whose factors have these inner products.
@@ -117,8 +116,8 @@ fn in_comfort(ensemble: &Reduced, sizes: Sizes, request: &Request) -> Result<Fin
         request.batch_sizes.iter().rev().copied().find(|&size| size < sizes.num_samples).unwrap_or(last);
     let sgd = sgd_at(noisy)?;
     let threshold = sgd.max_learning_rate()?;
-    let culprits_full_batch_share = full_batch_share(&sgd, &threshold).unwrap_or(0.0);
-    let sample_shares = normalised(sgd.culprits(&threshold)?.sample_shares);
+    let full_batch_share = sgd.full_batch_share(&threshold)?.unwrap_or(0.0);
+    let sample_shares = normalised(sgd.responsible_samples(&threshold)?.sample_shares);
     let momentum = request.momentum.unwrap_or(USUAL_MOMENTUM);
     let with_momentum = (momentum, sgd_at(last)?.with_momentum(momentum)?.max_learning_rate()?.value);
     let seen_by_sam = match request.rho_over_alpha {
@@ -145,14 +144,14 @@ fn in_comfort(ensemble: &Reduced, sizes: Sizes, request: &Request) -> Result<Fin
         coherence_sam: seen_by_sam.as_ref().map(coherence_report),
         groups: groups.iter().map(group_report).collect(),
         stability,
-        culprits: responsible(&sample_shares, coherence.as_ref(), request),
+        responsible_samples: responsible(&sample_shares, coherence.as_ref(), request),
     };
     Ok(Findings {
         report,
-        culprits_full_batch_share,
+        full_batch_share,
         with_momentum,
         momentum_was_given: request.momentum.is_some(),
-        culprits_batch_size: noisy,
+        shares_batch_size: noisy,
     })
 }
 
@@ -172,28 +171,6 @@ fn normalised(mut shares: Vec<f64>) -> Vec<f64> {
     shares
 }
 
-/// Share of the full batch in what the critical second moment `X` is forced by, from 0 to 1; `None` without curvature.
-///
-/// In coordinates in which the mean curvature is `diag(x)`, the defect that the noise must fill for one step to reproduce `X` is, entry
-/// by entry, `L - Q` with the damping `L = eta (1 - beta) (x + y)` and what the full batch puts back, `Q = eta^2 ((1 + beta^2) x y - beta
-/// (x^2 + y^2)) / (1 - beta^2)`. The share is `<Q o X, X> / <L o X, X>`; along one direction, threshold over full-batch limit.
-fn full_batch_share(analysis: &MeanSquare, threshold: &Threshold) -> Option<f64> {
-    let (h, critical) = (analysis.effective_ensemble().mean_eigenvalues(), &threshold.critical);
-    if h.is_empty() || critical.nrows() != h.len() {
-        return None;
-    }
-    let (eta, beta) = (threshold.value, analysis.optimizer().momentum());
-    let (mut put_back, mut damping) = (0.0, 0.0);
-    for (a, x) in h.iter().map(|x| eta * x).enumerate() {
-        for (b, y) in h.iter().map(|y| eta * y).enumerate() {
-            let weight = critical[(a, b)] * critical[(a, b)];
-            put_back += weight * ((1.0 + beta * beta) * x * y - beta * (x * x + y * y)) / (1.0 - beta * beta);
-            damping += weight * (1.0 - beta) * (x + y);
-        }
-    }
-    Some((put_back / damping).clamp(0.0, 1.0))
-}
-
 impl Findings {
     /// From units in which a curvature of 1 is `unit` back to those of the request.
     fn in_units(&mut self, unit: f64, request: &Request) -> Result<()> {
@@ -211,8 +188,8 @@ impl Findings {
         for group in &mut report.groups {
             group.lambda_max_s *= unit;
         }
-        for culprit in &mut report.culprits {
-            culprit.sharpness *= unit;
+        for sample in &mut report.responsible_samples {
+            sample.sharpness *= unit;
         }
         for (line, optimizer) in report.stability.iter_mut().zip(optimizers.iter().cycle()) {
             let (below, above) = &mut line.max_learning_rate_interval;
@@ -274,7 +251,7 @@ fn of_optimizer(
         }
         _ => None,
     };
-    let full_batch_share = full_batch_share(&analysis, &threshold);
+    let full_batch_share = analysis.full_batch_share(&threshold)?;
     let limit = |share: f64| if share >= MOSTLY { "sharpness" } else { "gradient-noise" };
     Ok(StabilityReport {
         optimizer: optimizer.name().to_owned(),
@@ -337,11 +314,11 @@ fn group_report(group: &linstab_coherence::GroupCoherence) -> GroupReport {
     }
 }
 
-fn responsible(shares: &[f64], coherence: Option<&FactorCoherence>, request: &Request) -> Vec<CulpritReport> {
+fn responsible(shares: &[f64], coherence: Option<&FactorCoherence>, request: &Request) -> Vec<SampleReport> {
     let mut order: Vec<usize> = (0..shares.len()).collect();
     order.sort_by(|&a, &b| shares[b].total_cmp(&shares[a]).then(a.cmp(&b)));
     let named = order.into_iter().filter(|&sample| shares[sample] > 0.0).take(request.top);
-    let report = |sample: usize| CulpritReport {
+    let report = |sample: usize| SampleReport {
         sample,
         share: shares[sample],
         sharpness: coherence.map_or(0.0, |coherence| coherence.sample_sharpness[sample]),

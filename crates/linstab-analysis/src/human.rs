@@ -15,7 +15,7 @@ pub fn describe(findings: &Findings) -> String {
     text.push_str(&stability_table(report));
     text.push_str(&criteria_table(report));
     text.push_str(&groups(report));
-    text.push_str(&culprits(findings));
+    text.push_str(&responsible_samples(findings));
     text.push_str(&legend(report));
     text
 }
@@ -228,30 +228,30 @@ fn groups(report: &Report) -> String {
     format!("\n{}", table(&rows))
 }
 
-fn culprits(findings: &Findings) -> String {
-    let (report, batch_size) = (&findings.report, findings.culprits_batch_size);
+fn responsible_samples(findings: &Findings) -> String {
+    let (report, batch_size) = (&findings.report, findings.shares_batch_size);
     if report.rank > 0 && batch_size == report.num_samples && without_noise(report) {
         return "\nbatches of all samples have no gradient noise: no single sample is responsible\n"
             .to_owned();
     }
-    if report.culprits.is_empty() {
+    if report.responsible_samples.is_empty() {
         return String::new();
     }
-    let labelled = report.culprits.iter().any(|culprit| culprit.label.is_some());
+    let labelled = report.responsible_samples.iter().any(|sample| sample.label.is_some());
     let mut rows = vec![["responsible sample", "share of noise", "sharpness"].map(str::to_owned).to_vec()];
     if labelled {
         rows[0].push("label".to_owned());
     }
-    for culprit in &report.culprits {
+    for sample in &report.responsible_samples {
         let mut row = vec![
-            culprit.sample.to_string(),
-            format!("{:.2} %", 100.0 * culprit.share),
-            short(culprit.sharpness),
+            sample.sample.to_string(),
+            format!("{:.2} %", 100.0 * sample.share),
+            short(sample.sharpness),
         ];
-        row.extend(culprit.label.map(|label| label.to_string()));
+        row.extend(sample.label.map(|label| label.to_string()));
         rows.push(row);
     }
-    let full_batch = 100.0 * findings.culprits_full_batch_share;
+    let full_batch = 100.0 * findings.full_batch_share;
     format!(
         "\nSGD at batch size {batch_size}: {full_batch:.1} % of what limits it is the full batch's, {:.1} % is gradient noise;\n\
          shares of that noise by sample (counted from 0), all together 100 %:\n{}",

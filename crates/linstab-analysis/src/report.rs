@@ -74,7 +74,8 @@ pub struct Report {
     pub stability: Vec<StabilityReport>,
     /// The samples that limit the learning rate of SGD at the last batch size below the number of samples, worst first; none if all
     /// batches are of all samples.
-    pub culprits: Vec<CulpritReport>,
+    #[serde(rename = "culprits")]
+    pub responsible_samples: Vec<SampleReport>,
 }
 
 /// Coherence of an ensemble.
@@ -174,7 +175,7 @@ pub struct LyapunovReport {
 
 /// A sample that limits the learning rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CulpritReport {
+pub struct SampleReport {
     /// Index of the sample, from 0.
     pub sample: usize,
     /// Its share in the noise part of the critical second moment; all samples together have 1.

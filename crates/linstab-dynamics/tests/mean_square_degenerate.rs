@@ -27,7 +27,7 @@ fn of_two_groups_the_limiting_one_is_found() {
     let exact = scalar(&[h, 0.0, 0.0], analysis.sampling(), 0.0);
     assert!((threshold.value - exact).abs() < 1e-12 * exact, "{} against {exact}", threshold.value);
     assert!(analysis.necessary_conditions().unwrap().sample_directions >= threshold.value * (1.0 - 1e-12));
-    assert!(analysis.culprits(&threshold).unwrap().sample_shares[0] > 0.5, "sample 1 is to blame");
+    assert!(analysis.responsible_samples(&threshold).unwrap().sample_shares[0] > 0.5, "sample 1 is to blame");
 }
 
 proptest! {

@@ -37,12 +37,12 @@ fn the_culprit_is_the_sample_that_stands_out() {
         "the sharp sample alone: 2 / |f|^2, {}",
         threshold.value
     );
-    let culprits = analysis.culprits(&threshold).unwrap();
-    let total: f64 = culprits.full_batch_share + culprits.sample_shares.iter().sum::<f64>();
-    assert!((total - 1.0).abs() < 1e-12 && culprits.full_batch_share.abs() < 1e-12, "{culprits:?}");
+    let responsible = analysis.responsible_samples(&threshold).unwrap();
+    let total: f64 = responsible.full_batch_forcing + responsible.sample_shares.iter().sum::<f64>();
+    assert!((total - 1.0).abs() < 1e-12 && responsible.full_batch_forcing.abs() < 1e-12, "{responsible:?}");
     assert!(
-        (culprits.sample_shares[9] - 1.0).abs() < 1e-9 && culprits.direction_share > 0.999,
-        "{culprits:?}"
+        (responsible.sample_shares[9] - 1.0).abs() < 1e-9 && responsible.direction_share > 0.999,
+        "{responsible:?}"
     );
 }
 
@@ -75,7 +75,7 @@ fn limits_are_right_and_bad_parameters_are_named() {
         (flat.growth_per_step(1.0).unwrap() - 1.0).abs() < 1e-15
             && flat.gradient_descent_limit().is_infinite()
     );
-    assert!(flat.culprits(&threshold).unwrap().direction.is_empty());
+    assert!(flat.responsible_samples(&threshold).unwrap().direction.is_empty());
 
     let single = Factored::new(1, 1, 1, vec![2.0]).unwrap();
     let threshold =
@@ -124,8 +124,11 @@ fn one_sample_is_gradient_descent() {
         let sgd = analysis(&ensemble, SamplingScheme::WithReplacement, 1, 0.0, 0.0);
         let bounds = sgd.necessary_conditions().unwrap();
         assert!((bounds.worst_direction * sharpness - 2.0).abs() < 1e-10, "{bounds:?}");
-        let culprits = sgd.culprits(&sgd.max_learning_rate().unwrap()).unwrap();
-        assert!((culprits.sample_shares[0] + culprits.full_batch_share - 1.0).abs() < 1e-12, "{culprits:?}");
+        let responsible = sgd.responsible_samples(&sgd.max_learning_rate().unwrap()).unwrap();
+        assert!(
+            (responsible.sample_shares[0] + responsible.full_batch_forcing - 1.0).abs() < 1e-12,
+            "{responsible:?}"
+        );
     }
 }
 

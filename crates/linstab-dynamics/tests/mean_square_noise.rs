@@ -143,11 +143,11 @@ fn one_sample_shares_the_blame_with_nobody() {
     for beta in [-0.5, 0.0, 0.9] {
         let analysis =
             MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap().with_momentum(beta).unwrap();
-        let culprits = analysis.culprits(&analysis.max_learning_rate().unwrap()).unwrap();
-        let total = culprits.full_batch_share + culprits.sample_shares.iter().sum::<f64>();
-        assert!((total - 1.0).abs() < 1e-10, "beta {beta}: {culprits:?}");
-        let others: f64 = culprits.sample_shares[..9].iter().sum();
-        assert!(culprits.sample_shares[9] > 0.3 && others < 1e-9, "beta {beta}: {culprits:?}");
+        let responsible = analysis.responsible_samples(&analysis.max_learning_rate().unwrap()).unwrap();
+        let total = responsible.full_batch_forcing + responsible.sample_shares.iter().sum::<f64>();
+        assert!((total - 1.0).abs() < 1e-10, "beta {beta}: {responsible:?}");
+        let others: f64 = responsible.sample_shares[..9].iter().sum();
+        assert!(responsible.sample_shares[9] > 0.3 && others < 1e-9, "beta {beta}: {responsible:?}");
     }
 }
 
@@ -171,7 +171,7 @@ fn extreme_scales_are_exact_or_refused() {
             analysis.growth_per_step(eta).unwrap(),
             floor.mean_squared_distance,
             trace * scale * scale,
-            analysis.culprits(&threshold).unwrap().sample_shares[0],
+            analysis.responsible_samples(&threshold).unwrap().sample_shares[0],
         ]
     };
     let expected = answers(1.0);

@@ -53,7 +53,7 @@ pub struct ThresholdEstimate {
 }
 
 /// The exact analysis over all batches: one-sample SGD on the curvatures `G_b`. What refers to samples or to the curvature of the loss
-/// (smallest batch, culprits, noise floor) has no meaning for these, so only thresholds and growth can be asked for.
+/// (smallest batch, responsible samples, noise floor) has no meaning for these, so only thresholds and growth can be asked for.
 #[derive(Clone, Debug)]
 pub struct EnumeratedBatches(MeanSquare);
 

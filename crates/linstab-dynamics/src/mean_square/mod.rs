@@ -52,20 +52,20 @@
 mod batch_ascent;
 mod batch_size;
 mod bounds;
-mod culprits;
 mod gradient_noise;
 mod growth;
 mod noise_floor;
 mod operator;
 mod perron;
+mod responsible_samples;
 mod sample_operator;
 mod sample_space;
 mod threshold;
 
 pub use batch_ascent::{BatchAscentSam, EnumeratedBatches, ThresholdEstimate};
 pub use bounds::NecessaryConditions;
-pub use culprits::Culprits;
 pub use gradient_noise::GradientNoise;
 pub(crate) use growth::noise_free_growth;
 pub use noise_floor::NoiseFloor;
+pub use responsible_samples::ResponsibleSamples;
 pub use threshold::{CertificateKind, MeanSquare, Threshold};

@@ -1,0 +1,134 @@
+//! The samples and the direction responsible for a threshold, and the share of the full batch in it.
+
+use linstab_linalg::{Mat, symmetric};
+
+use super::{MeanSquare, Threshold};
+use crate::{DynamicsError, Result};
+
+/// What limits the learning rate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResponsibleSamples {
+    /// Share of each sample in the critical second moment: `(b/n) tr(H_i X H_i X)` relative to the sum of these and of the
+    /// full-batch part, which is [`ResponsibleSamples::full_batch_forcing`]. All shares together are 1.
+    pub sample_shares: Vec<f64>,
+    /// Share of `a tr(H X H X)`, the forcing by the full batch.
+    pub full_batch_forcing: f64,
+    /// The direction, of unit length in the coordinates of the effective ensemble (for SAM `A^{1/2} w`, not `w`), that carries most of the critical second
+    /// moment.
+    pub direction: Vec<f64>,
+    /// The part of the trace of the critical second moment along that direction.
+    pub direction_share: f64,
+}
+
+impl MeanSquare {
+    /// The samples and the direction responsible for a threshold. Empty without curvature.
+    ///
+    /// At the threshold the critical matrix `X` balances the forcing `a H X H + (b/n) sum_i H_i X H_i` against the damping, which
+    /// is `(X H + H X) / eta*` without momentum (see the [module documentation](super)); the inner product with `X` splits the
+    /// forcing into the full batch and the samples.
+    /// # Errors
+    /// [`crate::DynamicsError::Linalg`] if an eigenvalue iteration fails, [`crate::DynamicsError::SizeMismatch`] for the threshold of
+    /// an ensemble of another rank.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Orthogonal samples of curvature 1 and 4, batches of one: only the second stands in the way of 2/1.
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![1.0, 0.0, 0.0, 2.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
+    /// let responsible = sgd.responsible_samples(&sgd.max_learning_rate()?)?;
+    /// assert!((responsible.sample_shares[1] - 1.0).abs() < 1e-9 && responsible.sample_shares[0] < 1e-9);
+    /// assert!((responsible.direction[0].abs() - 1.0).abs() < 1e-6, "the sharpest direction is the second sample's");
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn responsible_samples(&self, threshold: &Threshold) -> Result<ResponsibleSamples> {
+        let rank = self.effective.rank();
+        let x = &threshold.critical;
+        self.require_own(threshold)?;
+        if rank == 0 {
+            return Ok(ResponsibleSamples {
+                sample_shares: vec![0.0; self.sampling.num_samples()],
+                full_batch_forcing: 0.0,
+                direction: Vec::new(),
+                direction_share: 0.0,
+            });
+        }
+        let (h, weights) = (self.effective.mean_eigenvalues(), self.sampling.moment_weights());
+        let pairs = (0..rank).flat_map(|a| (0..rank).map(move |b| (a, b)));
+        let full_batch =
+            weights.full_batch * pairs.map(|(a, b)| h[a] * h[b] * x[(a, b)] * x[(a, b)]).sum::<f64>();
+        let per_sample = self.sample_weight();
+        let samples: Vec<f64> = self.sample_terms(x).iter().map(|term| per_sample * term).collect();
+        let total = full_batch + samples.iter().sum::<f64>();
+        let (values, vectors) = symmetric::eigenpairs(x.as_ref())?;
+        let lead = rank - 1;
+        let trace: f64 = values.iter().map(|value| value.abs()).sum();
+        Ok(ResponsibleSamples {
+            sample_shares: samples.iter().map(|term| term / total).collect(),
+            full_batch_forcing: full_batch / total,
+            direction: (0..rank).map(|a| vectors[(a, lead)]).collect(),
+            direction_share: values[lead].abs() / trace,
+        })
+    }
+
+    /// Share of the full-batch curvature in what limits the learning rate: near 1 it is sharpness, near 0 gradient noise; `None` without
+    /// curvature.
+    ///
+    /// At the threshold damping balances what is put back, of which the noise-free method makes
+    /// `eta^2 ((1 + beta^2) h_a h_b - beta (h_a^2 + h_b^2)) / (1 - beta^2)` of an entry of the critical matrix, and damping
+    /// `eta (1 - beta) (h_a + h_b)`; the share is the quotient of their inner products with that matrix.
+    ///
+    /// # Errors
+    /// [`crate::DynamicsError::SizeMismatch`] for the threshold of an ensemble of another rank.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 1.0])?)?;
+    /// let full = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 2)?;
+    /// let descent = MeanSquare::new(&ensemble, Optimizer::sgd(), full)?;
+    /// let share = descent.full_batch_share(&descent.max_learning_rate()?)?;
+    /// assert!((share.expect("it has curvature") - 1.0).abs() < 1e-12, "without noise all of it is sharpness");
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn full_batch_share(&self, threshold: &Threshold) -> Result<Option<f64>> {
+        self.require_own(threshold)?;
+        let (h, critical) = (self.effective.mean_eigenvalues(), &threshold.critical);
+        if h.is_empty() {
+            return Ok(None);
+        }
+        let (eta, beta) = (threshold.value, self.optimizer.momentum());
+        let (mut put_back, mut damping) = (0.0, 0.0);
+        for (a, x) in h.iter().map(|x| eta * x).enumerate() {
+            for (b, y) in h.iter().map(|y| eta * y).enumerate() {
+                let weight = critical[(a, b)] * critical[(a, b)];
+                put_back +=
+                    weight * ((1.0 + beta * beta) * x * y - beta * (x * x + y * y)) / (1.0 - beta * beta);
+                damping += weight * (1.0 - beta) * (x + y);
+            }
+        }
+        Ok(Some((put_back / damping).clamp(0.0, 1.0)))
+    }
+
+    /// Refuses the threshold of an ensemble of another rank.
+    fn require_own(&self, threshold: &Threshold) -> Result<()> {
+        let (expected, found) = (self.effective.rank(), threshold.critical.nrows());
+        if expected == found {
+            return Ok(());
+        }
+        Err(DynamicsError::SizeMismatch { what: "rank of the critical second moment", expected, found })
+    }
+
+    /// `tr(H_i X H_i X) = |V_i X V_i^T|_F^2` for every sample.
+    fn sample_terms(&self, x: &Mat<f64>) -> Vec<f64> {
+        let (k, factors) = (self.effective.num_factors(), self.effective.factors());
+        let products = factors * x;
+        (0..self.effective.num_samples())
+            .map(|sample| {
+                let block = products.subrows(sample * k, k) * factors.subrows(sample * k, k).transpose();
+                block.squared_norm_l2()
+            })
+            .collect()
+    }
+}
