@@ -5,22 +5,17 @@
 //! - [`Coherence`]: the coherence matrix and measure of an ensemble.
 //! - [`FactorCoherence`]: the same from inner products of factors, with pairs, blocks and groups; what SAM sees.
 //! - [`GradientCoherence`]: agreement of the gradients themselves.
-//! - [`criteria`]: closed-form criteria, each as the learning rate at which it switches.
-//! - [`assess`]: the criteria on one ensemble, with their assumptions and their distance from the exact threshold.
-//! - [`GeneralisingSolution`]: what the paper says of its own solutions.
+//! - [`criteria`]: closed-form criteria, each as the learning rate at which it switches, with its assumptions and its distance from the
+//!   exact threshold.
 #![forbid(unsafe_code)]
 
-mod assessment;
 mod coherence;
 pub mod criteria;
 mod error;
 mod gradients;
 mod gram;
-mod solutions;
 
-pub use assessment::{Assessment, Assumption, Claim, Question, assess};
 pub use coherence::{Coherence, coherence_from_traces, coherence_matrix, top_coherence};
 pub use error::{CoherenceError, Result};
 pub use gradients::GradientCoherence;
 pub use gram::{FactorCoherence, GroupCoherence, effective_rank, traces_of_gram};
-pub use solutions::GeneralisingSolution;

@@ -1,10 +1,8 @@
 //! Coherence from inner products against its definition on dense matrices, and criteria against exact thresholds.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
-use linstab_coherence::{
-    Claim, FactorCoherence, GeneralisingSolution, GradientCoherence, Question, assess, coherence_matrix,
-    effective_rank,
-};
+use linstab_coherence::criteria::{CRITERIA, Claim, Question, assess};
+use linstab_coherence::{FactorCoherence, GradientCoherence, coherence_matrix, effective_rank};
 use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{Dense, Ensemble, Factored, Mat, Reduced, symmetric};
@@ -76,9 +74,9 @@ proptest! {
         let sampling = BatchSampling::new(SamplingScheme::Bernoulli, n, b).unwrap();
         let rule = Optimizer::sam(c).unwrap();
         let exact = MeanSquare::new(&reduced, rule, sampling).unwrap().max_learning_rate().unwrap().value;
-        let question = Question { batch_size: b, rho_over_alpha: c, sampling: SamplingScheme::Bernoulli, num_parameters: dim, exact };
+        let question = Question { optimizer: rule, sampling, num_parameters: dim, exact };
         let mut num_convergence = 0;
-        for found in assess(&reduced, &coherence, &question).unwrap() {
+        for found in assess(&reduced, &coherence, question).unwrap() {
             let Some(value) = found.learning_rate else { continue };
             prop_assert!(close(found.slack.unwrap() * exact, value));
             match found.claim {
@@ -134,14 +132,8 @@ fn theorem_3_3_knows_its_family() {
         let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 4, 2).unwrap();
         let sgd = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
         let exact = sgd.max_learning_rate().unwrap().value;
-        let question = Question {
-            batch_size: 2,
-            rho_over_alpha: 0.0,
-            sampling: SamplingScheme::Bernoulli,
-            num_parameters: 3,
-            exact,
-        };
-        let found = assess(&reduced, &coherence, &question).unwrap();
+        let question = Question { optimizer: Optimizer::sgd(), sampling, num_parameters: 3, exact };
+        let found = assess(&reduced, &coherence, question).unwrap();
         let theorem = found.iter().find(|found| found.name == "dexter-89").unwrap();
         assert_eq!(theorem.applies(), expected, "{theorem:?}");
         assert!(!expected || (theorem.slack.unwrap() - 1.0).abs() < 1e-9, "{theorem:?}");
@@ -152,23 +144,36 @@ fn theorem_3_3_knows_its_family() {
 fn flat_directions_silence_the_convergence_theorem() {
     let reduced = Reduced::of(&random_factored(3, 4, 1, 9)).unwrap();
     let coherence = FactorCoherence::of(&reduced).unwrap();
-    let question = Question {
-        batch_size: 2,
-        rho_over_alpha: 0.0,
-        sampling: SamplingScheme::Bernoulli,
-        num_parameters: 9,
-        exact: 1.0,
-    };
-    let found = assess(&reduced, &coherence, &question).unwrap();
+    let of = |n| BatchSampling::new(SamplingScheme::Bernoulli, n, 2).unwrap();
+    let question = Question { optimizer: Optimizer::sgd(), sampling: of(4), num_parameters: 9, exact: 1.0 };
+    let found = assess(&reduced, &coherence, question).unwrap();
     let theorem = found.iter().find(|found| found.name == "c-9-3").unwrap();
     assert!(theorem.learning_rate.is_none() && !theorem.applies(), "{theorem:?}");
     for bad in [
-        Question { batch_size: 0, ..question },
-        Question { batch_size: 5, ..question },
-        Question { rho_over_alpha: -1.0, ..question },
+        Question { sampling: of(5), ..question },
+        Question { exact: 0.0, ..question },
         Question { exact: f64::NAN, ..question },
     ] {
-        assert!(assess(&reduced, &coherence, &bad).is_err(), "{bad:?}");
+        assert!(assess(&reduced, &coherence, bad).is_err(), "{bad:?}");
+    }
+}
+
+/// The table of criteria is whole: names are distinct, each criterion speaks of some optimizer, and none speaks of momentum.
+#[test]
+fn every_criterion_speaks_of_an_optimizer() {
+    let reduced = Reduced::of(&random_factored(3, 4, 1, 3)).unwrap();
+    let coherence = FactorCoherence::of(&reduced).unwrap();
+    let sampling = BatchSampling::new(SamplingScheme::Bernoulli, 4, 2).unwrap();
+    let mut spoken: Vec<&str> = Vec::new();
+    for optimizer in [Optimizer::sgd(), Optimizer::sam(0.5).unwrap()] {
+        let question = Question { optimizer, sampling, num_parameters: 3, exact: 1.0 };
+        spoken.extend(assess(&reduced, &coherence, question).unwrap().iter().map(|found| found.name));
+        let with_momentum = Question { optimizer: optimizer.with_momentum(0.5).unwrap(), ..question };
+        assert!(assess(&reduced, &coherence, with_momentum).unwrap().is_empty());
+    }
+    for criterion in CRITERIA {
+        assert!(spoken.contains(&criterion.name), "{} is never asked", criterion.name);
+        assert_eq!(CRITERIA.iter().filter(|other| other.name == criterion.name).count(), 1);
     }
 }
 
@@ -199,19 +204,4 @@ fn weights_single_out_the_coherent() {
         (effective_rank(reduced.mean_eigenvalues()) - (3.0_f64.ln() - 2.0 / 3.0 * 2.0_f64.ln()).exp()).abs()
             < 1e-12
     );
-}
-
-#[test]
-fn solutions_are_checked() {
-    let good = GeneralisingSolution { num_samples: 100, num_inputs: 20, num_features: 3 };
-    assert!(good.checked().is_ok() && good.theorem_3_5(0.0).is_err() && good.theorem_3_5(1.0).is_err());
-    for bad in [
-        GeneralisingSolution { num_samples: 0, ..good },
-        GeneralisingSolution { num_features: 1, ..good },
-        GeneralisingSolution { num_features: 21, ..good },
-    ] {
-        assert!(bad.checked().is_err(), "{bad:?}");
-    }
-    assert!(good.theorem_3_6(0.0) - good.sample_sharpness() * 12.5 < 1e-12, "n 2^-C samples of one pattern");
-    assert!((good.equation_79(0.0) - good.sample_sharpness()).abs() < 1e-12, "SGD sees the sample alone");
 }

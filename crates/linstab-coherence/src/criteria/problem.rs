@@ -1,10 +1,5 @@
-//! Closed-form stability criteria of the literature, as the learning rates at which they switch.
-//!
-//! All of them assume Bernoulli sampling; the exact threshold of a fixed-size scheme can lie on the other side. Symbols:
-//! `n` samples, `B` batch size, `sigma` coherence measure, `l_1`, `l_min` extreme eigenvalues of the mean curvature,
-//! `c = rho / alpha` (0 for SGD).
+//! What closed-form criteria depend on.
 
-use linstab_dynamics::optimizer::ascent;
 use linstab_linalg::Ensemble;
 
 use crate::{CoherenceError, Result};
@@ -87,50 +82,7 @@ impl Problem {
     }
 
     /// `n / B - 1`, the relative variance of Bernoulli sampling.
-    fn sampling_noise(&self) -> f64 {
+    pub(super) fn sampling_noise(&self) -> f64 {
         (self.num_samples - self.batch_size) as f64 / self.batch_size as f64
     }
-}
-
-/// The learning rate above which the published divergence criterion says that SAM, or with `c = 0` SGD, diverges.
-///
-/// Definition: `eta = sigma (n/B - 1)^{-1/2} / (l_1 (1 + c l_min))`; infinite for `B = n`, where the criterion is silent.
-/// Divergence in mean square is certain above it; nothing is said below. The full-batch bound `2 / l_1`, which Dexter et
-/// al. state beside it, is not folded in: take the minimum where it is wanted.
-///
-/// # Examples
-/// ```
-/// use linstab_coherence::criteria::{self, Problem};
-/// let problem = Problem {
-///     num_samples: 100, batch_size: 1, coherence: 50.0, sharpness: 2.0, min_eigenvalue: 0.04, rho_over_alpha: 0.0,
-/// };
-/// assert!((criteria::divergence(&problem) - 25.0 / 99.0_f64.sqrt()).abs() < 1e-15);
-/// ```
-/// # Source
-/// arXiv 2511.17378, Theorem C.8, eq. (31), part 4 (main text: Theorem 3.2); for `c = 0` Dexter et al. 2024, Theorem 1, as
-/// eq. (88) quotes it. It holds with a strict inequality.
-pub fn divergence(problem: &Problem) -> f64 {
-    let least = ascent(problem.rho_over_alpha, problem.min_eigenvalue);
-    problem.coherence / (problem.sharpness * least * problem.sampling_noise().sqrt())
-}
-
-/// The learning rate up to which a mean-square stable ensemble of these numbers exists.
-///
-/// Definition: `eta = 2 sigma / (l_1 (1 + c l_1) (n/B - 1 + sigma))`. For the
-/// [test family](linstab_linalg::AxisAligned::shared_direction) under Bernoulli sampling it is the exact threshold; for
-/// any other ensemble it promises nothing.
-///
-/// # Examples
-/// ```
-/// use linstab_coherence::criteria::{self, Problem};
-/// let problem = Problem {
-///     num_samples: 100, batch_size: 10, coherence: 9.0, sharpness: 2.0, min_eigenvalue: 0.2, rho_over_alpha: 0.0,
-/// };
-/// assert_eq!(criteria::existence_of_stable(&problem), 0.5);
-/// ```
-/// # Source
-/// arXiv 2511.17378, Theorem 3.3, eq. (87); for `c = 0` Dexter et al. 2024, Theorem 2, eq. (89).
-pub fn existence_of_stable(problem: &Problem) -> f64 {
-    let curvature = problem.sharpness * ascent(problem.rho_over_alpha, problem.sharpness);
-    2.0 * problem.coherence / (curvature * (problem.sampling_noise() + problem.coherence))
 }
