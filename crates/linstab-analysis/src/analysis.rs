@@ -1,6 +1,7 @@
 //! From inner products to verdicts.
 
-use linstab_coherence::{Assessment, FactorCoherence, Question, assess, effective_rank};
+use linstab_coherence::criteria::{Assessment, Question, assess};
+use linstab_coherence::{FactorCoherence, effective_rank};
 use linstab_dynamics::lyapunov::SettlingOptions;
 use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer};
 use linstab_linalg::{MatRef, Reduced};
@@ -8,8 +9,8 @@ use rand_pcg::Pcg64;
 
 use crate::range::Scaled;
 use crate::report::{
-    CoherenceReport, CriterionReport, GroupReport, LyapunovReport, Number, Report, SCHEMA, SampleReport,
-    StabilityReport,
+    CoherenceReport, CriterionReport, GroupReport, Limit, LyapunovReport, Number, Report, SCHEMA,
+    SampleReport, StabilityReport, Training,
 };
 use crate::{AnalysisError, Request, Result};
 
@@ -63,47 +64,39 @@ pub fn analyse(gram: MatRef<'_, f64>, sizes: Sizes, request: &Request) -> Result
     let Scaled { ensemble, unit } = Scaled::from_gram(gram, sizes)?;
     let scaled = Request {
         learning_rate: request.learning_rate.map(|eta| eta * unit),
-        rho_over_alpha: request.rho_over_alpha.map(|c| c * unit),
+        optimizers: scaled_optimizers(request, unit, &ensemble)?,
         ..request.clone()
     };
-    require_perturbation(request, &scaled, &ensemble)?;
     let mut findings = in_comfort(&ensemble, sizes, &scaled)?;
     if unit.to_bits() != 1.0_f64.to_bits() {
-        findings.in_units(unit, request)?;
+        findings.in_units(unit, request);
     }
     Ok(findings)
 }
 
-/// Accepts a rho over alpha under which the curvatures that SAM sees are within the range of numbers.
-fn require_perturbation(request: &Request, scaled: &Request, ensemble: &Reduced) -> Result<()> {
+/// The optimizers in units of `unit`, if the curvatures that they see are within the range of numbers.
+fn scaled_optimizers(request: &Request, unit: f64, ensemble: &Reduced) -> Result<Vec<Optimizer>> {
     const MOST: f64 = 1e50;
     let sharpness = ensemble.mean_eigenvalues().first().copied().unwrap_or(0.0);
-    match (request.rho_over_alpha, scaled.rho_over_alpha) {
-        (Some(given), Some(c)) if (c * sharpness).is_nan() || c * sharpness > MOST => {
-            Err(AnalysisError::Option {
-                name: "--rho-over-alpha",
-                value: given.to_string(),
-                allowed: "such that its product with the sharpness is at most 1e50".to_owned(),
-            })
-        }
-        _ => Ok(()),
-    }
+    let scaled = request.optimizers.iter().map(|optimizer| {
+        let scaled = optimizer.in_units_of(unit).ok();
+        let fits = |scaled: &Optimizer| scaled.congruence(sharpness) <= MOST;
+        scaled.filter(fits).ok_or_else(|| AnalysisError::Option {
+            name: "rho_over_alpha".to_owned(),
+            value: optimizer.rho_over_alpha().to_string(),
+            allowed: "such that its product with the sharpness is at most 1e50".to_owned(),
+        })
+    });
+    scaled.collect()
 }
 
 fn in_comfort(ensemble: &Reduced, sizes: Sizes, request: &Request) -> Result<Findings> {
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
-    let optimizers = optimizers(request)?;
     let mut stability = Vec::new();
     for &batch_size in &request.batch_sizes {
-        for &optimizer in &optimizers {
-            stability.push(of_optimizer(
-                ensemble,
-                coherence.as_ref(),
-                sizes,
-                request,
-                optimizer,
-                batch_size,
-            )?);
+        for &optimizer in &request.optimizers {
+            let training = Training { optimizer, batch_size, sampling: request.sampling };
+            stability.push(of_training(ensemble, coherence.as_ref(), sizes, request, training)?);
         }
     }
     let last = request.batch_sizes.last().copied().unwrap_or(sizes.num_samples);
@@ -118,10 +111,12 @@ fn in_comfort(ensemble: &Reduced, sizes: Sizes, request: &Request) -> Result<Fin
     let threshold = sgd.max_learning_rate()?;
     let full_batch_share = sgd.full_batch_share(&threshold)?.unwrap_or(0.0);
     let sample_shares = normalised(sgd.responsible_samples(&threshold)?.sample_shares);
-    let momentum = request.momentum.unwrap_or(USUAL_MOMENTUM);
+    let given = request.optimizers.iter().map(|optimizer| optimizer.momentum()).find(|beta| beta.abs() > 0.0);
+    let momentum = given.unwrap_or(USUAL_MOMENTUM);
     let with_momentum = (momentum, sgd_at(last)?.with_momentum(momentum)?.max_learning_rate()?.value);
-    let seen_by_sam = match request.rho_over_alpha {
-        Some(c) if c > 0.0 && ensemble.rank() > 0 => Some(FactorCoherence::of_sam(ensemble, c)?),
+    let perturbed = request.optimizers.iter().map(|optimizer| optimizer.rho_over_alpha()).find(|&c| c > 0.0);
+    let seen_by_sam = match perturbed {
+        Some(c) if ensemble.rank() > 0 => Some(FactorCoherence::of_sam(ensemble, c)?),
         _ => None,
     };
     let groups = match (&coherence, &request.labels) {
@@ -150,7 +145,7 @@ fn in_comfort(ensemble: &Reduced, sizes: Sizes, request: &Request) -> Result<Fin
         report,
         full_batch_share,
         with_momentum,
-        momentum_was_given: request.momentum.is_some(),
+        momentum_was_given: given.is_some(),
         shares_batch_size: noisy,
     })
 }
@@ -173,8 +168,7 @@ fn normalised(mut shares: Vec<f64>) -> Vec<f64> {
 
 impl Findings {
     /// From units in which a curvature of 1 is `unit` back to those of the request.
-    fn in_units(&mut self, unit: f64, request: &Request) -> Result<()> {
-        let optimizers = optimizers(request)?;
+    fn in_units(&mut self, unit: f64, request: &Request) {
         let report = &mut self.report;
         for curvature in [&mut report.sharpness, &mut report.trace, &mut report.max_sample_sharpness] {
             *curvature *= unit;
@@ -191,7 +185,7 @@ impl Findings {
         for sample in &mut report.responsible_samples {
             sample.sharpness *= unit;
         }
-        for (line, optimizer) in report.stability.iter_mut().zip(optimizers.iter().cycle()) {
+        for (line, optimizer) in report.stability.iter_mut().zip(request.optimizers.iter().cycle()) {
             let (below, above) = &mut line.max_learning_rate_interval;
             for rate in [&mut line.max_learning_rate, below, above, &mut line.gradient_descent_limit] {
                 rate.0 /= unit;
@@ -202,48 +196,26 @@ impl Findings {
                 *rate /= unit;
             }
             line.learning_rate = request.learning_rate;
-            line.rho_over_alpha = optimizer.rho_over_alpha();
+            line.training.optimizer = *optimizer;
         }
         self.with_momentum.1 /= unit;
-        Ok(())
     }
 }
 
-/// The optimizers of the report, in its order.
-fn optimizers(request: &Request) -> Result<Vec<Optimizer>> {
-    let mut list = vec![Optimizer::sgd()];
-    if let Some(rho_over_alpha) = request.rho_over_alpha {
-        list.push(Optimizer::sam(rho_over_alpha)?);
-    }
-    if let Some(momentum) = request.momentum {
-        list.push(Optimizer::sgd().with_momentum(momentum)?);
-    }
-    Ok(list)
-}
-
-fn of_optimizer(
+fn of_training(
     ensemble: &Reduced,
     coherence: Option<&FactorCoherence>,
     sizes: Sizes,
     request: &Request,
-    optimizer: Optimizer,
-    batch_size: usize,
+    training: Training,
 ) -> Result<StabilityReport> {
-    let (rho_over_alpha, momentum) = (optimizer.rho_over_alpha(), optimizer.momentum());
-    let sampling = BatchSampling::new(request.sampling, sizes.num_samples, batch_size)?;
+    let Training { optimizer, batch_size, sampling: scheme } = training;
+    let sampling = BatchSampling::new(scheme, sizes.num_samples, batch_size)?;
     let analysis = MeanSquare::new(ensemble, optimizer, sampling)?;
     let threshold = analysis.max_learning_rate()?;
-    let question = Question {
-        batch_size,
-        rho_over_alpha,
-        sampling: request.sampling,
-        num_parameters: sizes.num_parameters,
-        exact: threshold.value,
-    };
-    let criteria = match coherence {
-        Some(coherence) if momentum.abs() <= 0.0 => assess(ensemble, coherence, &question)?,
-        _ => Vec::new(),
-    };
+    let question =
+        Question { optimizer, sampling, num_parameters: sizes.num_parameters, exact: threshold.value };
+    let criteria = coherence.map(|coherence| assess(ensemble, coherence, question)).transpose()?;
     let growth = request.learning_rate.map(|eta| analysis.growth_per_step(eta)).transpose()?;
     let lyapunov = match (request.learning_rate, growth) {
         (Some(eta), Some(growth)) if request.lyapunov => {
@@ -252,19 +224,15 @@ fn of_optimizer(
         _ => None,
     };
     let full_batch_share = analysis.full_batch_share(&threshold)?;
-    let limit = |share: f64| if share >= MOSTLY { "sharpness" } else { "gradient-noise" };
+    let limit = |share: f64| if share >= MOSTLY { Limit::Sharpness } else { Limit::GradientNoise };
     Ok(StabilityReport {
-        optimizer: optimizer.name().to_owned(),
-        batch_size,
-        sampling: request.sampling.name().to_owned(),
-        rho_over_alpha,
-        momentum,
+        training,
         max_learning_rate: Number(threshold.value),
         max_learning_rate_interval: (Number(threshold.interval.0), Number(threshold.interval.1)),
         gradient_descent_limit: Number(analysis.gradient_descent_limit()),
         full_batch_share,
-        limited_by: full_batch_share.map(|share| limit(share).to_owned()),
-        criteria: criteria.iter().map(criterion_report).collect(),
+        limited_by: full_batch_share.map(limit),
+        criteria: criteria.iter().flatten().map(criterion_report).collect(),
         learning_rate: request.learning_rate,
         growth_per_step: growth.map(Number),
         stable: request.learning_rate.map(|eta| eta < threshold.value),

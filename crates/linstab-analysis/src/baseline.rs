@@ -3,43 +3,16 @@
 use std::path::Path;
 
 use linstab_coherence::FactorCoherence;
-use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
-use linstab_linalg::MatRef;
+use linstab_dynamics::{BatchSampling, MeanSquare};
+use linstab_linalg::{Comparison, MatRef};
 
 use crate::analysis::{Sizes, trace};
 use crate::human::{short, table};
 use crate::range::Scaled;
-use crate::report::{Report, SCHEMA};
+use crate::report::{Report, SCHEMA, Training};
 use crate::{AnalysisError, Result};
 
-/// The optimizers of a report.
-const OPTIMIZERS: [&str; 3] = ["sgd", "sam", "momentum"];
-
-/// A number of a baseline and what it is now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Comparison {
-    /// What it is.
-    pub name: String,
-    /// Its value in the baseline.
-    pub expected: f64,
-    /// Its value now; NaN if there is none any more, as for a batch larger than the data.
-    pub found: f64,
-    /// Largest accepted relative difference.
-    pub rtol: f64,
-}
-
-impl Comparison {
-    /// Whether the number is where it was.
-    pub fn holds(&self) -> bool {
-        if self.expected.is_finite() {
-            (self.found - self.expected).abs() <= self.rtol * self.expected.abs()
-        } else {
-            self.found.to_bits() == self.expected.to_bits()
-        }
-    }
-}
-
-/// Reads a baseline, a report of `linstab analyze --format json`.
+/// Reads a baseline, the report of an analysis in JSON.
 ///
 /// # Errors
 /// [`AnalysisError::Io`]; [`AnalysisError::Unsupported`] for a file that is none, or one of another schema, or one without a threshold,
@@ -47,7 +20,7 @@ impl Comparison {
 pub fn read(path: &Path) -> Result<Report> {
     let bytes = std::fs::read(path).map_err(AnalysisError::io("read", path))?;
     let refuse = |problem: String| AnalysisError::unsupported(path, problem);
-    let made = "make one with `linstab analyze FACTORS --format json -o BASELINE.json`";
+    let made = "make one by an analysis in JSON";
     let value: serde_json::Value = serde_json::from_slice(&bytes)
         .map_err(|error| refuse(format!("is no JSON baseline ({error}); {made}")))?;
     if value.get("schema").is_none() {
@@ -65,15 +38,11 @@ pub fn read(path: &Path) -> Result<Report> {
         return Err(refuse(format!("holds no threshold; {made}")));
     }
     for line in &report.stability {
-        let (rate, name) = (line.max_learning_rate.0, &line.optimizer);
+        let (rate, name) = (line.max_learning_rate.0, line.training.optimizer);
         if rate.is_nan() || rate <= 0.0 {
             return Err(refuse(format!(
                 "has a max learning rate of {rate} for {name}, allowed: above 0, or inf; {made}"
             )));
-        }
-        if !OPTIMIZERS.contains(&name.as_str()) {
-            let known = OPTIMIZERS.join(", ");
-            return Err(refuse(format!("has the optimizer `{name}`, supported: {known}; {made}")));
         }
     }
     if !(report.scale > 0.0 && report.scale.is_finite()) {
@@ -91,11 +60,11 @@ pub fn read(path: &Path) -> Result<Report> {
 /// # Shapes
 /// `gram`: (num_samples * num_factors, ..), both triangles, the baseline's scale included.
 /// # Errors
-/// [`AnalysisError::Option`] for a sampling scheme that is unknown, [`AnalysisError::OutOfRange`]; whatever stops the analysis.
+/// [`AnalysisError::Option`] for a tolerance that is none, [`AnalysisError::OutOfRange`]; whatever stops the analysis.
 pub fn compare(gram: MatRef<'_, f64>, sizes: Sizes, baseline: &Report, rtol: f64) -> Result<Vec<Comparison>> {
     if !(rtol >= 0.0 && rtol.is_finite()) {
         let allowed = "nonnegative and finite".to_owned();
-        return Err(AnalysisError::Option { name: "--rtol", value: rtol.to_string(), allowed });
+        return Err(AnalysisError::Option { name: "rtol".to_owned(), value: rtol.to_string(), allowed });
     }
     let Scaled { ensemble, unit } = Scaled::from_gram(gram, sizes)?;
     let mut comparisons = Vec::new();
@@ -121,39 +90,26 @@ pub fn compare(gram: MatRef<'_, f64>, sizes: Sizes, baseline: &Report, rtol: f64
         _ => {}
     }
     for line in &baseline.stability {
-        let (found, limit) = if line.batch_size > sizes.num_samples {
+        let Training { optimizer, batch_size, sampling } = line.training;
+        let (found, limit) = if batch_size > sizes.num_samples {
             (f64::NAN, f64::NAN)
         } else {
-            let sampling = BatchSampling::new(scheme(&line.sampling)?, sizes.num_samples, line.batch_size)?;
-            let rule = Optimizer::sam(unit * line.rho_over_alpha)?;
-            let analysis = MeanSquare::new(&ensemble, rule, sampling)?.with_momentum(line.momentum)?;
+            let sampling = BatchSampling::new(sampling, sizes.num_samples, batch_size)?;
+            let analysis = MeanSquare::new(&ensemble, optimizer.in_units_of(unit)?, sampling)?;
             (analysis.max_learning_rate()?.value / unit, analysis.gradient_descent_limit() / unit)
         };
-        let mut name = format!("{} at batch size {}", line.optimizer, line.batch_size);
-        for (parameter, value) in [("rho/alpha", line.rho_over_alpha), ("momentum", line.momentum)] {
-            if value.abs() > 0.0 {
-                name = format!("{name}, {parameter} {value}");
-            }
-        }
+        let name = format!("{optimizer} at batch size {batch_size}");
         compare(format!("max learning rate of {name}"), line.max_learning_rate.0, found);
         compare(format!("full-batch limit of {name}"), line.gradient_descent_limit.0, limit);
     }
     Ok(comparisons)
 }
 
-fn scheme(name: &str) -> Result<SamplingScheme> {
-    name.parse().map_err(|_| AnalysisError::Option {
-        name: "sampling",
-        value: name.to_owned(),
-        allowed: SamplingScheme::ALL.map(SamplingScheme::name).join(", "),
-    })
-}
-
 /// What moved, as a table, and a line that counts.
 pub fn describe(comparisons: &[Comparison]) -> String {
     let mut rows = vec![["moved", "was", "is", "by"].map(str::to_owned).to_vec()];
     for comparison in comparisons.iter().filter(|comparison| !comparison.holds()) {
-        let relative = (comparison.found - comparison.expected) / comparison.expected.abs();
+        let relative = comparison.relative_change();
         // A number that moved must be seen to, however little it did.
         let little = relative.abs() < 1e-4;
         let number = |value: f64| if little { format!("{value:.9e}") } else { short(value) };

@@ -52,7 +52,7 @@ pub enum AnalysisError {
     #[error("{name} is {}, allowed: {allowed}", plain(value))]
     Option {
         /// The option.
-        name: &'static str,
+        name: String,
         /// Its value.
         value: String,
         /// The admissible values.
@@ -70,7 +70,7 @@ pub enum AnalysisError {
     },
     /// The analysis does not fit the memory that it may take.
     #[error(
-        "{what} needs at least {} of memory, allowed: {} (--memory-limit)",
+        "{what} needs at least {} of memory, allowed: {} (memory_limit)",
         units::bytes_at_least(*needed), units::bytes_at_most(*limit)
     )]
     Memory {

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
+use linstab_coherence::criteria::CRITERIA;
+use linstab_dynamics::Optimizer;
+
 use crate::analysis::Findings;
-use crate::report::{CriterionReport, Report, StabilityReport};
+use crate::report::{CriterionReport, Limit, Report, StabilityReport};
 
 /// The findings for a person: a verdict in one sentence, a table, the responsible samples.
 pub fn describe(findings: &Findings) -> String {
@@ -22,13 +25,14 @@ pub fn describe(findings: &Findings) -> String {
 
 fn verdict(findings: &Findings) -> String {
     let report = &findings.report;
-    let Some(last) = report.stability.iter().rev().find(|line| line.optimizer == "sgd") else {
-        return "nothing was asked".to_owned();
+    let Some(last) = report.stability.iter().rev().find(|line| line.training.optimizer == Optimizer::sgd())
+    else {
+        return "nothing was asked of SGD".to_owned();
     };
     if report.rank == 0 {
         return "no curvature at all: stable at every learning rate".to_owned();
     }
-    let size = last.batch_size;
+    let size = last.training.batch_size;
     let mut text = match (last.learning_rate, last.stable) {
         (Some(rate), Some(stable)) => {
             let word = if stable { "stable" } else { "unstable" };
@@ -42,18 +46,14 @@ fn verdict(findings: &Findings) -> String {
             short_below(last.max_learning_rate.0)
         ),
     };
-    let cause = if last.limited_by.as_deref() == Some("sharpness") { "sharpness" } else { "gradient noise" };
+    let cause = if last.limited_by == Some(Limit::Sharpness) { "sharpness" } else { "gradient noise" };
     let (momentum, threshold) = findings.with_momentum;
     let purpose = if findings.momentum_was_given { "" } else { "for comparison, " };
     let threshold = short_below(threshold);
     let _ = write!(text, "; limited by {cause}; {purpose}momentum {momentum} would allow {threshold}");
-    if let Some(sam) = report.stability.iter().rev().find(|line| line.optimizer == "sam") {
-        let _ = write!(
-            text,
-            "; SAM with rho/alpha {} {}",
-            sam.rho_over_alpha,
-            short_below(sam.max_learning_rate.0)
-        );
+    let perturbed = |line: &&StabilityReport| line.training.optimizer.rho_over_alpha() > 0.0;
+    if let Some(sam) = report.stability.iter().rev().find(perturbed) {
+        let _ = write!(text, "; {}: {}", sam.training.optimizer.label(), short_below(sam.max_learning_rate.0));
     }
     text
 }
@@ -111,8 +111,8 @@ fn stability_table(report: &Report) -> String {
         rows.into_iter().map(|row| row.into_iter().map(str::to_owned).collect()).collect();
     for line in &report.stability {
         let mut row = vec![
-            optimizer(line),
-            line.batch_size.to_string(),
+            line.training.optimizer.label(),
+            line.training.batch_size.to_string(),
             short_below(line.max_learning_rate.0),
             short_below(line.gradient_descent_limit.0),
         ];
@@ -137,32 +137,25 @@ fn stability_table(report: &Report) -> String {
     table(&rows)
 }
 
-fn optimizer(line: &StabilityReport) -> String {
-    match line.optimizer.as_str() {
-        "sam" => format!("SAM, rho/alpha {}", line.rho_over_alpha),
-        "momentum" => format!("momentum {}", line.momentum),
-        _ => "SGD".to_owned(),
-    }
+/// Where the criteria of a report come from.
+fn sources<'a>(named: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = String> + 'a {
+    let known = CRITERIA.iter().filter(move |criterion| named(criterion.name));
+    known.map(|criterion| format!("  {}: {}\n", criterion.name, criterion.source))
 }
-
-/// Where the names of the criteria come from.
-const CRITERIA: &str = "where these names come from:
-  dexter-88, dexter-89: Dexter et al. 2024, Theorems 1 and 2, equations (88) and (89) of arXiv 2511.17378: divergence of SGD,
-    and up to where some ensemble of this sharpness and coherence is stable; dexter-88-on-sam: the first on the curvatures SAM sees
-  c-8-4: Theorem C.8 part 4 of the paper, its divergence criterion; eq-87: its Theorem 3.3, as dexter-89, for SAM
-  c-9-3: Theorem C.9 part 3, a bound below which the mean square decays
-  over the exact: the criterion's learning rate over the exact threshold; it binds only where all it assumes holds
-";
 
 /// What the optimizers of the table are.
 fn legend(report: &Report) -> String {
     let mut text = String::new();
-    let any = |name: &str| report.stability.iter().any(|line| line.optimizer == name);
-    if any("sam") {
-        text.push_str("SAM ascends along the full-batch gradient with a fixed rho/alpha, as in the paper; usual SAM ascends on its own mini-batch\n");
-    }
-    if any("momentum") {
-        text.push_str("momentum is heavy ball without dampening: w+ = w - learning rate * gradient + momentum * (w - w-)\n");
+    for rule in Optimizer::RULES {
+        let mut of_rule = report
+            .stability
+            .iter()
+            .map(|line| line.training.optimizer)
+            .filter(|own| own.rule().name == rule.name);
+        if of_rule.any(|optimizer| optimizer != Optimizer::sgd()) {
+            let _ = write!(text, "{}: {}", rule.title, rule.formula);
+            let _ = if rule.remark.is_empty() { writeln!(text) } else { writeln!(text, "; {}", rule.remark) };
+        }
     }
     if report.stability.iter().filter_map(|line| line.lyapunov.as_ref()).any(|exponent| !exponent.settled) {
         text.push_str("NOT SETTLED: slow directions outlive the steps that were spent; the exponent is known no better than its error says\n");
@@ -172,19 +165,19 @@ fn legend(report: &Report) -> String {
 
 /// The criteria at the last batch size.
 fn criteria_table(report: &Report) -> String {
-    let last = report.stability.last().map_or(0, |line| line.batch_size);
+    let last = report.stability.last().map_or(0, |line| line.training.batch_size);
     let mut rows = vec![
         ["closed-form criterion", "of", "learning rate", "over the exact", "claims", "holds here"]
             .map(str::to_owned)
             .to_vec(),
     ];
     let mut applies = false;
-    for line in report.stability.iter().filter(|line| line.batch_size == last) {
+    for line in report.stability.iter().filter(|line| line.training.batch_size == last) {
         for (name, criterion) in &line.criteria {
             applies |= criterion.applies;
             rows.push(vec![
                 name.clone(),
-                optimizer(line),
+                line.training.optimizer.label(),
                 criterion.max_learning_rate.map_or_else(|| "-".to_owned(), short),
                 criterion.slack.map_or_else(|| "-".to_owned(), |slack| format!("{slack:.3}")),
                 criterion.claim.clone(),
@@ -197,9 +190,15 @@ fn criteria_table(report: &Report) -> String {
     }
     if !applies {
         let text = "the closed-form criteria of the paper assume Bernoulli sampling and do not apply here";
-        return format!("\n{text}; ask for them with --sampling bernoulli\n");
+        return format!("\n{text}; ask for Bernoulli sampling to see them\n");
     }
-    format!("\nat batch size {last}:\n{}{CRITERIA}", table(&rows))
+    let named = |name: &str| rows.iter().any(|row| row[0] == name);
+    let sources: String = sources(named).collect();
+    format!(
+        "\nat batch size {last}:\n{}where these names come from:\n{sources}  over the exact: the criterion's learning rate over the \
+         exact threshold; it binds only where all it assumes holds\n",
+        table(&rows)
+    )
 }
 
 fn what_fails(criterion: &CriterionReport) -> String {
@@ -261,14 +260,15 @@ fn responsible_samples(findings: &Findings) -> String {
 }
 
 fn without_noise(report: &Report) -> bool {
-    report.stability.iter().all(|line| line.sampling != "with-replacement") || report.num_samples == 1
+    report.stability.iter().all(|line| line.training.sampling.draws_sets()) || report.num_samples == 1
 }
 
 /// Columns aligned on the left, two spaces apart.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let num_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..num_columns).map(width).collect();
     let mut text = String::new();
     for row in rows {

@@ -24,8 +24,6 @@ pub mod units;
 pub use analysis::{Findings, Sizes, analyse};
 pub use error::{AnalysisError, Result};
 pub use human::describe;
-/// How batches are drawn: part of a [`Request`].
-pub use linstab_dynamics::SamplingScheme;
 pub use output::{require_distinct, write_atomically};
 pub use plan::{Plan, Work};
 pub use report::Report;

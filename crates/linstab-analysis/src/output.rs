@@ -29,7 +29,11 @@ pub fn require_distinct(output: &Path, inputs: &[&Path]) -> Result<()> {
     let Some(target) = place(output) else { return Ok(()) };
     if inputs.iter().any(|input| place(input).as_ref() == Some(&target)) {
         let allowed = "a file that is not read".to_owned();
-        return Err(AnalysisError::Option { name: "--output", value: output.display().to_string(), allowed });
+        return Err(AnalysisError::Option {
+            name: "output".to_owned(),
+            value: output.display().to_string(),
+            allowed,
+        });
     }
     Ok(())
 }

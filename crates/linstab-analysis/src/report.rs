@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use linstab_dynamics::{Optimizer, SamplingScheme};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -109,16 +110,9 @@ pub struct GroupReport {
 /// Stability of one optimizer at one batch size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StabilityReport {
-    /// `sgd`, `sam` or `momentum`.
-    pub optimizer: String,
-    /// Samples a batch.
-    pub batch_size: usize,
-    /// The sampling scheme.
-    pub sampling: String,
-    /// rho over alpha; 0 but for SAM.
-    pub rho_over_alpha: f64,
-    /// Momentum; 0 but for momentum.
-    pub momentum: f64,
+    /// What is trained with.
+    #[serde(flatten)]
+    pub training: Training,
     /// The exact mean-square threshold.
     pub max_learning_rate: Number,
     /// Learning rates between which it certainly lies, inner products being taken as exact.
@@ -128,7 +122,7 @@ pub struct StabilityReport {
     /// Share of the full batch in the critical second moment, from 0 to 1; the rest is gradient noise. None without curvature.
     pub full_batch_share: Option<f64>,
     /// `sharpness` if that share is at least one half, else `gradient-noise`; none without curvature.
-    pub limited_by: Option<String>,
+    pub limited_by: Option<Limit>,
     /// Closed-form criteria; none for momentum.
     pub criteria: BTreeMap<String, CriterionReport>,
     /// The learning rate that was asked about.
@@ -143,6 +137,70 @@ pub struct StabilityReport {
     /// The Lyapunov exponent at that learning rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lyapunov: Option<LyapunovReport>,
+}
+
+/// What limits a learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    /// The curvature of the mean loss.
+    Sharpness,
+    /// The differences between batches.
+    GradientNoise,
+}
+
+/// An optimizer and how its batches are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "TrainingKeys", try_from = "TrainingKeys")]
+pub struct Training {
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// Samples a batch.
+    pub batch_size: usize,
+    /// The sampling scheme.
+    pub sampling: SamplingScheme,
+}
+
+/// A training as the keys of schema 1.
+#[derive(Serialize, Deserialize)]
+struct TrainingKeys {
+    optimizer: String,
+    batch_size: usize,
+    sampling: SamplingScheme,
+    rho_over_alpha: f64,
+    momentum: f64,
+}
+
+impl From<Training> for TrainingKeys {
+    fn from(training: Training) -> Self {
+        let Training { optimizer, batch_size, sampling } = training;
+        Self {
+            optimizer: optimizer.name().to_owned(),
+            batch_size,
+            sampling,
+            rho_over_alpha: optimizer.rho_over_alpha(),
+            momentum: optimizer.momentum(),
+        }
+    }
+}
+
+impl TryFrom<TrainingKeys> for Training {
+    type Error = String;
+
+    fn try_from(keys: TrainingKeys) -> Result<Self, String> {
+        let TrainingKeys { optimizer: name, batch_size, sampling, rho_over_alpha, momentum } = keys;
+        let optimizer = if rho_over_alpha.abs() > 0.0 || name == "sam" {
+            Optimizer::sam(rho_over_alpha)
+        } else {
+            Ok(Optimizer::sgd())
+        };
+        let optimizer = optimizer.and_then(|optimizer| optimizer.with_momentum(momentum));
+        let optimizer = optimizer.map_err(|error| error.to_string())?;
+        if optimizer.name() != name {
+            return Err(format!("the optimizer `{name}` does not go with the other keys, or is unknown"));
+        }
+        Ok(Self { optimizer, batch_size, sampling })
+    }
 }
 
 /// A closed-form criterion.

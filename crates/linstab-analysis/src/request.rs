@@ -1,6 +1,6 @@
 //! What an analysis is asked.
 
-use linstab_dynamics::SamplingScheme;
+use linstab_dynamics::{Optimizer, SamplingScheme};
 
 use crate::{AnalysisError, Result};
 
@@ -13,10 +13,8 @@ pub struct Request {
     pub sampling: SamplingScheme,
     /// A learning rate to judge.
     pub learning_rate: Option<f64>,
-    /// SAM's rho over alpha.
-    pub rho_over_alpha: Option<f64>,
-    /// Heavy-ball momentum.
-    pub momentum: Option<f64>,
+    /// The optimizers, in the order of the report.
+    pub optimizers: Vec<Optimizer>,
     /// What every curvature is multiplied by.
     pub scale: f64,
     /// A label for each sample.
@@ -35,32 +33,22 @@ impl Request {
     /// # Errors
     /// [`AnalysisError::Option`].
     pub fn check(&self, num_samples: usize) -> Result<()> {
-        let refuse = |name, value: String, allowed: &str| {
-            Err(AnalysisError::Option { name, value, allowed: allowed.to_owned() })
+        let refuse = |name: &str, value: String, allowed: &str| {
+            Err(AnalysisError::Option { name: name.to_owned(), value, allowed: allowed.to_owned() })
         };
         if let Some(size) = self.batch_sizes.iter().find(|size| !(1..=num_samples).contains(*size)) {
             let allowed = format!("1 to the number of samples, {num_samples}");
-            return refuse("--batch-size", size.to_string(), &allowed);
+            return refuse("batch_size", size.to_string(), &allowed);
         }
-        for (name, value, zero) in [
-            ("--scale", Some(self.scale), false),
-            ("--learning-rate", self.learning_rate, false),
-            ("--rho-over-alpha", self.rho_over_alpha, true),
-        ] {
+        for (name, value) in [("scale", Some(self.scale)), ("learning_rate", self.learning_rate)] {
             if let Some(value) = value
-                && !(value.is_finite() && (value > 0.0 || (zero && value >= 0.0)))
+                && !(value.is_finite() && value > 0.0)
             {
-                let allowed = if zero { "nonnegative and finite" } else { "positive and finite" };
-                return refuse(name, value.to_string(), allowed);
+                return refuse(name, value.to_string(), "positive and finite");
             }
         }
-        if let Some(momentum) = self.momentum
-            && !(momentum > -1.0 && momentum < 1.0)
-        {
-            return refuse("--momentum", momentum.to_string(), "above -1 and below 1");
-        }
         if self.lyapunov && self.learning_rate.is_none() {
-            return refuse("--lyapunov", "given".to_owned(), "together with --learning-rate");
+            return refuse("lyapunov", "asked for".to_owned(), "together with a learning rate");
         }
         if let Some(labels) = &self.labels
             && labels.len() != num_samples

@@ -1,7 +1,8 @@
 //! Analyses against the definitions on dense matrices, for random ensembles.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
-use linstab_analysis::{Request, SamplingScheme, Sizes, analyse};
+use linstab_analysis::{Request, Sizes, analyse};
+use linstab_dynamics::{Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{Dense, Ensemble, Mat, symmetric};
 use proptest::prelude::*;
@@ -11,8 +12,7 @@ fn request(batch_size: usize, sampling: SamplingScheme) -> Request {
         batch_sizes: vec![batch_size],
         sampling,
         learning_rate: None,
-        rho_over_alpha: None,
-        momentum: None,
+        optimizers: vec![Optimizer::sgd()],
         scale: 1.0,
         labels: None,
         lyapunov: false,

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use linstab_analysis::files::{self, Block, FactorFile};
-use linstab_analysis::{AnalysisError, Plan, Request, SamplingScheme, Sizes, Work, analyse};
+use linstab_analysis::{AnalysisError, Plan, Request, Sizes, Work, analyse};
+use linstab_dynamics::{Optimizer, SamplingScheme};
 
 const LIMIT: usize = 64 << 20;
 const SAMPLES: usize = 3;
@@ -270,8 +271,7 @@ fn analysed(gram: &linstab_linalg::Mat<f64>, file: &FactorFile) {
         batch_sizes: vec![1],
         sampling: SamplingScheme::WithoutReplacement,
         learning_rate: None,
-        rho_over_alpha: None,
-        momentum: None,
+        optimizers: vec![Optimizer::sgd()],
         scale: 1.0,
         labels: None,
         lyapunov: false,

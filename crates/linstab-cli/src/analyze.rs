@@ -9,9 +9,10 @@ use clap::{Args, ValueEnum};
 use linstab_analysis::error::shown;
 use linstab_analysis::files::{self, FactorFile};
 use linstab_analysis::{
-    AnalysisError, Plan, Request, SamplingScheme, Sizes, Work, analyse, baseline, describe, require_distinct,
-    units, write_atomically,
+    AnalysisError, Plan, Request, Sizes, Work, analyse, baseline, describe, require_distinct, units,
+    write_atomically,
 };
+use linstab_dynamics::{DynamicsError, Optimizer, SamplingScheme};
 
 use crate::{MOVED, STANDARD_OUTPUT, available_threads, say};
 
@@ -107,7 +108,7 @@ pub(crate) struct AnalyzeArguments {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Estimate the Lyapunov exponent at the learning rate: the rate of almost every run a step, with its standard error
-    #[arg(long)]
+    #[arg(long, requires = "learning_rate")]
     lyapunov: bool,
     /// Number of responsible samples to name
     #[arg(long, value_name = "K", default_value_t = 5)]
@@ -150,6 +151,10 @@ fn sampling_schemes() -> impl TypedValueParser<Value = SamplingScheme> {
 }
 
 pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
+    answer(arguments).map_err(in_flags::<AnalyzeArguments>)
+}
+
+fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let output = arguments.output.as_deref().filter(|path| path.as_os_str() != STANDARD_OUTPUT);
     if let Some(path) = output {
@@ -175,8 +180,7 @@ pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCo
         batch_sizes,
         sampling: arguments.sampling,
         learning_rate: arguments.learning_rate,
-        rho_over_alpha: arguments.rho_over_alpha,
-        momentum: arguments.momentum,
+        optimizers: optimizers(arguments)?,
         scale: arguments.scale,
         labels,
         lyapunov: arguments.lyapunov,
@@ -203,6 +207,10 @@ pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCo
 }
 
 pub(crate) fn run_check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+    compare(arguments).map_err(in_flags::<CheckArguments>)
+}
+
+fn compare(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let expected = baseline::read(&arguments.against)?;
     let mut file = open(input)?;
@@ -213,7 +221,7 @@ pub(crate) fn run_check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> 
         baseline::compare(gram.as_ref(), sizes(&file), &expected, arguments.rtol)
     })??;
     say(&baseline::describe(&comparisons))?;
-    let all_hold = comparisons.iter().all(baseline::Comparison::holds);
+    let all_hold = comparisons.iter().all(linstab_linalg::Comparison::holds);
     Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::from(MOVED) })
 }
 
@@ -229,6 +237,31 @@ fn sizes(file: &FactorFile) -> Sizes {
     }
 }
 
+/// SGD, and what the flags ask for besides.
+fn optimizers(arguments: &AnalyzeArguments) -> Result<Vec<Optimizer>, AnalysisError> {
+    let sam = arguments.rho_over_alpha.map(Optimizer::sam);
+    let momentum = arguments.momentum.map(|beta| Optimizer::sgd().with_momentum(beta));
+    let asked: Result<Vec<Optimizer>, _> =
+        [Some(Ok(Optimizer::sgd())), sam, momentum].into_iter().flatten().collect();
+    Ok(asked?)
+}
+
+/// A refused value of the library by the name of its flag.
+fn in_flags<A: Args>(error: anyhow::Error) -> anyhow::Error {
+    let (name, value, allowed) = match error.downcast::<AnalysisError>() {
+        Ok(AnalysisError::Option { name, value, allowed }) => (name, value, allowed),
+        Ok(AnalysisError::Dynamics(DynamicsError::OutOfRange { name, value, allowed })) => {
+            (name.to_owned(), value.to_string(), allowed.to_owned())
+        }
+        Ok(error) => return error.into(),
+        Err(error) => return error,
+    };
+    let flags = A::augment_args(clap::Command::new(""));
+    let flag = flags.get_arguments().find(|argument| argument.get_id() == name.as_str());
+    let name = flag.and_then(clap::Arg::get_long).map_or(name, |long| format!("--{long}"));
+    AnalysisError::Option { name, value, allowed }.into()
+}
+
 /// Each size once, in the order of their first mention.
 fn without_repeats(sizes: &[usize]) -> Vec<usize> {
     let mut once: Vec<usize> = Vec::new();
@@ -241,10 +274,9 @@ fn without_repeats(sizes: &[usize]) -> Vec<usize> {
 }
 
 fn work(request: &Request) -> Work {
-    let optimizers =
-        1 + usize::from(request.rho_over_alpha.is_some()) + usize::from(request.momentum.is_some());
-    let lines = request.batch_sizes.len() * optimizers;
-    let with_momentum = if request.momentum.is_some() { request.batch_sizes.len() } else { 0 };
+    let lines = request.batch_sizes.len() * request.optimizers.len();
+    let num_momenta = request.optimizers.iter().filter(|optimizer| optimizer.momentum().abs() > 0.0).count();
+    let with_momentum = num_momenta * request.batch_sizes.len();
     let judged = request.learning_rate.is_some();
     Work {
         // The responsible samples and momentum for comparison ask for one more each.

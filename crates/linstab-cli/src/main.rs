@@ -26,6 +26,7 @@ use linstab_analysis::AnalysisError;
 use linstab_analysis::error::shown;
 use linstab_driver::DriverError;
 use linstab_experiments::{ExperimentError, example_factors, golden};
+use linstab_linalg::Comparison;
 
 use arguments::{Arguments, Command, MapArguments, ThresholdsArguments};
 
@@ -103,27 +104,25 @@ fn run_thresholds(arguments: &ThresholdsArguments) -> anyhow::Result<ExitCode> {
         let moved = golden::bless(&arguments.folder)?;
         let lines: Vec<String> = moved
             .iter()
+            .map(|case| &case.comparison)
             .map(|case| format!("{}: {} -> {}\n", case.name, case.expected, case.found))
             .collect();
         say(&format!("{}{} golden thresholds rewritten\n", lines.concat(), moved.len()))?;
         return Ok(ExitCode::SUCCESS);
     }
     let cases = golden::compare(&arguments.folder)?;
-    let moved: Vec<String> = cases.iter().filter(|case| !case.holds()).map(describe).collect();
+    let moved: Vec<String> = cases.iter().filter(|case| !case.comparison.holds()).map(describe).collect();
     let (all, held) = (cases.len(), cases.len() - moved.len());
     say(&format!("{}{all} golden thresholds, {held} hold, {} moved\n", moved.concat(), moved.len()))?;
     Ok(if moved.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(MOVED) })
 }
 
-fn describe(case: &golden::Comparison) -> String {
-    let relative = (case.found - case.expected).abs() / case.expected.abs();
+fn describe(golden::GoldenNumber { path, comparison }: &golden::GoldenNumber) -> String {
+    let Comparison { name, expected, found, rtol } = comparison;
+    let relative = comparison.relative_change().abs();
+    let (place, tolerance) = (path.display(), format!("{rtol:.0e}"));
     format!(
-        "moved: {} is {}, was {} (relative difference {relative:.1e}, tolerance {:.0e}; {})\n",
-        case.name,
-        case.found,
-        case.expected,
-        case.rtol,
-        case.path.display()
+        "moved: {name} is {found}, was {expected} (relative difference {relative:.1e}, tolerance {tolerance}; {place})\n"
     )
 }
 

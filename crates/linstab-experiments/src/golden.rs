@@ -6,7 +6,7 @@ use linstab_coherence::criteria::{self, Problem};
 use linstab_dynamics::{
     AxisAlignedDynamics, BatchSampling, DynamicsError, MeanSquare, Optimizer, SamplingScheme,
 };
-use linstab_linalg::{AxisAligned, Ensemble, Factored, Reduced};
+use linstab_linalg::{AxisAligned, Comparison, Ensemble, Factored, Reduced};
 use serde::Deserialize;
 
 use crate::Result;
@@ -74,42 +74,26 @@ enum Quantity {
 
 /// A golden number and what is computed now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Comparison {
+pub struct GoldenNumber {
     /// The file it stands in.
     pub path: PathBuf,
-    /// Its name.
-    pub name: String,
-    /// The golden value.
-    pub expected: f64,
-    /// The value now.
-    pub found: f64,
-    /// Largest accepted relative difference.
-    pub rtol: f64,
-}
-
-impl Comparison {
-    /// Whether the number is where it was.
-    pub fn holds(&self) -> bool {
-        if self.expected.is_finite() {
-            (self.found - self.expected).abs() <= self.rtol * self.expected.abs()
-        } else {
-            self.found.to_bits() == self.expected.to_bits()
-        }
-    }
+    /// Its name, value and tolerance.
+    pub comparison: Comparison,
 }
 
 /// Recomputes every golden number in the TOML files of `folder`.
 ///
 /// # Errors
 /// A configuration error that names the file and line, or [`DriverError::Io`].
-pub fn compare(folder: &Path) -> Result<Vec<Comparison>> {
+pub fn compare(folder: &Path) -> Result<Vec<GoldenNumber>> {
     let mut comparisons = Vec::new();
     for path in golden_files(folder)? {
         let file: GoldenFile = config_file::read(&path)?;
         for case in file.threshold {
             let found = case.compute()?;
             let Case { name, value: expected, rtol, .. } = case;
-            comparisons.push(Comparison { path: path.clone(), name, expected, found, rtol });
+            let comparison = Comparison { name, expected, found, rtol };
+            comparisons.push(GoldenNumber { path: path.clone(), comparison });
         }
     }
     // An empty comparison must not pass for one that holds.
@@ -123,10 +107,12 @@ pub fn compare(folder: &Path) -> Result<Vec<Comparison>> {
 ///
 /// # Errors
 /// As [`compare`].
-pub fn bless(folder: &Path) -> Result<Vec<Comparison>> {
-    let moved: Vec<Comparison> = compare(folder)?.into_iter().filter(|case| !case.holds()).collect();
+pub fn bless(folder: &Path) -> Result<Vec<GoldenNumber>> {
+    let moved: Vec<GoldenNumber> =
+        compare(folder)?.into_iter().filter(|case| !case.comparison.holds()).collect();
     for path in golden_files(folder)? {
-        let of_file: Vec<&Comparison> = moved.iter().filter(|case| case.path == path).collect();
+        let of_file: Vec<&Comparison> =
+            moved.iter().filter(|case| case.path == path).map(|case| &case.comparison).collect();
         if of_file.is_empty() {
             continue;
         }

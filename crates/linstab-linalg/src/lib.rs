@@ -9,9 +9,11 @@
 //! - [`Reduced`]: any ensemble in the eigenbasis of its mean; [`sum_of_sandwiches`] on it.
 //! - [`GramAccumulator`]: the Gram matrix of factors that arrive in blocks.
 //! - [`packed`]: symmetric matrices as vectors.
+//! - [`Comparison`]: a number against what it was.
 //! - `testing` (feature `testing`): random ensembles for property tests.
 #![forbid(unsafe_code)]
 
+mod comparison;
 pub mod ensemble;
 mod error;
 mod gram;
@@ -24,6 +26,7 @@ pub mod symmetric;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use comparison::Comparison;
 pub use ensemble::{AxisAligned, Dense, Ensemble, Factored};
 pub use error::{LinalgError, Result};
 pub use faer::{Mat, MatRef, Scale};

@@ -236,6 +236,24 @@ impl Optimizer {
         Ok(ensemble.scale_axes(|mean| self.congruence(mean))?)
     }
 
+    /// The same optimizer where curvatures are counted in units of `unit`.
+    ///
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] if a parameter leaves the range of numbers.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::Optimizer;
+    /// // rho / alpha is the inverse of a curvature, momentum a pure number.
+    /// let sam = Optimizer::sam(0.5)?.with_momentum(0.9)?;
+    /// assert_eq!(sam.in_units_of(8.0)?, Optimizer::sam(4.0)?.with_momentum(0.9)?);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn in_units_of(self, unit: f64) -> Result<Self> {
+        self.parameters().try_fold(self, |scaled, (parameter, value)| {
+            scaled.with(parameter, value * unit.powi(-parameter.curvature_power))
+        })
+    }
+
     /// The parameters of the rule with their values.
     fn parameters(self) -> impl Iterator<Item = (&'static Parameter, f64)> {
         self.rule.parameters.iter().zip(self.values)

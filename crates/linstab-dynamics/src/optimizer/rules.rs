@@ -14,6 +14,8 @@ pub struct Rule {
     pub formula: &'static str,
     /// The parameters that it takes.
     pub parameters: &'static [Parameter],
+    /// What a reader may mistake it for, in a sentence; empty if there is nothing to say.
+    pub remark: &'static str,
 }
 
 /// A parameter of a rule.
@@ -23,6 +25,8 @@ pub struct Parameter {
     pub name: &'static str,
     /// Its name for people: a symbol, or a word.
     pub symbol: &'static str,
+    /// The power of a curvature that it has as its unit: 0 for a pure number, -1 for a length over a gradient.
+    pub curvature_power: i32,
     /// Its value if none is given; `None` if one must be.
     pub default: Option<f64>,
     /// The admissible values in words.
@@ -36,6 +40,7 @@ pub struct Parameter {
 pub(super) const MOMENTUM: Parameter = Parameter {
     name: "momentum",
     symbol: "momentum",
+    curvature_power: 0,
     default: Some(0.0),
     allowed: "above -1 and below 1",
     admits: |value| value > -1.0 && value < 1.0,
@@ -45,6 +50,7 @@ pub(super) const MOMENTUM: Parameter = Parameter {
 pub(super) const RHO_OVER_ALPHA: Parameter = Parameter {
     name: "rho_over_alpha",
     symbol: "ρ/α",
+    curvature_power: -1,
     default: None,
     allowed: "nonnegative and finite",
     admits: |value| value >= 0.0 && value.is_finite(),
@@ -54,6 +60,7 @@ pub(super) const RHO_OVER_ALPHA: Parameter = Parameter {
 pub(super) const STANDARD_DEVIATION: Parameter = Parameter {
     name: "standard_deviation",
     symbol: "s",
+    curvature_power: 0,
     default: None,
     allowed: "nonnegative and finite",
     admits: |value| value >= 0.0 && value.is_finite(),
@@ -67,6 +74,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "SGD",
         formula: "w <- w - eta H_t w + momentum (w - w_prev)",
         parameters: &[MOMENTUM],
+        remark: "",
     },
     // arXiv 2511.17378, rules (4) and (5).
     Rule {
@@ -74,6 +82,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "SAM",
         formula: "w <- w - eta H_t (I + rho_over_alpha H) w + momentum (w - w_prev)",
         parameters: &[RHO_OVER_ALPHA, MOMENTUM],
+        remark: "it ascends along the full-batch gradient with a fixed rho/alpha, as in the paper; usual SAM ascends on its own mini-batch",
     },
     // arXiv 2511.17378, rule (3).
     Rule {
@@ -81,5 +90,6 @@ pub(super) const RULES: &[Rule] = &[
         title: "Random perturbation",
         formula: "w <- w - eta H_t (w + delta_t) + momentum (w - w_prev), delta_t ~ N(0, standard_deviation^2 I)",
         parameters: &[STANDARD_DEVIATION, MOMENTUM],
+        remark: "the perturbation adds noise, and leaves the threshold where it is",
     },
 ];
