@@ -23,7 +23,10 @@ fn the_verdict_comes_first_and_the_cost_before_it() {
     }
     assert!(text.contains("responsible sample") && text.contains("counted from 0"), "{text}");
     // The paper's criteria assume another sampling: a line, not a table of numbers that do not apply.
-    assert!(text.contains("ask for Bernoulli sampling") && !text.contains("closed-form criterion "), "{text}");
+    assert!(
+        text.contains("ask for Bernoulli sampling") && !text.contains("closed-form criterion "),
+        "{text}"
+    );
     assert!(first.contains("for comparison, momentum 0.9"), "it was not asked for: {first}");
     assert!(text.contains("ascends along the full-batch gradient"), "{text}");
     let cost = stderr(&run);

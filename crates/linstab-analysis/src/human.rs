@@ -53,7 +53,8 @@ fn verdict(findings: &Findings) -> String {
     let _ = write!(text, "; limited by {cause}; {purpose}momentum {momentum} would allow {threshold}");
     let perturbed = |line: &&StabilityReport| line.training.optimizer.rho_over_alpha() > 0.0;
     if let Some(sam) = report.stability.iter().rev().find(perturbed) {
-        let _ = write!(text, "; {}: {}", sam.training.optimizer.label(), short_below(sam.max_learning_rate.0));
+        let _ =
+            write!(text, "; {}: {}", sam.training.optimizer.label(), short_below(sam.max_learning_rate.0));
     }
     text
 }
