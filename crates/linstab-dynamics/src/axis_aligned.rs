@@ -18,6 +18,8 @@
 use linstab_linalg::{AxisAligned, ensemble::Axis};
 
 use crate::error::require_nonnegative;
+use crate::mean_square::{growth_defect, scalar_threshold};
+use crate::optimizer::Recursion;
 use crate::sampling::RemainingDraws;
 use crate::second_moment::require_same_samples;
 use crate::{BatchSampling, DynamicsError, Optimizer, Result};
@@ -138,14 +140,14 @@ impl AxisAlignedDynamics {
     /// For the shared axis of the test family this is the square bracket of arXiv 2511.17378, eq. (81), corrected.
     pub fn growth_per_step(&self, learning_rate: f64) -> Result<f64> {
         require_nonnegative("learning_rate", learning_rate, true)?;
-        let beta = self.optimizer.momentum();
+        let recursion = self.optimizer.recursion();
         let growth = |axis: Axis<'_>| {
-            let step = learning_rate * axis.mean();
             let noise = learning_rate * learning_rate * self.batch_variance(axis);
-            if beta.abs() > 0.0 {
-                heavy_ball_growth(1.0 + beta - step, beta, noise)
+            if recursion.is_memoryless() {
+                let keep = 1.0 - recursion.step(learning_rate, axis.mean());
+                keep * keep + recursion.response().powi(2) * noise
             } else {
-                (1.0 - step) * (1.0 - step) + noise
+                growth_with_memory(recursion, learning_rate, axis.mean(), noise)
             }
         };
         Ok(self.curved_axes().map(growth).reduce(f64::max).unwrap_or(1.0))
@@ -171,11 +173,10 @@ impl AxisAlignedDynamics {
     /// Mulayoff and Michaeli 2024 for commuting curvatures; arXiv 2511.17378, eq. (87) for the shared axis under
     /// Bernoulli sampling.
     pub fn max_learning_rate(&self) -> f64 {
-        let beta = self.optimizer.momentum();
+        let recursion = self.optimizer.recursion();
         let threshold = |axis: Axis<'_>| {
-            let mean = axis.mean();
             // In this form small curvatures do not underflow.
-            2.0 / (mean / (1.0 + beta) + self.batch_variance(axis) / (mean * (1.0 - beta)))
+            scalar_threshold(recursion, axis.mean(), self.batch_variance(axis))
         };
         self.curved_axes().map(threshold).fold(f64::INFINITY, f64::min)
     }
@@ -193,8 +194,8 @@ impl AxisAlignedDynamics {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn gradient_descent_limit(&self) -> f64 {
-        let beta = self.optimizer.momentum();
-        self.curved_axes().map(|axis| 2.0 * (1.0 + beta) / axis.mean()).fold(f64::INFINITY, f64::min)
+        let recursion = self.optimizer.recursion();
+        self.curved_axes().map(|axis| recursion.noise_free_limit(axis.mean())).fold(f64::INFINITY, f64::min)
     }
 
     /// Exact top Lyapunov exponent `max_axes E log |1 - eta h_t|`: below 0, almost every run converges in the end
@@ -220,9 +221,9 @@ impl AxisAlignedDynamics {
     /// ```
     pub fn lyapunov_exponent(&self, learning_rate: f64) -> Result<f64> {
         require_nonnegative("learning_rate", learning_rate, true)?;
-        if self.optimizer.momentum().abs() > 0.0 {
+        if !self.optimizer.recursion().is_sgd() {
             return Err(DynamicsError::Unsupported {
-                what: "an exact Lyapunov exponent with momentum",
+                what: "an exact Lyapunov exponent with momentum or weight decay",
                 why: "products of two-by-two matrices have no finite sum; `MeanSquare` estimates it",
             });
         }
@@ -264,16 +265,16 @@ impl AxisAlignedDynamics {
     }
 }
 
-/// Growth of the mean square along one axis under heavy ball: the largest `g` with `d(g) = noise`, where
-/// `d(g) = g - c^2 + 2 beta c^2 / (g + beta) - beta^2 / g`, `c = 1 + beta - eta l` and `noise = eta^2 s^2`.
+/// Growth of the mean square along one axis with a memory: the largest `g` at which the
+/// [defect](crate::mean_square::growth_defect) is `noise = eta^2 s^2`.
 ///
-/// Above the growth without noise `d` increases, so bisection finds the root, to the last bit.
-fn heavy_ball_growth(c: f64, beta: f64, noise: f64) -> f64 {
-    let mut low = crate::mean_square::noise_free_growth(c, beta).max(beta.abs());
+/// Above the growth without noise the defect increases, so bisection finds the root, to the last bit.
+fn growth_with_memory(recursion: Recursion, eta: f64, mean: f64, noise: f64) -> f64 {
+    let mut low = recursion.noise_free_growth(eta, mean).max(f64::MIN_POSITIVE);
     if noise <= 0.0 {
         return low;
     }
-    let excess = |g: f64| g - c * c + 2.0 * beta * c * c / (g + beta) - beta * beta / g - noise;
+    let excess = |g: f64| growth_defect(recursion, eta, g, mean, mean) - noise;
     let mut high = 2.0 * low.max(1.0);
     while excess(high) < 0.0 {
         high *= 2.0;

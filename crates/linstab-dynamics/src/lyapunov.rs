@@ -226,32 +226,32 @@ impl<F: Fn(f64) -> Result<ExponentEstimate>> Search<F> {
     }
 }
 
-/// Growth rate of one chain. With momentum the pair of iterates is normalised together.
+/// Growth rate of one chain. With momentum the pair of iterate and memory is normalised together.
 fn chain_exponent<R: Rng>(mut simulator: ReducedSimulator<'_>, options: ChainOptions, rng: &mut R) -> f64 {
     let mut w: Vec<f64> = (0..simulator.rank()).map(|_| rng.random_range(-1.0..1.0)).collect();
-    let mut previous = w.clone();
-    let momentum = simulator.has_momentum();
-    let norm = |w: &[f64], previous: &[f64]| {
-        (squared_norm(w) + if momentum { squared_norm(previous) } else { 0.0 }).sqrt()
+    let mut memory = vec![0.0; w.len()];
+    let remembers = simulator.has_memory();
+    let norm = |w: &[f64], memory: &[f64]| {
+        (squared_norm(w) + if remembers { squared_norm(memory) } else { 0.0 }).sqrt()
     };
-    let normalise = |w: &mut [f64], previous: &mut [f64], norm: f64| {
-        for x in w.iter_mut().chain(previous) {
+    let normalise = |w: &mut [f64], memory: &mut [f64], norm: f64| {
+        for x in w.iter_mut().chain(memory) {
             *x /= norm;
         }
     };
-    let start = norm(&w, &previous);
-    normalise(&mut w, &mut previous, start);
+    let start = norm(&w, &memory);
+    normalise(&mut w, &mut memory, start);
     let mut sum = 0.0;
     for step in 0..options.burn_in + options.num_steps {
-        simulator.step(&mut w, &mut previous, rng);
-        let growth = norm(&w, &previous);
+        simulator.step(&mut w, &mut memory, rng);
+        let growth = norm(&w, &memory);
         if growth <= 0.0 {
             return f64::NEG_INFINITY;
         }
         if step >= options.burn_in {
             sum += growth.ln();
         }
-        normalise(&mut w, &mut previous, growth);
+        normalise(&mut w, &mut memory, growth);
     }
     sum / options.num_steps as f64
 }

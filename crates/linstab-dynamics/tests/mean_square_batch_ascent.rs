@@ -16,7 +16,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
     fn ascent_on_the_batch_is_exact_by_enumeration(
-        seed: u64, n in 1_usize..6, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..4, c in 0.0_f64..2.0,
+        seed: u64, n in 1_usize..6, at in 0_usize..1000, k in 1_usize..3, dim in 1_usize..4, c in 0.0_f64..2.0, momentum in prop_oneof![Just(0.0), 0.1_f64..0.9],
     ) {
         let b = 1 + at * n / 1000;
         let ensemble = random_factored(seed, n, k, dim);
@@ -25,7 +25,9 @@ proptest! {
         let hessians = BruteForce::new(&ensemble, 0.0).hessians().clone();
         let d = hessians.dim();
         for micro in [b, 1, 2] {
-            let sam = BatchAscentSam::new(c).unwrap().with_micro_batches(micro).unwrap();
+            let optimizer: Optimizer =
+                format!("sam:rho_over_alpha={c},ascent=batch,micro_batch_size={micro},momentum={momentum}").parse().unwrap();
+            let sam = BatchAscentSam::of(optimizer).expect("it ascends on the batch");
             let enumerated = sam.enumerated(&reduced, sampling).unwrap().expect("few batches");
             let threshold = enumerated.max_learning_rate().unwrap().value;
             let growth = |eta: f64| {
@@ -38,9 +40,15 @@ proptest! {
                         let h = chunk.iter().fold(Mat::<f64>::zeros(d, d), |sum, &i| sum + hessians.sample_hessian(i));
                         sum + ascended(&(h * Scale(1.0 / size)), c) * Scale(size / b as f64)
                     });
-                    (probability, Mat::<f64>::identity(d, d) - descended * Scale(eta))
+                    // u+ = momentum u + eta G w, w+ = w - u+.
+                    let step = Mat::from_fn(2 * d, 2 * d, |i, j| {
+                        let same = f64::from(u8::from(i % d == j % d));
+                        let velocity = if j < d { eta * descended[(i % d, j)] } else { momentum * same };
+                        if i < d { f64::from(u8::from(i == j)) - velocity } else { velocity }
+                    });
+                    (probability, step)
                 });
-                second_moment_radius(d, steps)
+                second_moment_radius(2 * d, steps)
             };
             prop_assert!(growth(threshold * (1.0 - 1e-8)) < 1.0 && growth(threshold * (1.0 + 1e-8)) > 1.0, "{micro:?} {threshold}");
         }

@@ -13,7 +13,6 @@
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 
-use crate::mean_square::noise_free_growth;
 use crate::simulation::{ReducedSimulator, squared_norm};
 use crate::{DynamicsError, MeanSquare, Result};
 
@@ -145,13 +144,13 @@ impl MeanSquare {
         noiseless && self.optimizer().perturbation_standard_deviation() <= 0.0
     }
 
-    /// Logarithm of the largest modulus of the roots of `z^2 - (1 + beta - eta h) z + beta` over the curvatures.
+    /// Half the logarithm of the largest growth of the mean square over the curvatures.
     fn deterministic_exponent(&self, learning_rate: f64) -> f64 {
-        let beta = self.optimizer().momentum();
+        let recursion = self.recursion();
         let growth = |&h: &f64| {
-            // In this form a small curvature does not disappear in the 1.
-            let step = learning_rate * h;
-            if beta.abs() <= 0.0 {
+            if recursion.is_memoryless() {
+                // In this form a small curvature does not disappear in the 1.
+                let step = recursion.step(learning_rate, h);
                 let near_zero = (1.0 - step).abs() <= 4.0 * f64::EPSILON;
                 if near_zero {
                     f64::NEG_INFINITY
@@ -161,7 +160,7 @@ impl MeanSquare {
                     (step - 1.0).ln()
                 }
             } else {
-                0.5 * noise_free_growth(1.0 + beta - step, beta).ln()
+                0.5 * recursion.noise_free_growth(learning_rate, h).ln()
             }
         };
         self.effective_ensemble().mean_eigenvalues().iter().map(growth).fold(f64::NEG_INFINITY, f64::max)
@@ -173,7 +172,7 @@ struct Chain<'a, R> {
     simulator: ReducedSimulator<'a>,
     generator: R,
     w: Vec<f64>,
-    previous: Vec<f64>,
+    memory: Vec<f64>,
     /// Whether it was mapped to exactly zero, where it stays.
     ended: bool,
 }
@@ -191,16 +190,17 @@ impl<'a, R: Rng> Chain<'a, R> {
             }
             w[rank - 1] = 1.0;
         }
-        let mut chain = Self { simulator, generator, previous: w.clone(), w, ended: false };
+        let memory = vec![0.0; rank];
+        let mut chain = Self { simulator, generator, memory, w, ended: false };
         chain.normalise();
         chain
     }
 
-    /// The norm before: with momentum that of the pair of iterates.
+    /// The norm before: with momentum that of the pair of iterate and memory.
     fn normalise(&mut self) -> f64 {
-        let previous = if self.simulator.has_momentum() { squared_norm(&self.previous) } else { 0.0 };
-        let norm = (squared_norm(&self.w) + previous).sqrt();
-        for x in self.w.iter_mut().chain(&mut self.previous) {
+        let memory = if self.simulator.has_memory() { squared_norm(&self.memory) } else { 0.0 };
+        let norm = (squared_norm(&self.w) + memory).sqrt();
+        for x in self.w.iter_mut().chain(&mut self.memory) {
             *x /= norm;
         }
         norm
@@ -213,7 +213,7 @@ impl<'a, R: Rng> Chain<'a, R> {
             if self.ended {
                 return f64::NEG_INFINITY;
             }
-            self.simulator.step(&mut self.w, &mut self.previous, &mut self.generator);
+            self.simulator.step(&mut self.w, &mut self.memory, &mut self.generator);
             let growth = self.normalise();
             self.ended = growth <= 0.0;
             sum += growth.ln();

@@ -35,6 +35,8 @@ const MAX_UNKNOWNS: usize = 500_000;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchAscentSam {
+    /// What is done with a gradient.
+    base: Optimizer,
     rho_over_alpha: f64,
     micro_batch_size: Option<usize>,
 }
@@ -88,7 +90,21 @@ impl BatchAscentSam {
     /// ```
     pub fn new(rho_over_alpha: f64) -> Result<Self> {
         require_nonnegative("rho_over_alpha", rho_over_alpha, false)?;
-        Ok(Self { rho_over_alpha, micro_batch_size: None })
+        Ok(Self { base: Optimizer::sgd(), rho_over_alpha, micro_batch_size: None })
+    }
+
+    /// The ascent, momentum and weight decay of an optimizer; `None` if it does not ascend on the mini-batch.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{Optimizer, mean_square::BatchAscentSam};
+    /// let sam: Optimizer = "sam:rho_over_alpha=0.1,ascent=batch,momentum=0.9".parse()?;
+    /// assert!(BatchAscentSam::of(sam).is_some() && BatchAscentSam::of(Optimizer::sgd()).is_none());
+    /// # Ok::<(), linstab_dynamics::optimizer::SpecificationError>(())
+    /// ```
+    pub fn of(optimizer: Optimizer) -> Option<Self> {
+        let (base, rho_over_alpha) = (optimizer.without_ascent(), optimizer.rho_over_alpha());
+        optimizer.batch_ascent().map(|micro_batch_size| Self { base, rho_over_alpha, micro_batch_size })
     }
 
     /// Ascent on each micro-batch of so many samples (m-SAM); the last one of a batch can be smaller.
@@ -234,7 +250,7 @@ impl BatchAscentSam {
         }
         let ensemble = Reduced::of(&Factored::new(batches.len(), largest * k, rank, rows)?)?;
         let one_of_them = BatchSampling::new(SamplingScheme::WithoutReplacement, batches.len(), 1)?;
-        MeanSquare::new(&ensemble, Optimizer::sgd(), one_of_them)
+        MeanSquare::new(&ensemble, self.base, one_of_them)
     }
 
     /// Writes the factors of `G_b`, row by row. A micro-batch of `m` out of the nominal batch size `B` has the weight `m / B`.

@@ -42,7 +42,7 @@ impl MeanSquare {
     /// # Cost
     /// About `n^2 k^2 r` multiplications for the samples' directions, `n k r` for each step of the ascent.
     /// # Errors
-    /// [`DynamicsError::OutOfRange`] with momentum, for which these bounds are not derived; [`DynamicsError::Linalg`] if an
+    /// [`DynamicsError::Unsupported`] with momentum or weight decay, for which these bounds are not derived; [`DynamicsError::Linalg`] if an
     /// eigenvalue iteration fails.
     /// # Examples
     /// ```
@@ -59,9 +59,9 @@ impl MeanSquare {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn necessary_conditions(&self) -> Result<NecessaryConditions> {
-        if self.optimizer.momentum().abs() > 0.0 {
-            let (name, allowed) = ("momentum of a necessary condition", "0");
-            return Err(DynamicsError::OutOfRange { name, value: self.optimizer.momentum(), allowed });
+        if !self.recursion().is_sgd() {
+            let (what, why) = ("a necessary condition", "it is derived without momentum and weight decay");
+            return Err(DynamicsError::Unsupported { what, why });
         }
         let rank = self.effective.rank();
         let mut sharpest = vec![0.0; rank];

@@ -4,6 +4,7 @@ use linstab_linalg::lanczos::{self, LanczosOptions, SymmetricOperator, TopEigenp
 use linstab_linalg::{LinalgError, packed};
 
 use super::MeanSquare;
+use super::memory_kernel::growth_defect;
 use super::operator::WeightedSandwich;
 use crate::error::require_nonnegative;
 use crate::{DynamicsError, Result};
@@ -38,20 +39,23 @@ impl MeanSquare {
     /// ```
     pub fn growth_per_step(&self, learning_rate: f64) -> Result<f64> {
         require_nonnegative("learning_rate", learning_rate, true)?;
+        let recursion = self.recursion();
         if self.effective.rank() == 0 {
-            return Ok(1.0);
+            return Ok(recursion.noise_free_growth(learning_rate, 0.0));
         }
         self.require_in_range(learning_rate)?;
-        if self.optimizer.momentum().abs() > 0.0 {
+        if !recursion.is_memoryless() {
             return self.growth_by_bisection(learning_rate);
         }
         let eta = learning_rate;
         let excess = self.full_batch_excess();
+        let kick = (eta * recursion.response()).powi(2);
+        let keep = |h: f64| 1.0 - recursion.step(eta, h);
         let mut operator = WeightedSandwich::new(
             &self.effective,
             |_, _| 1.0,
-            |x, y| (1.0 - eta * x) * (1.0 - eta * y) + eta * eta * excess * x * y,
-            eta * eta * self.sample_weight(),
+            |x, y| keep(x) * keep(y) + kick * excess * x * y,
+            kick * self.sample_weight(),
         );
         match self.top_eigenpair(&mut operator, GROWTH_RESIDUAL) {
             Ok(top) => Ok(top.value),
@@ -63,17 +67,13 @@ impl MeanSquare {
 
     /// The eigenvalue `g` of the second-moment map at which `lambda_max(d(g)^{-1/2} o eta^2 N o d(g)^{-1/2}) = 1`.
     fn growth_by_bisection(&self, eta: f64) -> Result<f64> {
-        let beta = self.optimizer.momentum();
+        let recursion = self.recursion();
         let excess = self.full_batch_excess();
-        let defect = |g: f64, x: f64, y: f64| {
-            let (cx, cy) = (1.0 + beta - eta * x, 1.0 + beta - eta * y);
-            g - cx * cy + beta * (g * (cx * cx + cy * cy) - 2.0 * beta * cx * cy) / (g * g - beta * beta)
-                - beta * beta / g
-        };
+        let defect = |g: f64, x: f64, y: f64| growth_defect(recursion, eta, g, x, y);
         let h = self.effective.mean_eigenvalues();
         // Below the growth of the noise-free method the defect is not positive; there, the map has a larger eigenvalue.
-        let noise_free = h.iter().map(|l| noise_free_growth(1.0 + beta - eta * l, beta));
-        let mut low = noise_free.fold(beta.abs(), f64::max);
+        let noise_free = h.iter().map(|&l| recursion.noise_free_growth(eta, l));
+        let mut low = noise_free.fold(0.0, f64::max);
         let excess_at = |g: f64| -> Result<f64> {
             let mut operator = WeightedSandwich::new(
                 &self.effective,
@@ -119,21 +119,10 @@ impl MeanSquare {
 
     /// The identity, which overlaps every PSD matrix. With momentum a small multiple of a matrix without structure is added.
     fn start(&self) -> Vec<f64> {
-        let texture = if self.optimizer.momentum().abs() > 0.0 { 1e-3 } else { 0.0 };
+        let texture = if self.recursion().is_memoryless() { 0.0 } else { 1e-3 };
         packed::from_fn(self.effective.rank(), |row, column| {
             let noise = texture * ((row * 7919 + column * 104_729) as f64).sin();
             f64::from(u8::from(row == column)) + noise
         })
-    }
-}
-
-/// Largest squared modulus of the roots of `z^2 - c z + beta`: growth of the mean square of one noise-free coordinate.
-pub(crate) fn noise_free_growth(c: f64, beta: f64) -> f64 {
-    let discriminant = c * c - 4.0 * beta;
-    if discriminant < 0.0 {
-        beta
-    } else {
-        let root = 0.5 * (c.abs() + discriminant.sqrt());
-        root * root
     }
 }

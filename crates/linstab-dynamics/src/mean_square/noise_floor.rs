@@ -128,11 +128,11 @@ impl MeanSquare {
         let mut operator = WeightedSandwich::new(
             &self.effective,
             |_, _| 1.0,
-            |x, y| eta * eta * weights.parts(x, y).at(eta.recip()),
+            |x, y| eta * eta * weights.at(eta.recip(), x, y),
             -eta * eta * self.sample_weight(),
         );
         let h = self.effective.mean_eigenvalues();
-        let preconditioner = entrywise(h, |x, y| eta * weights.parts(x, y).linear);
+        let preconditioner = entrywise(h, |x, y| eta * eta * weights.balance(eta.recip(), x, y).0);
         let right: Vec<f64> = packed::pack(source).iter().map(|q| eta * eta * q).collect();
         let effective = packed::unpack(&conjugate_gradients(&mut operator, &preconditioner, &right)?, rank);
         let covariance =

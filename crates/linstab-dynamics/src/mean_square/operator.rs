@@ -60,34 +60,3 @@ pub(crate) fn entrywise(h: &[f64], weight: impl Fn(f64, f64) -> f64) -> Vec<f64>
     let weight = &weight;
     (0..h.len()).flat_map(|column| h[column..].iter().map(move |&left| weight(left, h[column]))).collect()
 }
-
-/// The entrywise weight `D(lambda)` of a critical second moment, `D o P = (b/n) sum_i H_i P H_i` with `lambda = 1/eta` (see the
-/// [module documentation](super)).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CriticalWeights {
-    pub(super) momentum: f64,
-    /// `a - 1`.
-    pub(super) excess: f64,
-}
-
-/// `D = lambda linear - constant` at one entry: `w1`, and `w2 + (a - 1) h h^T`.
-pub(super) struct Parts {
-    pub(super) linear: f64,
-    pub(super) constant: f64,
-}
-
-impl CriticalWeights {
-    /// The parts at the entry of two mean eigenvalues.
-    pub(super) fn parts(self, x: f64, y: f64) -> Parts {
-        let beta = self.momentum;
-        // w2 without cancellation near beta = +-1.
-        let own = ((1.0 - beta) * x * y - beta * (x - y) * (x - y) / (1.0 - beta)) / (1.0 + beta);
-        Parts { linear: (1.0 - beta) * (x + y), constant: own + self.excess * x * y }
-    }
-}
-
-impl Parts {
-    pub(super) fn at(&self, lambda: f64) -> f64 {
-        lambda * self.linear - self.constant
-    }
-}

@@ -75,9 +75,8 @@ impl MeanSquare {
     /// Share of the full-batch curvature in what limits the learning rate: near 1 it is sharpness, near 0 gradient noise; `None` without
     /// curvature.
     ///
-    /// At the threshold damping balances what is put back, of which the noise-free method makes
-    /// `eta^2 ((1 + beta^2) h_a h_b - beta (h_a^2 + h_b^2)) / (1 - beta^2)` of an entry of the critical matrix, and damping
-    /// `eta (1 - beta) (h_a + h_b)`; the share is the quotient of their inner products with that matrix.
+    /// At the threshold damping balances what is put back; the share is the quotient of what the noise-free method puts back and what
+    /// damping takes, the two terms of `1 / s` in `memory_kernel`, in their inner products with the critical matrix.
     ///
     /// # Errors
     /// [`crate::DynamicsError::SizeMismatch`] for the threshold of an ensemble of another rank.
@@ -98,14 +97,14 @@ impl MeanSquare {
         if h.is_empty() {
             return Ok(None);
         }
-        let (eta, beta) = (threshold.value, self.optimizer.momentum());
+        let weights = self.critical_weights();
         let (mut put_back, mut damping) = (0.0, 0.0);
-        for (a, x) in h.iter().map(|x| eta * x).enumerate() {
-            for (b, y) in h.iter().map(|y| eta * y).enumerate() {
+        for (a, &x) in h.iter().enumerate() {
+            for (b, &y) in h.iter().enumerate() {
                 let weight = critical[(a, b)] * critical[(a, b)];
-                put_back +=
-                    weight * ((1.0 + beta * beta) * x * y - beta * (x * x + y * y)) / (1.0 - beta * beta);
-                damping += weight * (1.0 - beta) * (x + y);
+                let (takes, puts) = weights.balance(threshold.value.recip(), x, y);
+                put_back += weight * puts;
+                damping += weight * takes;
             }
         }
         Ok(Some((put_back / damping).clamp(0.0, 1.0)))

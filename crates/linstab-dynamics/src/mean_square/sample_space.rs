@@ -32,7 +32,8 @@
 use linstab_linalg::lanczos::{Explicit, SymmetricOperator, TopEigenpair};
 use linstab_linalg::{LinalgError, Mat, Reduced, inner_products, low_rank};
 
-use super::operator::{CriticalWeights, Parts, entrywise};
+use super::memory_kernel::CriticalWeights;
+use super::operator::entrywise;
 use super::sample_operator::{
     CERTAIN_RESIDUAL, Form, SampleOperator, block_ratio, column_by_column, identity_blocks,
 };
@@ -107,7 +108,9 @@ impl<'a> SampleSpace<'a> {
     pub(super) fn new(ensemble: &'a Reduced, weights: CriticalWeights, weight: f64) -> Self {
         let unit = ensemble.mean_eigenvalues()[0];
         let h = ensemble.mean_eigenvalues().iter().map(|h| h / unit).collect();
-        Self { ensemble, unit, h, weights, weight, pole: 0.5 / (1.0 + weights.momentum) }
+        let weights = CriticalWeights { recursion: weights.recursion.in_units_of(unit), ..weights };
+        let pole = weights.recursion.noise_free_limit(1.0).recip();
+        Self { ensemble, unit, h, weights, weight, pole }
     }
 
     /// Solves `mu(lambda) = 1`, starting at a lower bound on the root.
@@ -124,7 +127,7 @@ impl<'a> SampleSpace<'a> {
             let settled = (next - lambda).abs() <= 1e-7 * lambda || next - self.pole <= 1e-12 * self.pole;
             if settled && accuracy.residual <= FINAL.residual {
                 let moment = exact.moment;
-                let quotient = self.rayleigh_quotient(&moment);
+                let quotient = self.rayleigh_quotient(&moment, lambda);
                 let lambda_above = self.certify(quotient, &top, form.operator());
                 let narrow = lambda_above.is_some_and(|above| above <= quotient * WIDEST);
                 if narrow || accuracy.residual <= REFINED.residual {
@@ -151,7 +154,7 @@ impl<'a> SampleSpace<'a> {
             let top = self.cheapest(lambda, NEAR).top_eigenpair(&start, &start, NEAR.residual)?;
             let mut exact = self.operator(lambda);
             exact.spread_kernel(&top.vector);
-            let quotient = self.rayleigh_quotient(&exact.moment);
+            let quotient = self.rayleigh_quotient(&exact.moment, lambda);
             // The quotient errs by about half the square of its distance.
             if quotient > self.pole && (quotient - lambda).abs() <= 1e-2 * lambda {
                 return Ok(quotient);
@@ -172,14 +175,14 @@ impl<'a> SampleSpace<'a> {
         let identity = identity_blocks(self.ensemble);
         let top = form.top_eigenpair(start, &identity, accuracy.residual)?;
         exact.spread_kernel(&top.vector);
-        let slope = self.weight * self.weighted_norm(&exact.moment, |part| part.linear);
+        let slope = self.weight * self.weighted_norm(&exact.moment, |x, y| self.weights.slope(lambda, x, y));
         let next = lambda + top.value * (top.value - 1.0) / slope;
         let next = if next > self.pole { next } else { 0.5 * (lambda + self.pole) };
         Ok(NewtonStep { top, exact, form, next })
     }
 
     fn operator(&self, lambda: f64) -> SampleOperator<'_> {
-        let kernel = entrywise(&self.h, |x, y| (self.weights.parts(x, y).at(lambda) * self.unit).recip());
+        let kernel = entrywise(&self.h, |x, y| (self.weights.at(lambda, x, y) * self.unit).recip());
         SampleOperator::new(self.ensemble, kernel, self.weight / self.unit)
     }
 
@@ -205,7 +208,7 @@ impl<'a> SampleSpace<'a> {
             return None;
         }
         // Factors are of the order of sqrt(h): scaled by h, all entries of the kernel weigh alike.
-        let scaled = |a: usize, b: usize| h[a] * h[b] / self.weights.parts(h[a], h[b]).at(lambda);
+        let scaled = |a: usize, b: usize| h[a] * h[b] / self.weights.at(lambda, h[a], h[b]);
         let max_rank = 2 * usual_applications * rank / n;
         let kernel = low_rank::pivoted_cholesky(rank, scaled, rtol, max_rank.min(rank))?;
         let root = self.weight.sqrt() / self.unit;
@@ -213,12 +216,13 @@ impl<'a> SampleSpace<'a> {
         Some(low_rank::sum_of_squared_grams(self.ensemble, weights.as_ref()))
     }
 
-    /// `<P, (N + w2 o) P> / <P, w1 o P>`.
-    fn rayleigh_quotient(&self, moment: &[f64]) -> f64 {
+    /// The `lambda` at which `<P, D(lambda) o P>` is what the samples put in: a lower bound on the root, accurate to second order. For
+    /// a `D` linear in `lambda` it is a quotient, for others found from `near` by Newton's method.
+    fn rayleigh_quotient(&self, moment: &[f64], near: f64) -> f64 {
         let samples: f64 =
             inner_products(self.ensemble, moment).iter().map(|x| (x / self.unit).powi(2)).sum();
-        let others = self.weighted_norm(moment, |part| part.constant);
-        (others + self.weight * samples) / self.weighted_norm(moment, |part| part.linear)
+        let norm = |weight: &dyn Fn(f64, f64) -> f64| self.weighted_norm(moment, weight);
+        self.balanced(self.weight * samples, near, norm)
     }
 
     /// The Rayleigh quotient of the identity, a lower bound on the root that is good where many directions matter: condition (16)
@@ -230,15 +234,37 @@ impl<'a> SampleSpace<'a> {
             (block.norm_l2() / self.unit).powi(2)
         };
         let samples: f64 = (0..self.ensemble.num_samples()).map(squared_norm).sum();
-        let diagonal = |weight: fn(Parts) -> f64| -> f64 {
-            self.h.iter().map(|&h| weight(self.weights.parts(h, h))).sum()
-        };
-        (diagonal(|part| part.constant) + self.weight * samples) / diagonal(|part| part.linear)
+        let diagonal = |weight: &dyn Fn(f64, f64) -> f64| self.h.iter().map(|&h| weight(h, h)).sum();
+        self.balanced(self.weight * samples, 2.0 * self.pole, diagonal)
     }
 
-    /// `<P, w o P>` for one of the parts `w` of `D`.
-    fn weighted_norm(&self, moment: &[f64], weight: impl Fn(Parts) -> f64) -> f64 {
-        let weights = entrywise(&self.h, |x, y| weight(self.weights.parts(x, y)));
+    /// The `lambda` at which a sum of `D(lambda)` over entries, with nonnegative weights, is `target`; at least the pole.
+    fn balanced(&self, target: f64, near: f64, sum: impl Fn(&dyn Fn(f64, f64) -> f64) -> f64) -> f64 {
+        let weights = &self.weights;
+        if weights.is_linear() {
+            let constant = sum(&|x, y| -weights.at(0.0, x, y));
+            return (constant + target) / sum(&|x, y| weights.slope(1.0, x, y));
+        }
+        let (mut lambda, mut below) = (near.max(self.pole), self.pole);
+        for _ in 0..MAX_STEPS {
+            let missing = target - sum(&|x, y| weights.at(lambda, x, y));
+            if missing > 0.0 {
+                below = below.max(lambda);
+            }
+            let next = lambda + missing / sum(&|x, y| weights.slope(lambda, x, y));
+            let next = if next >= below { next } else { 0.5 * (lambda + below) };
+            let settled = (next - lambda).abs() <= 4.0 * f64::EPSILON * lambda;
+            lambda = next;
+            if settled {
+                break;
+            }
+        }
+        lambda
+    }
+
+    /// `<P, w o P>` for an entrywise weight of two mean eigenvalues.
+    fn weighted_norm(&self, moment: &[f64], weight: impl Fn(f64, f64) -> f64) -> f64 {
+        let weights = entrywise(&self.h, weight);
         moment.iter().zip(&weights).map(|(p, w)| w * p * p).sum()
     }
 
@@ -283,6 +309,7 @@ impl<'a> SampleSpace<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimizer::Recursion;
     use linstab_linalg::symmetric;
     use linstab_linalg::testing::random_factored;
     use proptest::prelude::*;
@@ -295,7 +322,8 @@ mod tests {
     ) -> T {
         let (n, dim) = (2 + (seed % 7) as usize, 1 + (seed % 5) as usize);
         let ensemble = Reduced::of(&random_factored(seed, n, 1, dim)).unwrap();
-        let weights = CriticalWeights { momentum, excess: if bernoulli { 0.0 } else { -1.0 } };
+        let recursion = Recursion::heavy_ball(momentum);
+        let weights = CriticalWeights { recursion, excess: if bernoulli { 0.0 } else { -1.0 } };
         f(&SampleSpace::new(&ensemble, weights, 1.0 / n as f64))
     }
 
@@ -304,7 +332,7 @@ mod tests {
         fn the_kernel_is_positive_semidefinite(seed: u64, momentum in -0.99_f64..0.99, bernoulli: bool, above in 1e-6_f64..10.0) {
             with_space(seed, (momentum, bernoulli), |space| {
                 let (h, lambda) = (&space.h, space.pole * (1.0 + above));
-                let kernel = Mat::from_fn(h.len(), h.len(), |a, b| h[a] * h[b] / space.weights.parts(h[a], h[b]).at(lambda));
+                let kernel = Mat::from_fn(h.len(), h.len(), |a, b| h[a] * h[b] / space.weights.at(lambda, h[a], h[b]));
                 let values = symmetric::eigenvalues(kernel.as_ref()).unwrap();
                 let largest = values[values.len() - 1];
                 assert!(values[0] >= -1e-13 * largest, "{values:?}");

@@ -3,9 +3,11 @@
 use linstab_linalg::lanczos::SymmetricOperator as _;
 use linstab_linalg::{Mat, RANK_TOLERANCE, Reduced, packed};
 
-use super::operator::{CriticalWeights, WeightedSandwich};
+use super::memory_kernel::CriticalWeights;
+use super::operator::WeightedSandwich;
 use super::sample_space::SampleSpace;
 use crate::error::require_nonnegative;
+use crate::optimizer::Recursion;
 use crate::second_moment::require_same_number;
 use crate::{BatchSampling, DynamicsError, Optimizer, Result};
 
@@ -98,11 +100,12 @@ pub struct Threshold {
 }
 
 impl MeanSquare {
-    /// The analysis of `optimizer` on `ensemble` under `sampling`.
+    /// The analysis of `optimizer` on `ensemble` under `sampling`; for a preconditioned optimizer the ensemble is that of the
+    /// [rescaled](linstab_linalg::Factored::rescaled) factors, each parameter divided by the root of its preconditioner.
     ///
     /// # Errors
     /// [`DynamicsError::SizeMismatch`] if the numbers of samples differ, [`DynamicsError::OutOfRange`] for a bad parameter
-    /// or a sharpness outside of 1e-100 to 1e100.
+    /// or a sharpness outside of 1e-100 to 1e100; [`DynamicsError::Unsupported`] for ascent on the mini-batch.
     /// # Examples
     /// ```
     /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
@@ -115,6 +118,13 @@ impl MeanSquare {
     /// ```
     pub fn new(ensemble: &Reduced, optimizer: Optimizer, sampling: BatchSampling) -> Result<Self> {
         require_same_number(ensemble.num_samples(), sampling)?;
+        if optimizer.batch_ascent().is_some() {
+            let (what, why) = (
+                "SGD's analysis of ascent on the mini-batch",
+                "no congruence makes SGD of it; ask `BatchAscentSam`",
+            );
+            return Err(DynamicsError::Unsupported { what, why });
+        }
         let effective = ensemble.congruent(|mean| optimizer.congruence(mean).sqrt());
         let congruence =
             ensemble.mean_eigenvalues().iter().map(|&mean| optimizer.congruence(mean).sqrt()).collect();
@@ -210,8 +220,8 @@ impl MeanSquare {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn gradient_descent_limit(&self) -> f64 {
-        let sharpness = self.effective.mean_eigenvalues().first();
-        sharpness.map_or(f64::INFINITY, |l| 2.0 * (1.0 + self.optimizer.momentum()) / l)
+        let sharpness = self.effective.mean_eigenvalues().first().copied().unwrap_or(0.0);
+        self.recursion().noise_free_limit(sharpness)
     }
 
     /// The exact mean-square threshold, with a two-sided interval.
@@ -239,15 +249,11 @@ impl MeanSquare {
     /// Mulayoff and Michaeli 2024; with momentum, the [module documentation](super).
     pub fn max_learning_rate(&self) -> Result<Threshold> {
         if self.effective.rank() == 0 {
-            let interval = (f64::INFINITY, f64::INFINITY);
-            let (value, certificate) = (f64::INFINITY, CertificateKind::Trivial);
-            return Ok(Threshold {
-                value,
-                interval,
-                certificate,
-                num_applications: 0,
-                critical: Mat::zeros(0, 0),
-            });
+            // Weight decay alone can be too strong.
+            let value = self.gradient_descent_limit();
+            let (interval, certificate) = ((value, value), CertificateKind::Trivial);
+            let critical = Mat::zeros(0, 0);
+            return Ok(Threshold { value, interval, certificate, num_applications: 0, critical });
         }
         let weight = self.sample_weight();
         if weight <= 0.0 {
@@ -299,8 +305,8 @@ impl MeanSquare {
     /// By what factor rounding, and the directions that the reduction left out, can move a threshold. Momentum amplifies both: a
     /// direction of curvature h loses stability at the noise `h (1 - beta) / (1 + beta)`, and `1 - beta` is rounded, too.
     fn rounding(&self) -> f64 {
-        let amplification =
-            ((1.0 + self.optimizer.momentum().abs()) / (1.0 - self.optimizer.momentum().abs())).powi(2);
+        let memory = self.recursion().memory.abs();
+        let amplification = ((1.0 + memory) / (1.0 - memory)).powi(2);
         let dropped = RANK_TOLERANCE * self.effective.num_dropped() as f64;
         1.0 + amplification * (1e-13 * (self.effective.rank() as f64).sqrt() + dropped)
     }
@@ -328,8 +334,8 @@ impl MeanSquare {
             .map(|i| (i * k..(i + 1) * k).map(|row| factors[(row, 0)] * factors[(row, 0)] / sharpness).sum())
             .collect();
         let (mean, variance) = self.scalar_moments(&scalars);
-        0.5 * (mean / (1.0 + self.optimizer.momentum())
-            + variance / (mean * (1.0 - self.optimizer.momentum())))
+        let recursion = self.recursion().in_units_of(sharpness);
+        CriticalWeights { recursion, excess: 0.0 }.scalar_root(mean, variance)
     }
 
     /// Accepts a learning rate whose square, in units of the sharpness, is a normal number.
@@ -348,7 +354,11 @@ impl MeanSquare {
     }
 
     pub(super) fn critical_weights(&self) -> CriticalWeights {
-        CriticalWeights { momentum: self.optimizer.momentum(), excess: self.full_batch_excess() }
+        CriticalWeights { recursion: self.recursion(), excess: self.full_batch_excess() }
+    }
+
+    pub(crate) fn recursion(&self) -> Recursion {
+        self.optimizer.recursion()
     }
 
     /// `b / n`: the weight of each sample in the second moment.

@@ -5,6 +5,7 @@
 //! `A = I + c H`, `c = rho / alpha`, `A^{1/2} (I - eta H_t A) A^{-1/2} = I - eta A^{1/2} H_t A^{1/2}`, so every exact result for SGD holds
 //! with `A^{1/2} H_i A^{1/2}` in place of `H_i`. A random perturbation adds noise, but leaves the linear map, hence the threshold.
 
+mod recursion;
 mod rules;
 mod specification;
 
@@ -12,14 +13,15 @@ use std::fmt;
 
 use linstab_linalg::AxisAligned;
 
+pub use recursion::Recursion;
 pub use rules::{Parameter, Rule};
 pub use specification::SpecificationError;
 
 use crate::{DynamicsError, Result};
-use rules::{MOMENTUM, RHO_OVER_ALPHA, RULES, STANDARD_DEVIATION};
+use rules::{ASCENT, MICRO_BATCH_SIZE, MOMENTUM, RHO_OVER_ALPHA, RULES, STANDARD_DEVIATION};
 
 /// Most parameters that a rule has.
-const MAX_PARAMETERS: usize = 2;
+const MAX_PARAMETERS: usize = 7;
 
 /// What SAM's full-batch ascent multiplies a direction by: the eigenvalue `1 + c l` of `I + c H`, `c = rho / alpha`.
 ///
@@ -68,6 +70,16 @@ impl Optimizer {
         Self { rule: &RULES[0], values: [0.0; MAX_PARAMETERS] }
     }
 
+    /// The rule of this name with the defaults of its parameters; those without one are 0.
+    fn of_rule(name: &'static str) -> Self {
+        let rule = RULES.iter().find(|rule| rule.name == name).unwrap_or(&RULES[0]);
+        let mut values = [0.0; MAX_PARAMETERS];
+        for (value, parameter) in values.iter_mut().zip(rule.parameters) {
+            *value = parameter.default.unwrap_or(0.0);
+        }
+        Self { rule, values }
+    }
+
     /// Sharpness-aware minimisation with full-batch ascent and a fixed gradient norm.
     ///
     /// # Errors
@@ -81,7 +93,7 @@ impl Optimizer {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn sam(rho_over_alpha: f64) -> Result<Self> {
-        Self { rule: &RULES[1], values: [0.0; MAX_PARAMETERS] }.with(&RHO_OVER_ALPHA, rho_over_alpha)
+        Self::of_rule("sam").with(&RHO_OVER_ALPHA, rho_over_alpha)
     }
 
     /// Stochastic gradients at randomly perturbed points.
@@ -96,8 +108,7 @@ impl Optimizer {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn random_perturbation(standard_deviation: f64) -> Result<Self> {
-        let rule = Self { rule: &RULES[2], values: [0.0; MAX_PARAMETERS] };
-        rule.with(&STANDARD_DEVIATION, standard_deviation)
+        Self::of_rule("random-perturbation").with(&STANDARD_DEVIATION, standard_deviation)
     }
 
     /// The same rule with heavy-ball momentum.
@@ -136,8 +147,7 @@ impl Optimizer {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn name(self) -> &'static str {
-        let heavy_ball = self.rule.name == RULES[0].name && self.momentum().abs() > 0.0;
-        if heavy_ball { MOMENTUM.name } else { self.rule.name }
+        if self.is_heavy_ball() { MOMENTUM.name } else { self.rule.name }
     }
 
     /// The name for people, without parameters.
@@ -162,13 +172,69 @@ impl Optimizer {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn label(self) -> String {
-        if self.name() == MOMENTUM.name {
+        if self.is_heavy_ball() {
             return format!("{} {}", MOMENTUM.symbol, self.momentum());
         }
         let told = self.parameters().filter(|&(parameter, value)| parameter.default != Some(value));
-        told.fold(self.title().to_owned(), |label, (parameter, value)| {
-            format!("{label}, {}={value}", parameter.symbol)
+        told.fold(self.title().to_owned(), |label, (parameter, value)| match parameter.words {
+            [_, "true"] => format!("{label}, {}", parameter.symbol),
+            _ => format!("{label}, {}={}", parameter.symbol, parameter.text(value)),
         })
+    }
+
+    /// Whether it is SGD with momentum and nothing else.
+    fn is_heavy_ball(self) -> bool {
+        self.rule.name == RULES[0].name
+            && self.momentum().abs() > 0.0
+            && self.recursion() == Recursion::heavy_ball(self.momentum())
+    }
+
+    /// The linear recursion of the rule next to a minimum.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::Optimizer;
+    /// use linstab_dynamics::optimizer::Recursion;
+    /// assert_eq!(Optimizer::sgd().with_momentum(0.5)?.recursion(), Recursion::heavy_ball(0.5));
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn recursion(self) -> Recursion {
+        (self.rule.recursion)(self)
+    }
+
+    /// Whether the ascent of SAM is along the gradient of the mini-batch, and on how many samples of it at a time (all for `None`).
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::Optimizer;
+    /// let parse = |text: &str| text.parse::<Optimizer>();
+    /// assert_eq!(parse("sam:rho_over_alpha=0.1")?.batch_ascent(), None);
+    /// assert_eq!(parse("sam:rho_over_alpha=0.1,ascent=batch")?.batch_ascent(), Some(None));
+    /// assert_eq!(parse("sam:rho_over_alpha=0.1,ascent=batch,micro_batch_size=4")?.batch_ascent(), Some(Some(4)));
+    /// # Ok::<(), linstab_dynamics::optimizer::SpecificationError>(())
+    /// ```
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a checked whole number")]
+    pub fn batch_ascent(self) -> Option<Option<usize>> {
+        let size = self.value(&MICRO_BATCH_SIZE) as usize;
+        (self.value(&ASCENT) > 0.0).then_some((size > 0).then_some(size))
+    }
+
+    /// SGD with the same recursion: what is left of SAM without its ascent.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::Optimizer;
+    /// let sam: Optimizer = "sam:rho_over_alpha=0.1,ascent=batch,momentum=0.9".parse()?;
+    /// assert_eq!(sam.without_ascent(), Optimizer::sgd().with_momentum(0.9)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn without_ascent(self) -> Self {
+        let mut base = Self::sgd();
+        for (value, parameter) in base.values.iter_mut().zip(base.rule.parameters) {
+            *value = self.value(parameter);
+        }
+        base
     }
 
     /// Heavy-ball momentum; 0 without.
@@ -182,7 +248,8 @@ impl Optimizer {
         self.value(&MOMENTUM)
     }
 
-    /// Ratio of SAM's perturbation radius to the fixed gradient norm; 0 for other rules.
+    /// What SAM's ascent multiplies a gradient by: the ratio of its perturbation radius to the fixed gradient norm, or the `rho` of
+    /// unnormalised SAM; 0 for other rules.
     ///
     /// # Examples
     /// ```
@@ -190,7 +257,7 @@ impl Optimizer {
     /// assert_eq!(Optimizer::sgd().rho_over_alpha(), 0.0);
     /// ```
     pub fn rho_over_alpha(self) -> f64 {
-        self.value(&RHO_OVER_ALPHA)
+        rules::ascent_ratio(self)
     }
 
     /// Standard deviation of the perturbation at which the batch gradient is taken; 0 for deterministic rules.
@@ -269,6 +336,11 @@ impl Optimizer {
         match place {
             Some(place) if (parameter.admits)(value) => {
                 self.values[place] = value;
+                (self.rule.check)(self).map_err(|(parameter, allowed)| DynamicsError::OutOfRange {
+                    name: parameter.name,
+                    value: self.value(parameter),
+                    allowed,
+                })?;
                 Ok(self)
             }
             _ => Err(DynamicsError::OutOfRange { name: parameter.name, value, allowed: parameter.allowed }),

@@ -11,8 +11,9 @@ use super::{MAX_PARAMETERS, Optimizer, Parameter, RULES, Rule};
 /// ```
 /// use linstab_dynamics::Optimizer;
 /// let error = |text: &str| text.parse::<Optimizer>().unwrap_err().to_string();
-/// assert_eq!(error("sdg"), "unknown optimizer `sdg`, did you mean `sgd`? (allowed: sgd, sam, random-perturbation)");
-/// assert_eq!(error("sgd:momentun=0.9"), "`sgd` has no `momentun`, did you mean `momentum`? (allowed: momentum)");
+/// assert_eq!(error("sdg"), "unknown optimizer `sdg`, did you mean `sgd`? (allowed: sgd, sam, usam, random-perturbation, sgdw, ema, qhm, adam, adamw, rmsprop)");
+/// assert_eq!(error("sgd:momentun=0.9"), "`sgd` has no `momentun`, did you mean `momentum`? (allowed: momentum, dampening, nesterov, weight_decay)");
+/// assert_eq!(error("sgd:nesterov=true"), "nesterov of `sgd` is true, allowed: with momentum above 0 and without dampening");
 /// assert_eq!(error("sgd:momentum=2"), "momentum of `sgd` is 2, allowed: above -1 and below 1");
 /// assert_eq!(error("sam"), "`sam` needs rho_over_alpha: nonnegative and finite");
 /// ```
@@ -98,7 +99,14 @@ impl FromStr for Optimizer {
             let missing = SpecificationError::Missing { rule: rule.name, parameter: name, allowed };
             *value = given.or(parameter.default).ok_or(missing)?;
         }
-        Ok(Self { rule, values })
+        let optimizer = Self { rule, values };
+        (rule.check)(optimizer).map_err(|(parameter, allowed)| SpecificationError::Value {
+            rule: rule.name,
+            parameter: parameter.name,
+            value: parameter.text(optimizer.value(parameter)),
+            allowed,
+        })?;
+        Ok(optimizer)
     }
 }
 
@@ -111,8 +119,7 @@ fn parameter(rule: &Rule, key: &str) -> Result<(usize, &'static Parameter), Spec
 }
 
 fn number(rule: &Rule, parameter: &Parameter, text: &str) -> Result<f64, SpecificationError> {
-    let value = text.parse().ok().filter(|&value| (parameter.admits)(value));
-    value.ok_or_else(|| SpecificationError::Value {
+    parameter.parse(text).ok_or_else(|| SpecificationError::Value {
         rule: rule.name,
         parameter: parameter.name,
         value: if text.is_empty() { "missing".to_owned() } else { text.to_owned() },
@@ -148,7 +155,8 @@ impl fmt::Display for Optimizer {
             parameter.default.is_none_or(|default| default.to_bits() != value.to_bits())
         });
         for (place, (parameter, value)) in told.enumerate() {
-            write!(f, "{}{}={value}", if place == 0 { ':' } else { ',' }, parameter.name)?;
+            let separator = if place == 0 { ':' } else { ',' };
+            write!(f, "{separator}{}={}", parameter.name, parameter.text(value))?;
         }
         Ok(())
     }
@@ -177,7 +185,8 @@ mod tests {
     fn every_rule_is_read_as_it_is_written() {
         for rule in RULES {
             let some = |parameter: &Parameter| format!("{}=0.25", parameter.name);
-            let all: Vec<String> = rule.parameters.iter().map(some).collect();
+            let numbers = rule.parameters.iter().filter(|parameter| parameter.parse("0.25").is_some());
+            let all: Vec<String> = numbers.map(some).collect();
             let needed: Vec<String> =
                 rule.parameters.iter().filter(|parameter| parameter.default.is_none()).map(some).collect();
             for given in [all, needed] {
@@ -208,6 +217,16 @@ mod tests {
         {
             assert!(matches!(error(text), SpecificationError::Value { .. }), "{text}");
         }
+        for text in [
+            "sgd:nesterov=true",
+            "sgd:momentum=0.9,dampening=0.1,nesterov=true",
+            "sam:rho_over_alpha=1,micro_batch_size=2",
+            "sgd:nesterov=1",
+        ] {
+            assert!(matches!(error(text), SpecificationError::Value { .. }), "{text}");
+        }
+        let written = "sam:rho_over_alpha=0.5,ascent=batch,micro_batch_size=4,momentum=0.9,nesterov=true";
+        assert_eq!(written.parse::<Optimizer>().unwrap().to_string(), written);
         assert!(matches!(error("sgd:momentum=0,momentum=0"), SpecificationError::Repeated { .. }));
         assert!(matches!(error("sam:momentum=0.5"), SpecificationError::Missing { .. }));
         assert_eq!(" sam : rho_over_alpha = 1 , ".parse(), Ok(Optimizer::sam(1.0).unwrap()));

@@ -225,7 +225,7 @@ impl Simulator {
     ///
     /// # Errors
     /// [`DynamicsError::OutOfRange`] unless `learning_rate` is positive, finite, and small enough for the product with
-    /// the sum of the curvatures to be finite, too.
+    /// the sum of the curvatures to be finite, too; [`DynamicsError::Unsupported`] with momentum or weight decay.
     /// # Examples
     /// ```
     /// use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, SamplingScheme, Simulator, Optimizer};
@@ -239,6 +239,13 @@ impl Simulator {
     /// ```
     pub fn new(dynamics: &AxisAlignedDynamics, learning_rate: f64) -> Result<Self> {
         require_nonnegative("learning_rate", learning_rate, true)?;
+        if !dynamics.optimizer().recursion().is_sgd() {
+            let (what, why) = (
+                "a simulation axis by axis",
+                "it knows no momentum and no weight decay; reduce the ensemble",
+            );
+            return Err(DynamicsError::Unsupported { what, why });
+        }
         let total: f64 = dynamics.effective_ensemble().axes().flat_map(|axis| axis.curvatures()).sum();
         require_nonnegative("learning_rate times the sum of the curvatures", learning_rate * total, false)?;
         let noise_free = dynamics.optimizer().perturbation_standard_deviation() <= 0.0;

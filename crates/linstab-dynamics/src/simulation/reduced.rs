@@ -8,11 +8,13 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::{Divergence, Run, squared_norm};
 use crate::error::require_nonnegative;
+use crate::optimizer::Recursion;
 use crate::sampling::BatchSampler;
 use crate::{DynamicsError, MeanSquare, Result};
 
-/// Makes runs in the reduced coordinates: `w <- w - eta H_t (w + delta_t) + beta (w - w_prev)`, `H_t` from the factors of the
-/// drawn samples, `w_prev = w` at the start; `delta_t` is the rule's perturbation. For SAM `w` stands for `A^{1/2} w`, the
+/// Makes runs in the reduced coordinates by the optimizer's [recursion](crate::optimizer::Recursion), with the gradient
+/// `H_t (w + delta_t)`, `H_t` from the factors of the drawn samples; the memory is empty at the start, `delta_t` is the rule's
+/// perturbation. For SAM `w` stands for `A^{1/2} w`, the
 /// coordinates of the effective ensemble: start and norms are taken there.
 ///
 /// # Examples
@@ -39,7 +41,8 @@ pub struct ReducedSimulator<'a> {
     sampler: BatchSampler<Box<[u64]>>,
     /// `eta / B`.
     scale: f64,
-    momentum: f64,
+    learning_rate: f64,
+    recursion: Recursion,
     noise: f64,
     batch: Vec<usize>,
     perturbed: Vec<f64>,
@@ -73,7 +76,8 @@ impl<'a> ReducedSimulator<'a> {
             factors: entries.collect(),
             sampler: BatchSampler::new(dynamics.sampling()),
             scale: learning_rate / dynamics.sampling().batch_size() as f64,
-            momentum: dynamics.optimizer().momentum(),
+            learning_rate,
+            recursion: dynamics.recursion(),
             noise: dynamics.optimizer().perturbation_standard_deviation(),
             batch: Vec::new(),
             perturbed: Vec::new(),
@@ -120,9 +124,9 @@ impl<'a> ReducedSimulator<'a> {
             return Err(DynamicsError::OutOfRange { name, value: limit, allowed: "finite" });
         }
         self.sampler.restart();
-        let (mut w, mut previous) = (start.to_vec(), start.to_vec());
+        let (mut w, mut memory) = (start.to_vec(), vec![0.0; start.len()]);
         for step in 1..=divergence.num_steps() {
-            self.step(&mut w, &mut previous, rng);
+            self.step(&mut w, &mut memory, rng);
             let norm = squared_norm(&w);
             if !(norm <= limit) {
                 return Ok(Divergence::diverged(step, initial, norm));
@@ -135,12 +139,12 @@ impl<'a> ReducedSimulator<'a> {
         self.ensemble.rank()
     }
 
-    pub(crate) fn has_momentum(&self) -> bool {
-        self.momentum.abs() > 0.0
+    pub(crate) fn has_memory(&self) -> bool {
+        !self.recursion.is_memoryless()
     }
 
-    /// Makes one step: `w` becomes the next iterate, `previous` the present one.
-    pub(crate) fn step<R: Rng>(&mut self, w: &mut [f64], previous: &mut [f64], rng: &mut R) {
+    /// Makes one step of iterate and memory.
+    pub(crate) fn step<R: Rng>(&mut self, w: &mut [f64], memory: &mut [f64], rng: &mut R) {
         self.sampler.draw_indices(rng, &mut self.batch);
         self.perturbed.clear();
         self.perturbed.extend_from_slice(w);
@@ -157,10 +161,13 @@ impl<'a> ReducedSimulator<'a> {
                 add_projection(&mut self.gradient, factor, &self.perturbed);
             }
         }
-        for ((w, previous), g) in w.iter_mut().zip(previous.iter_mut()).zip(&self.gradient) {
-            let next = *w - self.scale * g + self.momentum * (*w - *previous);
-            *previous = *w;
-            *w = next;
+        let Recursion { memory: keep, input, direct, output, coupled_decay, decoupled_decay } =
+            self.recursion;
+        let (coupled, decoupled) = (self.learning_rate * coupled_decay, self.learning_rate * decoupled_decay);
+        for ((w, memory), g) in w.iter_mut().zip(memory.iter_mut()).zip(&self.gradient) {
+            let gradient = self.scale * g + coupled * *w;
+            *memory = keep * *memory + input * gradient;
+            *w -= decoupled * *w + direct * gradient + output * *memory;
         }
     }
 }
