@@ -300,7 +300,7 @@ pub(crate) fn step_factor(step: f64) -> f64 {
 }
 
 /// Distinct curvatures of an axis, with the number of samples that have each.
-fn curvature_groups(axis: Axis<'_>) -> Vec<(f64, usize)> {
+pub(crate) fn curvature_groups(axis: Axis<'_>) -> Vec<(f64, usize)> {
     let mut curvatures = axis.curvatures().to_vec();
     curvatures.sort_unstable_by(f64::total_cmp);
     let same = |a: &f64, b: &f64| a.to_bits() == b.to_bits();

@@ -6,6 +6,7 @@
 //! - [`Optimizer`]: SGD, SAM, random perturbation, each a transformation of the ensemble.
 //! - [`AxisAlignedDynamics`]: exact growth, threshold and Lyapunov exponent of axis-aligned ensembles.
 //! - [`MeanSquare`]: exact threshold and growth of any ensemble, with momentum; [`mean_square`] has the derivation.
+//! - [`epochs`]: the same where batches are cut from an order of all samples once an epoch, as data loaders do.
 //! - [`lyapunov`]: the exponent of any ensemble by Monte Carlo, the almost-sure threshold.
 //! - [`second_moment`]: `E[H_t X H_t]` for any ensemble.
 //! - [`recursions`]: the matrix recursions of the paper's divergence theorem.
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod axis_aligned;
+pub mod epochs;
 mod error;
 pub mod lyapunov;
 pub mod mean_square;
@@ -21,6 +23,7 @@ pub mod recursions;
 pub mod sampling;
 pub mod second_moment;
 pub mod simulation;
+mod subsets;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -22,6 +22,7 @@ pub mod low_rank;
 pub mod packed;
 mod reduced;
 mod sandwich;
+mod spectral_radius;
 pub mod symmetric;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -33,3 +34,4 @@ pub use faer::{Mat, MatRef, Scale};
 pub use gram::{GRAM_CHUNK, GramAccumulator, GramEntry, GramPlan, gram_matrix};
 pub use reduced::{RANK_TOLERANCE, Reduced};
 pub use sandwich::{inner_products, spread, sum_of_sandwiches};
+pub use spectral_radius::spectral_radius;

@@ -13,6 +13,7 @@ use crate::error::require_nonnegative;
 use crate::optimizer::ascent;
 use crate::sampling::BatchSampler;
 use crate::second_moment::require_same_number;
+use crate::subsets::{num_subsets, subsets};
 use crate::{BatchSampling, DynamicsError, Optimizer, Result, SamplingScheme};
 
 /// The largest number of batches that is enumerated, and of unknowns: each batch has a symmetric block of the order of its size.
@@ -289,30 +290,6 @@ impl BatchAscentSam {
             row += size;
         }
         Ok(())
-    }
-}
-
-/// `n` choose `b`, saturating.
-fn num_subsets(n: usize, b: usize) -> usize {
-    (0..b.min(n - b))
-        .try_fold(1_usize, |count, i| count.checked_mul(n - i).map(|count| count / (i + 1)))
-        .unwrap_or(usize::MAX)
-}
-
-/// Every subset of so many elements, with the elements that are left.
-fn subsets(elements: &[usize], size: usize) -> Vec<(Vec<usize>, Vec<usize>)> {
-    let n = elements.len();
-    let mut chosen: Vec<usize> = (0..size).collect();
-    let mut all = Vec::new();
-    loop {
-        let left = (0..n).filter(|at| !chosen.contains(at)).map(|at| elements[at]).collect();
-        all.push((chosen.iter().map(|&at| elements[at]).collect(), left));
-        // The next subset in lexicographic order: advance the last index that can be.
-        let Some(at) = (0..size).rev().find(|&at| chosen[at] < n - size + at) else { return all };
-        chosen[at] += 1;
-        for later in at + 1..size {
-            chosen[later] = chosen[later - 1] + 1;
-        }
     }
 }
 

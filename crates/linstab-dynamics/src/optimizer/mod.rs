@@ -219,6 +219,17 @@ impl Optimizer {
         (self.value(&ASCENT) > 0.0).then_some((size > 0).then_some(size))
     }
 
+    /// The same with SAM's ascent, if any, along the gradient of the full batch.
+    #[must_use]
+    pub(crate) fn with_full_ascent(mut self) -> Self {
+        for (value, parameter) in self.values.iter_mut().zip(self.rule.parameters) {
+            if parameter.name == ASCENT.name || parameter.name == MICRO_BATCH_SIZE.name {
+                *value = 0.0;
+            }
+        }
+        self
+    }
+
     /// SGD with the same recursion: what is left of SAM without its ascent.
     ///
     /// # Examples
@@ -271,7 +282,7 @@ impl Optimizer {
         self.value(&STANDARD_DEVIATION)
     }
 
-    /// The rule as a congruence: it has the linear map of plain SGD (with the same momentum) on `A^{1/2} H_i A^{1/2}`, where `A` is a
+    /// The rule as a congruence (none with ascent on the mini-batch): it has the linear map of plain SGD (with the same momentum) on `A^{1/2} H_i A^{1/2}`, where `A` is a
     /// function of the mean curvature; this is the eigenvalue of `A` that belongs to an eigenvalue of the mean curvature.
     ///
     /// # Examples
@@ -282,7 +293,7 @@ impl Optimizer {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn congruence(self, mean_eigenvalue: f64) -> f64 {
-        ascent(self.rho_over_alpha(), mean_eigenvalue)
+        if self.batch_ascent().is_some() { 1.0 } else { ascent(self.rho_over_alpha(), mean_eigenvalue) }
     }
 
     /// The axis-aligned ensemble on which plain SGD (with the same momentum) has the linear map of this rule.

@@ -1,14 +1,17 @@
 //! How batches are drawn: schemes, each of which enters the mean-square theory as two numbers.
 //!
-//! What a scheme is stands in `scheme`, how it draws in `sampler`.
+//! What a scheme is stands in `scheme`, how it draws in `sampler`. Batches that are cut from an order of all samples depend on one
+//! another and have no such numbers: `epochs`.
 
 mod bit_set;
 mod count_law;
+mod epochs;
 mod sampler;
 mod scheme;
 
 pub use bit_set::BitSet;
 pub use count_law::CountLaw;
+pub use epochs::{EpochOrder, EpochSampling, LastBatch, Loader};
 pub use sampler::BatchSampler;
 pub(crate) use scheme::RemainingDraws;
 pub use scheme::{MomentWeights, SamplingScheme};

@@ -13,6 +13,7 @@ mod counters;
 mod reduced;
 mod set_kernel;
 mod step_kernel;
+pub(crate) mod stepper;
 
 use linstab_linalg::Ensemble;
 use rand::Rng;

@@ -1,14 +1,11 @@
 //! Runs of the linear dynamics on any reduced ensemble, with or without momentum.
 
-use std::sync::Arc;
-
 use linstab_linalg::Reduced;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use super::stepper::Stepper;
 use super::{Divergence, Run, squared_norm};
-use crate::error::require_nonnegative;
-use crate::optimizer::Recursion;
 use crate::sampling::BatchSampler;
 use crate::{DynamicsError, MeanSquare, Result};
 
@@ -36,17 +33,11 @@ use crate::{DynamicsError, MeanSquare, Result};
 #[derive(Clone, Debug)]
 pub struct ReducedSimulator<'a> {
     ensemble: &'a Reduced,
-    /// The factors, one after the other: a step reads whole rows.
-    factors: Arc<[f64]>,
+    stepper: Stepper,
     sampler: BatchSampler<Box<[u64]>>,
-    /// `eta / B`.
-    scale: f64,
-    learning_rate: f64,
-    recursion: Recursion,
+    batch_size: usize,
     noise: f64,
     batch: Vec<usize>,
-    perturbed: Vec<f64>,
-    gradient: Vec<f64>,
 }
 
 impl<'a> ReducedSimulator<'a> {
@@ -67,21 +58,14 @@ impl<'a> ReducedSimulator<'a> {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn new(dynamics: &'a MeanSquare, learning_rate: f64) -> Result<Self> {
-        require_nonnegative("learning_rate", learning_rate, true)?;
         let ensemble = dynamics.effective_ensemble();
-        let (matrix, rank) = (ensemble.factors(), ensemble.rank());
-        let entries = (0..matrix.nrows()).flat_map(|row| (0..rank).map(move |a| matrix[(row, a)]));
         Ok(Self {
             ensemble,
-            factors: entries.collect(),
+            stepper: Stepper::new(ensemble, dynamics.optimizer(), learning_rate)?,
             sampler: BatchSampler::new(dynamics.sampling()),
-            scale: learning_rate / dynamics.sampling().batch_size() as f64,
-            learning_rate,
-            recursion: dynamics.recursion(),
+            batch_size: dynamics.sampling().batch_size(),
             noise: dynamics.optimizer().perturbation_standard_deviation(),
             batch: Vec::new(),
-            perturbed: Vec::new(),
-            gradient: vec![0.0; ensemble.rank()],
         })
     }
 
@@ -140,51 +124,20 @@ impl<'a> ReducedSimulator<'a> {
     }
 
     pub(crate) fn has_memory(&self) -> bool {
-        !self.recursion.is_memoryless()
+        self.stepper.has_memory()
     }
 
     /// Makes one step of iterate and memory.
     pub(crate) fn step<R: Rng>(&mut self, w: &mut [f64], memory: &mut [f64], rng: &mut R) {
         self.sampler.draw_indices(rng, &mut self.batch);
-        self.perturbed.clear();
-        self.perturbed.extend_from_slice(w);
-        if self.noise > 0.0 {
-            for x in &mut self.perturbed {
-                let normal: f64 = StandardNormal.sample(rng);
-                *x += self.noise * normal;
+        let noise = self.noise;
+        self.stepper.step((w, memory), &self.batch, self.batch_size, |point| {
+            if noise > 0.0 {
+                for x in point {
+                    let normal: f64 = StandardNormal.sample(rng);
+                    *x += noise * normal;
+                }
             }
-        }
-        self.gradient.fill(0.0);
-        let (k, rank) = (self.ensemble.num_factors(), self.ensemble.rank());
-        for &sample in self.batch.iter().filter(|_| rank > 0) {
-            for factor in self.factors[sample * k * rank..(sample + 1) * k * rank].chunks_exact(rank) {
-                add_projection(&mut self.gradient, factor, &self.perturbed);
-            }
-        }
-        let Recursion { memory: keep, input, direct, output, coupled_decay, decoupled_decay } =
-            self.recursion;
-        let (coupled, decoupled) = (self.learning_rate * coupled_decay, self.learning_rate * decoupled_decay);
-        for ((w, memory), g) in w.iter_mut().zip(memory.iter_mut()).zip(&self.gradient) {
-            let gradient = self.scale * g + coupled * *w;
-            *memory = keep * *memory + input * gradient;
-            *w -= decoupled * *w + direct * gradient + output * *memory;
-        }
-    }
-}
-
-/// Adds `f (f^T x)`. Eight partial sums, so that the product is not one long chain of additions.
-fn add_projection(sum: &mut [f64], factor: &[f64], x: &[f64]) {
-    const LANES: usize = 8;
-    let (whole, rest) = factor.as_chunks::<LANES>();
-    let (whole_x, rest_x) = x.as_chunks::<LANES>();
-    let mut lanes = [0.0; LANES];
-    for (f, x) in whole.iter().zip(whole_x) {
-        for ((lane, f), x) in lanes.iter_mut().zip(f).zip(x) {
-            *lane += f * x;
-        }
-    }
-    let overlap = lanes.iter().sum::<f64>() + rest.iter().zip(rest_x).map(|(f, x)| f * x).sum::<f64>();
-    for (sum, f) in sum.iter_mut().zip(factor) {
-        *sum += f * overlap;
+        });
     }
 }

@@ -1,0 +1,357 @@
+//! Thresholds by populations of states, with a confidence interval.
+//!
+//! Independent populations run at three learning rates just above the threshold, with the same random numbers at each. The logarithm of the
+//! growth is a smooth function of that of the learning rate; each population says by how much its growth at the middle is off, all of
+//! them together say the slope, and so each has a threshold of its own. Student's law makes the interval; runs are added until
+//! it is narrow enough. Below the threshold populations would end in flat directions, which decay slowest; at or above it they need not.
+
+use linstab_linalg::Mat;
+use rand::Rng;
+use rayon::prelude::*;
+
+use super::Epochs;
+use super::populations::{Population, root};
+use crate::error::require_nonnegative;
+use crate::lyapunov::ExponentEstimate;
+use crate::{DynamicsError, Result};
+
+/// Populations, each of which makes a threshold.
+const NUM_POPULATIONS: usize = 8;
+/// Quantile of Student's law for 95 % on both sides and one degree of freedom less than populations.
+const STUDENT: f64 = 2.364_624;
+/// Probability with which an interval holds the threshold.
+const CONFIDENCE: f64 = 0.95;
+/// Epochs that let the start be forgotten; as many count, twice.
+const BURN_IN: usize = 8;
+/// The learning rates at which populations run, relative to the crossing: above it, where what grows there outgrows all else.
+const POINTS: [f64; 3] = [1.005, 1.02, 1.035];
+/// Allowance for what finite populations, the start and the parabola leave out.
+const SYSTEMATIC: f64 = 1e-3;
+/// Steps of the search for the neighbourhood.
+const MAX_STEPS: usize = 40;
+
+/// How much an estimate may cost, and how good it has to be.
+///
+/// # Examples
+/// ```
+/// use linstab_dynamics::epochs::EpochOptions;
+/// assert_eq!(EpochOptions::default().relative_error, 0.005);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpochOptions {
+    /// States a population.
+    pub num_states: usize,
+    /// Half of the width of the interval, relative to the threshold, that is good enough.
+    pub relative_error: f64,
+    /// Multiplications that may be spent in all, roughly.
+    pub max_multiplications: f64,
+}
+
+impl Default for EpochOptions {
+    fn default() -> Self {
+        Self { num_states: 64, relative_error: 0.005, max_multiplications: 2e11 }
+    }
+}
+
+/// A threshold estimated by populations of states.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpochThreshold {
+    /// The learning rate at which the mean square neither grows nor decays.
+    pub value: f64,
+    /// Learning rates between which it lies with the probability of `confidence`, but for the bias of finite populations.
+    pub interval: (f64, f64),
+    /// That probability; 1 where the answer is exact.
+    pub confidence: f64,
+    /// Whether the interval is as narrow as was asked for.
+    pub settled: bool,
+    /// Epochs of each state at each of the three learning rates.
+    pub num_epochs: usize,
+}
+
+impl Epochs {
+    /// The mean-square threshold, estimated; exact without noise (one batch an epoch).
+    ///
+    /// `generator(i)` makes the random numbers of population `i`. The search starts at the threshold of batches drawn afresh and
+    /// follows the growth to where it is 1: of several crossings it finds one nearby.
+    /// # Cost
+    /// About `6 n k r` multiplications a state and epoch. Runs on the ambient rayon pool, with the same bits for any number of threads.
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] for fewer than 2 states or a bad tolerance; those of [`crate::MeanSquare::max_learning_rate`].
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch};
+    /// use linstab_dynamics::{Optimizer, epochs::{EpochOptions, Epochs}};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// use rand::SeedableRng;
+    /// // Curvatures 1, 1, 0, 0 in batches of two: exactly 2.7223.
+    /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 0.0, 0.0])?)?;
+    /// let sampling = EpochSampling::new(EpochOrder::Reshuffling, LastBatch::Keep, 4, 2)?;
+    /// let epochs = Epochs::new(&ensemble, Optimizer::sgd(), sampling)?;
+    /// let found = epochs.estimate(EpochOptions::default(), |i| rand_pcg::Pcg64::seed_from_u64(i as u64))?;
+    /// assert!((found.value / 2.7223 - 1.0).abs() < 0.02 && found.interval.0 < found.interval.1);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn estimate<R: Rng + Send>(
+        &self,
+        options: EpochOptions,
+        generator: impl Fn(usize) -> R + Sync,
+    ) -> Result<EpochThreshold> {
+        if options.num_states < 2 {
+            let (name, allowed) = ("num_states", "at least 2");
+            return Err(DynamicsError::OutOfRange { name, value: options.num_states as f64, allowed });
+        }
+        require_nonnegative("relative_error", options.relative_error, true)?;
+        let exactly = |value: f64| EpochThreshold {
+            value,
+            interval: (value, value),
+            confidence: 1.0,
+            settled: true,
+            num_epochs: 0,
+        };
+        let threshold = self.reference()?.max_learning_rate()?;
+        if self.effective.rank() == 0
+            || (self.sampling.num_batches() == 1
+                && self.sampling.batch_size() == self.sampling.num_samples()
+                && self.optimizer.batch_ascent().is_none())
+        {
+            return Ok(exactly(self.gradient_descent_limit()));
+        }
+        let root = root(&threshold.critical)?;
+        let search = Search { epochs: self, root: &root, options, generator: &generator };
+        let mut middle = search.neighbourhood(threshold.value)?;
+        for _ in 0..MAX_STEPS {
+            match search.refine(middle)? {
+                Outcome::Found(found) => return Ok(found),
+                Outcome::Elsewhere(place) => middle = place,
+            }
+        }
+        let (value, interval) = (middle, (0.0, f64::INFINITY));
+        Ok(EpochThreshold { value, interval, confidence: CONFIDENCE, settled: false, num_epochs: 0 })
+    }
+
+    /// The Lyapunov exponent a step: the mean logarithm of the growth of the state over epochs, by independent chains.
+    ///
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] for a bad learning rate, fewer than 2 chains or no epoch.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch};
+    /// use linstab_dynamics::{Optimizer, epochs::Epochs};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// use rand::SeedableRng;
+    /// // Curvatures 0 and 1 at learning rate 3: an epoch multiplies by 1 - 3, whatever the order.
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![0.0, 1.0])?)?;
+    /// let sampling = EpochSampling::new(EpochOrder::Reshuffling, LastBatch::Keep, 2, 1)?;
+    /// let epochs = Epochs::new(&ensemble, Optimizer::sgd(), sampling)?;
+    /// let found = epochs.lyapunov_exponent(3.0, (4, 2, 10), |i| rand_pcg::Pcg64::seed_from_u64(i as u64))?;
+    /// assert!((found.mean - 0.5 * 2.0_f64.ln()).abs() < 1e-12 && found.standard_error < 1e-12);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn lyapunov_exponent<R: Rng + Send>(
+        &self,
+        learning_rate: f64,
+        (num_chains, burn_in, num_epochs): (usize, usize, usize),
+        generator: impl Fn(usize) -> R + Sync,
+    ) -> Result<ExponentEstimate> {
+        require_nonnegative("learning_rate", learning_rate, true)?;
+        for (name, value, least) in [("num_chains", num_chains, 2), ("num_epochs", num_epochs, 1)] {
+            if value < least {
+                let allowed = "at least 2 chains and 1 epoch";
+                return Err(DynamicsError::OutOfRange { name, value: value as f64, allowed });
+            }
+        }
+        let rank = self.effective.rank();
+        if rank == 0 {
+            return Ok(ExponentEstimate { mean: 0.0, standard_error: 0.0 });
+        }
+        let identity = Mat::identity(rank, rank);
+        let chain = |index: usize| -> Result<f64> {
+            // A population of one is a chain.
+            let mut chain = Population::new(self, learning_rate, &identity, 1, generator(index))?;
+            for _ in 0..burn_in {
+                chain.epoch();
+            }
+            let sum: f64 = (0..num_epochs).map(|_| chain.epoch().ln()).sum();
+            Ok(0.5 * sum / (num_epochs * self.sampling.num_batches()) as f64)
+        };
+        let exponents: Vec<f64> = (0..num_chains).into_par_iter().map(chain).collect::<Result<_>>()?;
+        let (mean, deviation) = mean_and_deviation(&exponents);
+        let standard_error = if mean.is_finite() { deviation / (num_chains as f64).sqrt() } else { 0.0 };
+        Ok(ExponentEstimate { mean, standard_error })
+    }
+}
+
+enum Outcome {
+    Found(EpochThreshold),
+    /// The crossing is not between the two learning rates, but about here.
+    Elsewhere(f64),
+}
+
+struct Search<'a, F> {
+    epochs: &'a Epochs,
+    root: &'a Mat<f64>,
+    options: EpochOptions,
+    generator: &'a F,
+}
+
+/// Growth of every population at every learning rate, in the first and in the second half of the epochs that count.
+type Halves = [[Vec<f64>; POINTS.len()]; 2];
+
+impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Search<'_, F> {
+    /// Growth an epoch of every population: the mean over `num_epochs` after `burn_in`, and over as many after these.
+    fn growth(
+        &self,
+        learning_rate: f64,
+        run: usize,
+        (burn_in, num_epochs): (usize, usize),
+    ) -> Result<[Vec<f64>; 2]> {
+        let of_population = |index: usize| -> Result<[f64; 2]> {
+            let rng = (self.generator)(run * NUM_POPULATIONS + index);
+            let mut population =
+                Population::new(self.epochs, learning_rate, self.root, self.options.num_states, rng)?;
+            for _ in 0..burn_in {
+                population.epoch();
+            }
+            Ok([(); 2].map(|()| (0..num_epochs).map(|_| population.epoch()).sum::<f64>() / num_epochs as f64))
+        };
+        let pairs: Vec<[f64; 2]> =
+            (0..NUM_POPULATIONS).into_par_iter().map(of_population).collect::<Result<_>>()?;
+        Ok([0, 1].map(|half| pairs.iter().map(|pair| pair[half]).collect()))
+    }
+
+    /// A learning rate within a few percent of the crossing: steps towards it, then bisection.
+    fn neighbourhood(&self, start: f64) -> Result<f64> {
+        let excess = |eta: f64| -> Result<f64> {
+            let growth = mean_and_deviation(&self.growth(eta, 0, (2, 3))?[0]).0;
+            Ok(if growth.is_nan() { f64::INFINITY } else { growth - 1.0 })
+        };
+        let (mut eta, mut step) = (start, 1.03_f64);
+        let grows = excess(eta)? > 0.0;
+        let (mut low, mut high) = (eta, eta);
+        for _ in 0..MAX_STEPS {
+            eta = if grows { eta / step } else { eta * step };
+            if grows {
+                low = eta
+            } else {
+                high = eta
+            }
+            if (excess(eta)? > 0.0) != grows {
+                break;
+            }
+            if grows {
+                high = eta
+            } else {
+                low = eta
+            }
+            step *= 1.2;
+        }
+        while high > low * 1.03 {
+            let middle = (low * high).sqrt();
+            if excess(middle)? > 0.0 { high = middle } else { low = middle }
+        }
+        Ok((low * high).sqrt())
+    }
+
+    /// Runs populations just above `place` until the crossing is known well enough.
+    fn refine(&self, place: f64) -> Result<Outcome> {
+        let size = self.epochs.sampling.num_samples() * self.epochs.effective.num_factors();
+        let states = NUM_POPULATIONS * self.options.num_states * POINTS.len();
+        let cost_of_epoch = 4.0 * (size * self.epochs.effective.rank() * states) as f64;
+        let (mut spent, mut burn_in) = (0.0, BURN_IN);
+        'longer: loop {
+            let mut sums: Halves = [(); 2].map(|()| POINTS.map(|_| vec![0.0; NUM_POPULATIONS]));
+            for run in 0.. {
+                for (at, point) in POINTS.into_iter().enumerate() {
+                    let found = self.growth(place * point, run, (burn_in, burn_in))?;
+                    for (sums, found) in sums.iter_mut().zip(&found) {
+                        for (sum, growth) in sums[at].iter_mut().zip(found) {
+                            *sum += growth;
+                        }
+                    }
+                }
+                spent += cost_of_epoch * (3 * burn_in) as f64;
+                let runs = (run + 1) as f64;
+                let exhausted =
+                    spent + cost_of_epoch * (3 * burn_in) as f64 > self.options.max_multiplications;
+                let halves = sums.each_ref().map(|half| Crossing::of(half, runs));
+                let [Some(first), Some(second)] = halves else {
+                    // Products of zero, or of no size: the crossing is not here.
+                    let up = mean_and_deviation(&sums[1][POINTS.len() - 1]).0 <= runs;
+                    return Ok(Outcome::Elsewhere(if up { place * 1.05 } else { place / 1.05 }));
+                };
+                if !(-0.03..=0.01).contains(&second.shift) && !exhausted {
+                    return Ok(Outcome::Elsewhere(place * second.shift.clamp(-0.3, 0.3).exp()));
+                }
+                let forgotten = first.agrees_with(&second);
+                let settled = run > 0 && forgotten && second.half <= self.options.relative_error;
+                if settled || exhausted {
+                    let drift = if forgotten { 0.0 } else { (first.shift - second.shift).abs() };
+                    let (value, half) = (place * second.shift.exp(), second.half.hypot(drift));
+                    let interval = (value * (-half).exp(), value * half.exp());
+                    let num_epochs = (run + 1) * 3 * burn_in;
+                    return Ok(Outcome::Found(EpochThreshold {
+                        value,
+                        interval,
+                        confidence: CONFIDENCE,
+                        settled,
+                        num_epochs,
+                    }));
+                }
+                if !forgotten && run > 0 {
+                    burn_in *= 2;
+                    continue 'longer;
+                }
+            }
+        }
+    }
+}
+
+/// Where growth passes 1, in the logarithm of the learning rate and relative to the middle.
+#[derive(Clone, Copy)]
+struct Crossing {
+    shift: f64,
+    /// Half of the width of its confidence interval.
+    half: f64,
+}
+
+impl Crossing {
+    /// From the growth of every population at the three learning rates, summed over runs; `None` if it does not rise.
+    ///
+    /// Growth is averaged, not its logarithm: means of products are unbiased.
+    fn of(growths: &[Vec<f64>; POINTS.len()], runs: f64) -> Option<Self> {
+        let values = growths.each_ref().map(|growths| (mean_and_deviation(growths).0 / runs).ln());
+        // A parabola through the three points, in the logarithm of the learning rate.
+        let at = POINTS.map(f64::ln);
+        let first = (values[1] - values[0]) / (at[1] - at[0]);
+        let second = (values[2] - values[1]) / (at[2] - at[1]);
+        let bend = (second - first) / (at[2] - at[0]);
+        let slope = first - bend * (at[1] - at[0]);
+        if !(slope > 0.0 && slope.is_finite() && bend.is_finite()) {
+            return None;
+        }
+        // Its root below, from the first point; that of the line where it has none.
+        let discriminant = slope * slope - 4.0 * bend * values[0];
+        let root = if discriminant > 0.0 { discriminant.sqrt() } else { slope };
+        let shift = at[0] - 2.0 * values[0] / (slope + root);
+        let of_one = |index: usize| {
+            // All three points move together: the random numbers are the same.
+            let offs =
+                growths.iter().zip(values).map(|(growths, value)| growths[index] / runs / value.exp() - 1.0);
+            -offs.sum::<f64>() / POINTS.len() as f64 / slope
+        };
+        let shifts: Vec<f64> = (0..NUM_POPULATIONS).map(of_one).collect();
+        let half = STUDENT * mean_and_deviation(&shifts).1 / (NUM_POPULATIONS as f64).sqrt() + SYSTEMATIC;
+        Some(Self { shift, half })
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        (self.shift - other.shift).abs() <= self.half.hypot(other.half)
+    }
+}
+
+fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
+    (mean, variance.sqrt())
+}

@@ -1,0 +1,217 @@
+//! Epochs against the enumeration of all orders of the samples.
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
+
+use linstab_dynamics::epochs::{AxisAlignedEpochs, EpochOptions, Epochs};
+use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch};
+use linstab_dynamics::testing::second_moment_radius;
+use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, MeanSquare, Optimizer, SamplingScheme};
+use linstab_linalg::testing::random_factored;
+use linstab_linalg::{AxisAligned, Dense, Ensemble as _, Factored, Mat, Reduced, Scale};
+use proptest::prelude::*;
+use rand::SeedableRng as _;
+use rand_pcg::Pcg64;
+
+const ORDER: EpochOrder = EpochOrder::Reshuffling;
+
+/// All orders of `0..n`.
+fn orders(n: usize) -> Vec<Vec<usize>> {
+    let Some(last) = n.checked_sub(1) else { return vec![Vec::new()] };
+    let insert = |order: Vec<usize>| (0..n).map(move |at| [&order[..at], &[last], &order[at..]].concat());
+    orders(last).into_iter().flat_map(insert).collect()
+}
+
+/// The batches of an order, by the words of the documentation.
+fn batches(order: &[usize], batch_size: usize, last_batch: LastBatch) -> Vec<Vec<usize>> {
+    let chunks = order.chunks(batch_size);
+    chunks
+        .filter(|chunk| chunk.len() == batch_size || last_batch == LastBatch::Keep)
+        .map(<[usize]>::to_vec)
+        .collect()
+}
+
+/// Scalar curvatures: growth of the mean square over an epoch, and its logarithm in the mean.
+fn literal_scalar(curvatures: &[f64], b: usize, last_batch: LastBatch, eta: f64) -> (f64, f64) {
+    let orders = orders(curvatures.len());
+    let (mut growth, mut log) = (0.0, 0.0);
+    for order in &orders {
+        let product: f64 = batches(order, b, last_batch)
+            .iter()
+            .map(|batch| 1.0 - eta * batch.iter().map(|&i| curvatures[i]).sum::<f64>() / batch.len() as f64)
+            .product();
+        growth += product * product;
+        log += product.abs().ln();
+    }
+    (growth / orders.len() as f64, log / orders.len() as f64)
+}
+
+fn last_batches() -> impl Strategy<Value = LastBatch> {
+    prop_oneof![Just(LastBatch::Keep), Just(LastBatch::Drop)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn axes_are_exact(values in prop::collection::vec(prop_oneof![Just(0.0), Just(1.0), 0.1_f64..3.0], 1..7), at in 0_usize..1000, last_batch in last_batches(), eta in 0.05_f64..3.0) {
+        let n = values.len();
+        prop_assume!(values.iter().any(|h| *h > 0.0));
+        let b = 1 + at * n / 1000;
+        let diagonals: Vec<Vec<f64>> = values.iter().map(|&h| vec![h]).collect();
+        let ensemble = AxisAligned::from_diagonals(&diagonals).unwrap();
+        let sampling = EpochSampling::new(ORDER, last_batch, n, b).unwrap();
+        let epochs = AxisAlignedEpochs::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
+        let m = sampling.num_batches() as f64;
+        let (growth, log) = literal_scalar(&values, b, last_batch, eta);
+        let found = epochs.growth_per_step(eta).unwrap().powf(m);
+        prop_assert!((found - growth).abs() <= 1e-12 * growth + 1e-25, "{found} against {growth}");
+        let exponent = epochs.lyapunov_exponent(eta).unwrap() * m;
+        prop_assert!((exponent - log).abs() <= 1e-11 * (1.0 + log.abs()) || (exponent < -30.0 && log < -30.0), "{exponent} against {log}");
+        // Batches of one: every order has the same product, so both say the same.
+        if b == 1 {
+            prop_assert!((found.ln() - 2.0 * exponent).abs() <= 1e-10 * (1.0 + exponent.abs()) || exponent < -30.0);
+        }
+        // Negative control: what is kept is not dropped.
+        if n % b > 0 && values.iter().all(|h| *h > 0.0) {
+            let other = if last_batch == LastBatch::Keep { LastBatch::Drop } else { LastBatch::Keep };
+            prop_assert!((literal_scalar(&values, b, other, eta).0 - growth).abs() > 1e-12 * growth);
+        }
+        let threshold = epochs.max_learning_rate().unwrap();
+        let excess = |eta: f64| literal_scalar(&values, b, last_batch, eta).0 - 1.0;
+        prop_assert!(excess(threshold * (1.0 + 1e-9)) > 0.0 && excess(threshold * (1.0 - 1e-9)) < 0.0, "{threshold}");
+        // The general way says the same.
+        let factors: Vec<f64> = values.iter().map(|h| h.sqrt()).collect();
+        let reduced = Reduced::of(&Factored::new(n, 1, 1, factors).unwrap()).unwrap();
+        let general = Epochs::new(&reduced, Optimizer::sgd(), sampling).unwrap();
+        if let Some(general) = general.enumerated() {
+            let growth_again = general.growth_per_step(eta).unwrap().powf(m);
+            prop_assert!((growth_again - growth).abs() <= 1e-10 * growth + 1e-25, "{growth_again} against {growth}");
+        }
+    }
+
+    #[test]
+    fn a_full_batch_is_gradient_descent(seed: u64, n in 1_usize..6, dim in 1_usize..4, momentum in prop_oneof![Just(0.0), 0.1_f64..0.9]) {
+        let reduced = Reduced::of(&random_factored(seed, n, 1, dim)).unwrap();
+        let optimizer = Optimizer::sgd().with_momentum(momentum).unwrap();
+        for order in [ORDER, EpochOrder::Cyclic] {
+            let sampling = EpochSampling::new(order, LastBatch::Keep, n, n).unwrap();
+            let epochs = Epochs::new(&reduced, optimizer, sampling).unwrap();
+            let limit = epochs.gradient_descent_limit();
+            let found = epochs.enumerated().unwrap().max_learning_rate().unwrap();
+            prop_assert!((found - limit).abs() <= 1e-9 * limit, "{found} against {limit}");
+            let estimated = epochs.estimate(EpochOptions::default(), |i| Pcg64::new(i as u128, 1)).unwrap();
+            prop_assert!(estimated.value.to_bits() == limit.to_bits() && estimated.settled);
+        }
+    }
+}
+
+/// Growth of the mean square of `(w, u)` over an epoch, by all orders of the samples and dense matrices.
+fn literal_growth(hessians: &Dense, sampling: EpochSampling, momentum: f64, eta: f64) -> f64 {
+    let (n, d) = (hessians.num_samples(), hessians.dim());
+    let orders = orders(n);
+    let probability = 1.0 / orders.len() as f64;
+    let steps = orders.into_iter().map(|order| {
+        let mut product = Mat::<f64>::identity(2 * d, 2 * d);
+        for batch in batches(&order, sampling.batch_size(), sampling.last_batch()) {
+            let sum = batch.iter().fold(Mat::<f64>::zeros(d, d), |sum, &i| sum + hessians.sample_hessian(i));
+            let h = sum * Scale(eta / batch.len() as f64);
+            let step = Mat::from_fn(2 * d, 2 * d, |i, j| {
+                let velocity =
+                    if j < d { h[(i % d, j)] } else { momentum * f64::from(u8::from(i % d == j - d)) };
+                if i < d { f64::from(u8::from(i == j)) - velocity } else { velocity }
+            });
+            product = step * product;
+        }
+        (probability, product)
+    });
+    second_moment_radius(2 * d, steps)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn few_orders_are_enumerated(seed: u64, n in 2_usize..6, k in 1_usize..3, dim in 1_usize..4, at in 0_usize..1000, last_batch in last_batches(), momentum in prop_oneof![Just(0.0), 0.1_f64..0.9]) {
+        let b = 1 + at * n / 1000;
+        let ensemble = random_factored(seed, n, k, dim);
+        let hessians = linstab_dynamics::testing::BruteForce::new(&ensemble, 0.0).hessians().clone();
+        let sampling = EpochSampling::new(ORDER, last_batch, n, b).unwrap();
+        let optimizer = Optimizer::sgd().with_momentum(momentum).unwrap();
+        let epochs = Epochs::new(&Reduced::of(&ensemble).unwrap(), optimizer, sampling).unwrap();
+        let exact = epochs.enumerated().expect("at most 120 orders");
+        let threshold = exact.max_learning_rate().unwrap();
+        let growth = |eta: f64| literal_growth(&hessians, sampling, momentum, eta);
+        prop_assert!(growth(threshold * (1.0 - 1e-8)) < 1.0 && growth(threshold * (1.0 + 1e-8)) > 1.0, "{threshold} {} {}", growth(threshold * (1.0 - 1e-8)) - 1.0, growth(threshold * (1.0 + 1e-8)) - 1.0);
+        for factor in [0.5, 1.3] {
+            let m = sampling.num_batches() as f64;
+            let (found, expected) = (exact.growth_per_step(factor * threshold).unwrap(), growth(factor * threshold).powf(1.0 / m));
+            prop_assert!((found - expected).abs() <= 1e-6 * expected + 1e-12, "{found} against {expected}");
+        }
+    }
+}
+
+/// One direction, curvatures h, h, 0, 0 in batches of two: less stable than batches drawn afresh.
+#[test]
+fn reshuffling_can_lower_the_threshold() {
+    let ensemble = AxisAligned::from_diagonals(&[vec![1.0], vec![1.0], vec![0.0], vec![0.0]]).unwrap();
+    let sampling = EpochSampling::new(ORDER, LastBatch::Keep, 4, 2).unwrap();
+    let reshuffled =
+        AxisAlignedEpochs::new(&ensemble, Optimizer::sgd(), sampling).unwrap().max_learning_rate().unwrap();
+    let x = 0.5 * reshuffled;
+    assert!((x * x * x - 4.0 * x * x + 8.0 * x - 6.0).abs() < 1e-12, "{reshuffled}");
+    let afresh = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, 2).unwrap();
+    let afresh = AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), afresh).unwrap().max_learning_rate();
+    assert!((afresh - 3.0).abs() < 1e-12 && reshuffled < 0.91 * afresh, "{reshuffled} {afresh}");
+}
+
+/// The interval of an estimate holds the enumerated threshold about as often as it says.
+#[test]
+fn intervals_cover() {
+    let (mut covered, mut all, mut worst) = (0, 0, 0.0_f64);
+    for seed in 0..200_u64 {
+        let (n, dim) = (3 + (seed % 4) as usize, 1 + (seed % 3) as usize);
+        let b = 1 + (seed / 7 % 2) as usize;
+        let ensemble = random_factored(seed, n, 1, dim);
+        let last_batch = if seed % 2 == 0 { LastBatch::Keep } else { LastBatch::Drop };
+        let sampling = EpochSampling::new(ORDER, last_batch, n, b).unwrap();
+        let momentum = if seed % 5 == 0 { 0.5 } else { 0.0 };
+        let optimizer = Optimizer::sgd().with_momentum(momentum).unwrap();
+        let epochs = Epochs::new(&Reduced::of(&ensemble).unwrap(), optimizer, sampling).unwrap();
+        let exact = epochs.enumerated().expect("at most 720 orders").max_learning_rate().unwrap();
+        let options =
+            EpochOptions { relative_error: 0.01, max_multiplications: 1e8, ..EpochOptions::default() };
+        let found = epochs.estimate(options, |i| Pcg64::seed_from_u64(seed << 16 | i as u64)).unwrap();
+        all += 1;
+        covered +=
+            u32::from(found.interval.0 * (1.0 - 1e-9) <= exact && exact <= found.interval.1 * (1.0 + 1e-9));
+        let off = found.value / exact - 1.0;
+        if off.abs() > worst.abs() {
+            worst = off;
+        }
+        println!(
+            "{seed} n={n} b={b} dim={dim} {last_batch:?} mu={momentum} exact {exact:.6} found {:.6} off {off:.2e} interval {:.2e} settled {} epochs {}",
+            found.value,
+            found.interval.1 / found.interval.0 - 1.0,
+            found.settled,
+            found.num_epochs
+        );
+    }
+    println!("{covered} of {all} covered, worst {worst:.3e}");
+    assert!(covered * 100 >= all * 90, "{covered} of {all} intervals hold the threshold");
+}
+
+/// Reshuffled against drawn afresh, by enumeration: how often lower, and by how much at most.
+#[test]
+fn both_orders_of_thresholds_occur() {
+    let (mut lower, mut higher) = (0, 0);
+    for seed in 0..60_u64 {
+        let (n, dim) = (4 + (seed % 2) as usize, 1 + (seed % 3) as usize);
+        let ensemble = Reduced::of(&random_factored(seed, n, 1, dim)).unwrap();
+        let sampling = EpochSampling::new(ORDER, LastBatch::Drop, n, 2).unwrap();
+        let epochs = Epochs::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
+        let reshuffled = epochs.enumerated().unwrap().max_learning_rate().unwrap();
+        let afresh = BatchSampling::new(SamplingScheme::WithoutReplacement, n, 2).unwrap();
+        let afresh =
+            MeanSquare::new(&ensemble, Optimizer::sgd(), afresh).unwrap().max_learning_rate().unwrap().value;
+        if reshuffled < afresh * (1.0 - 1e-9) { lower += 1 } else { higher += 1 }
+    }
+    println!("{lower} lower, {higher} higher");
+    assert!(higher > 0);
+}
