@@ -246,6 +246,26 @@ impl Reduced {
         Self { mean_eigenvalues, factors: Arc::new(factors), ..*self }
     }
 
+    /// The curvatures in the directions of the largest mean eigenvalues alone: a coarse space.
+    ///
+    /// # Panics
+    /// If there are fewer directions.
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let reduced = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+    /// assert_eq!(reduced.leading(1).mean_eigenvalues(), &reduced.mean_eigenvalues()[..1]);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn leading(&self, num_directions: usize) -> Self {
+        assert!(num_directions <= self.rank(), "{num_directions} of {} directions", self.rank());
+        let factors = self.factors.subcols(0, num_directions).to_owned();
+        let mean_eigenvalues = self.mean_eigenvalues.iter().take(num_directions).copied().collect();
+        Self { mean_eigenvalues, factors: Arc::new(factors), ..*self }
+    }
+
     /// The reduced space's vector `x` as a combination of the original factors: the coefficients `c` with
     /// `direction = sum_row c_row f_row` in parameter space. An isometry for the reduction itself, not for a congruent copy.
     ///

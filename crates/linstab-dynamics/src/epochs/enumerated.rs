@@ -8,6 +8,10 @@ use crate::sampling::EpochOrder;
 use crate::subsets::{num_subsets, subsets};
 use crate::{MeanSquare, Result};
 
+/// Directions of the smallest coarse space, and by how much it may move a threshold.
+const FEWEST_DIRECTIONS: usize = 16;
+const COARSE: f64 = 5e-4;
+
 /// Most orders that are enumerated, and most multiplications for the matrix of the epoch map.
 const MAX_ORDERS: usize = 5040;
 const MAX_COST: usize = 200_000_000;
@@ -140,6 +144,22 @@ impl EnumeratedEpochs<'_> {
 }
 
 impl Epochs {
+    /// The same in the directions of the largest mean curvatures alone, as few of them as leave the threshold of batches drawn afresh
+    /// where it is, to a relative [`COARSE`]; and how far that moves.
+    pub(super) fn coarse(&self, threshold: f64) -> Result<(Self, f64)> {
+        let mut rank = FEWEST_DIRECTIONS;
+        while 2 * rank < self.original.rank() {
+            let (original, effective) = (self.original.leading(rank), self.effective.leading(rank));
+            let coarse = Self { effective, original, ..self.clone() };
+            let off = (coarse.reference()?.max_learning_rate()?.value / threshold).ln().abs();
+            if off <= COARSE {
+                return Ok((coarse, off));
+            }
+            rank *= 2;
+        }
+        Ok((self.clone(), 0.0))
+    }
+
     /// The same optimizer with batches drawn afresh, with SAM's ascent on the full batch: what a search starts from.
     pub(super) fn reference(&self) -> Result<MeanSquare> {
         use crate::{BatchSampling, SamplingScheme};

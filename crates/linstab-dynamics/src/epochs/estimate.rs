@@ -3,7 +3,8 @@
 //! Independent populations run at three learning rates just above the threshold, with the same random numbers at each. The logarithm of the
 //! growth is a smooth function of that of the learning rate; each population says by how much its growth at the middle is off, all of
 //! them together say the slope, and so each has a threshold of its own. Student's law makes the interval; runs are added until
-//! it is narrow enough. Below the threshold populations would end in flat directions, which decay slowest; at or above it they need not.
+//! it is narrow enough. They run in a coarse space, the directions of large curvature that decide the threshold of batches drawn afresh;
+//! by how much leaving out the others moves that threshold is added to the interval. Below the threshold populations would end in flat directions, which decay slowest; at or above it they need not.
 
 use linstab_linalg::Mat;
 use rand::Rng;
@@ -49,7 +50,7 @@ pub struct EpochOptions {
 
 impl Default for EpochOptions {
     fn default() -> Self {
-        Self { num_states: 64, relative_error: 0.005, max_multiplications: 2e11 }
+        Self { num_states: 32, relative_error: 0.005, max_multiplications: 2e11 }
     }
 }
 
@@ -116,8 +117,15 @@ impl Epochs {
         {
             return Ok(exactly(self.gradient_descent_limit()));
         }
-        let root = root(&threshold.critical)?;
-        let search = Search { epochs: self, root: &root, options, generator: &generator };
+        let (coarse, moved) = self.coarse(threshold.value)?;
+        let root = root(&coarse.reference()?.max_learning_rate()?.critical)?;
+        let search = Search {
+            epochs: &coarse,
+            root: &root,
+            systematic: SYSTEMATIC + moved,
+            options,
+            generator: &generator,
+        };
         let mut middle = search.neighbourhood(threshold.value)?;
         for _ in 0..MAX_STEPS {
             match search.refine(middle)? {
@@ -190,6 +198,8 @@ enum Outcome {
 struct Search<'a, F> {
     epochs: &'a Epochs,
     root: &'a Mat<f64>,
+    /// Allowance for what is not random.
+    systematic: f64,
     options: EpochOptions,
     generator: &'a F,
 }
@@ -273,7 +283,7 @@ impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Search<'_, F> {
                 let runs = (run + 1) as f64;
                 let exhausted =
                     spent + cost_of_epoch * (3 * burn_in) as f64 > self.options.max_multiplications;
-                let halves = sums.each_ref().map(|half| Crossing::of(half, runs));
+                let halves = sums.each_ref().map(|half| Crossing::of(half, runs, self.systematic));
                 let [Some(first), Some(second)] = halves else {
                     // Products of zero, or of no size: the crossing is not here.
                     let up = mean_and_deviation(&sums[1][POINTS.len() - 1]).0 <= runs;
@@ -318,7 +328,7 @@ impl Crossing {
     /// From the growth of every population at the three learning rates, summed over runs; `None` if it does not rise.
     ///
     /// Growth is averaged, not its logarithm: means of products are unbiased.
-    fn of(growths: &[Vec<f64>; POINTS.len()], runs: f64) -> Option<Self> {
+    fn of(growths: &[Vec<f64>; POINTS.len()], runs: f64, systematic: f64) -> Option<Self> {
         let values = growths.each_ref().map(|growths| (mean_and_deviation(growths).0 / runs).ln());
         // A parabola through the three points, in the logarithm of the learning rate.
         let at = POINTS.map(f64::ln);
@@ -340,7 +350,7 @@ impl Crossing {
             -offs.sum::<f64>() / POINTS.len() as f64 / slope
         };
         let shifts: Vec<f64> = (0..NUM_POPULATIONS).map(of_one).collect();
-        let half = STUDENT * mean_and_deviation(&shifts).1 / (NUM_POPULATIONS as f64).sqrt() + SYSTEMATIC;
+        let half = STUDENT * mean_and_deviation(&shifts).1 / (NUM_POPULATIONS as f64).sqrt() + systematic;
         Some(Self { shift, half })
     }
 
