@@ -14,7 +14,7 @@ fn the_verdict_comes_first_and_the_cost_before_it() {
     let first = text.lines().next().unwrap();
     for part in [
         "stable at batch size 10 up to learning rate 0.07",
-        "(exact)",
+        "(certified), batches drawn afresh without replacement",
         "limited by sharpness",
         "momentum 0.9 would allow",
         "SAM",
@@ -64,7 +64,7 @@ fn the_report_has_its_schema() {
     let report: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
         (&report["schema"], &report["num_samples"], &report["num_factors"]),
-        (&1.into(), &3.into(), &2.into())
+        (&2.into(), &3.into(), &2.into())
     );
     for key in ["num_parameters", "rank", "sharpness", "trace", "max_sample_sharpness"] {
         assert!(report[key].as_f64().is_some_and(|value| value > 0.0), "{key} in {report}");
@@ -90,11 +90,12 @@ fn the_report_has_its_schema() {
             line["lyapunov"]["mean"].is_number() && line["lyapunov"]["standard_error"].is_number(),
             "{line}"
         );
-        let momentum = line["optimizer"] == "momentum";
+        assert!(["exact", "certified"].contains(&line["basis"].as_str().unwrap()), "{line}");
+        let momentum = line["optimizer"] == "sgd:momentum=0.5";
         assert_eq!(line["criteria"].as_object().unwrap().is_empty(), momentum, "{line}");
     }
     assert_eq!(report["groups"].as_array().unwrap().len(), 2, "labels -1 and 4");
-    assert!(report["culprits"][0]["label"].is_number(), "{report}");
+    assert!(report["responsible_samples"][0]["label"].is_number(), "{report}");
     // The trace by hand: 2 / n sum of squares.
     let entry = |at: u32| (f64::from((7 * at) % 23) - 11.0) / 2.0;
     let trace = 2.0 / 3.0 * (0..30).map(|at| entry(at) * entry(at)).sum::<f64>();
@@ -142,7 +143,11 @@ fn baselines_are_kept_or_moved() {
     let run = output(linstab(&["check", EXAMPLE, "--against", path]));
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
     assert_eq!(run.status.code(), Some(3), "{text}");
-    assert!(text.contains("max learning rate of sgd at batch size 8") && text.contains("-0.498 %"), "{text}");
+    assert!(
+        text.contains("max learning rate of sgd, without-replacement, at batch size 32")
+            && text.contains("-0.498 %"),
+        "{text}"
+    );
     assert!(text.contains("1 moved"), "only that one: {text}");
     assert!(stdout(&["check", EXAMPLE, "--against", path, "--rtol", "0.01"]).contains("0 moved"));
     // A hundred-thousandth elsewhere: still to be seen.
@@ -155,8 +160,8 @@ fn baselines_are_kept_or_moved() {
     let run = output(linstab(&["check", &fixture("cube-f8-little-C-v1.npy"), "--against", path]));
     assert_eq!(run.status.code(), Some(3), "{}", stderr(&run));
     refused(&["check", EXAMPLE, "--against", EXAMPLE], 2, "is no JSON baseline");
-    std::fs::write(&baseline, r#"{"schema": 2}"#).unwrap();
-    refused(&["check", EXAMPLE, "--against", path], 2, "schema 2, supported: 1");
+    std::fs::write(&baseline, r#"{"schema": 1}"#).unwrap();
+    refused(&["check", EXAMPLE, "--against", path], 2, "schema 1, supported: 2");
     refused(&["check", EXAMPLE, "--against", "nonesuch.json"], 1, "nonesuch.json");
 }
 

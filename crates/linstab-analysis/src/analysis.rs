@@ -2,23 +2,20 @@
 
 use linstab_coherence::criteria::{Assessment, Question, assess};
 use linstab_coherence::{FactorCoherence, effective_rank};
-use linstab_dynamics::lyapunov::SettlingOptions;
-use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer};
+use linstab_dynamics::sampling::Loader;
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::{MatRef, Reduced};
-use rand_pcg::Pcg64;
 
+use crate::answer::{Ask, answer};
 use crate::range::Scaled;
 use crate::report::{
-    CoherenceReport, CriterionReport, GroupReport, Limit, LyapunovReport, Number, Report, SCHEMA,
+    CoherenceReport, CriterionReport, GroupReport, Limit, NoiseFloorReport, Number, Report, SCHEMA,
     SampleReport, StabilityReport, Training,
 };
 use crate::{AnalysisError, Request, Result};
 
 /// Pairs of samples that cohere at least so much are one block.
 const BLOCK_COHERENCE: f64 = 0.5;
-
-/// Chains of the Lyapunov exponent, and what may be spent on one: a second or two.
-const CHAINS: SettlingOptions = SettlingOptions { num_chains: 32, num_steps: 1000, max_multiplications: 2e9 };
 
 /// A limit whose full-batch share is at least this is one of sharpness.
 const MOSTLY: f64 = 0.5;
@@ -52,56 +49,44 @@ pub struct Findings {
     pub shares_batch_size: usize,
 }
 
+/// Inner products of factors.
+#[derive(Clone, Copy, Debug)]
+pub struct Grams<'a> {
+    /// Of the factors themselves, the scale included: (num_samples * num_factors, ..), both triangles.
+    pub plain: MatRef<'a, f64>,
+    /// Of the factors divided by the root of the preconditioner, where an optimizer has one.
+    pub preconditioned: Option<MatRef<'a, f64>>,
+}
+
 /// Analyses the ensemble whose factors have these inner products.
 ///
-/// # Shapes
-/// `gram`: (num_samples * num_factors, ..), both triangles, the scale included.
 /// # Errors
 /// [`AnalysisError::Option`] for a bad request, [`AnalysisError::OutOfRange`] for inner products too small or too large; whatever stops
 /// the analysis.
-pub fn analyse(gram: MatRef<'_, f64>, sizes: Sizes, request: &Request) -> Result<Findings> {
+pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Findings> {
     request.check(sizes.num_samples)?;
-    let Scaled { ensemble, unit } = Scaled::from_gram(gram, sizes)?;
-    let scaled = Request {
-        learning_rate: request.learning_rate.map(|eta| eta * unit),
-        optimizers: scaled_optimizers(request, unit, &ensemble)?,
-        ..request.clone()
-    };
-    let mut findings = in_comfort(&ensemble, sizes, &scaled)?;
-    if unit.to_bits() != 1.0_f64.to_bits() {
-        findings.in_units(unit, request);
-    }
-    Ok(findings)
-}
-
-/// The optimizers in units of `unit`, if the curvatures that they see are within the range of numbers.
-fn scaled_optimizers(request: &Request, unit: f64, ensemble: &Reduced) -> Result<Vec<Optimizer>> {
-    const MOST: f64 = 1e50;
-    let sharpness = ensemble.mean_eigenvalues().first().copied().unwrap_or(0.0);
-    let scaled = request.optimizers.iter().map(|optimizer| {
-        let scaled = optimizer.in_units_of(unit).ok();
-        let fits = |scaled: &Optimizer| scaled.congruence(sharpness) <= MOST;
-        scaled.filter(fits).ok_or_else(|| AnalysisError::Option {
-            name: "rho_over_alpha".to_owned(),
-            value: optimizer.rho_over_alpha().to_string(),
-            allowed: "such that its product with the sharpness is at most 1e50".to_owned(),
-        })
-    });
-    scaled.collect()
-}
-
-fn in_comfort(ensemble: &Reduced, sizes: Sizes, request: &Request) -> Result<Findings> {
+    let plain = Scaled::from_gram(grams.plain, sizes)?;
+    let preconditioned = grams.preconditioned.map(|gram| Scaled::from_gram(gram, sizes)).transpose()?;
+    let Scaled { ensemble, unit } = &plain;
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
     let mut stability = Vec::new();
-    for &batch_size in &request.batch_sizes {
-        for &optimizer in &request.optimizers {
-            let training = Training { optimizer, batch_size, sampling: request.sampling };
-            stability.push(of_training(ensemble, coherence.as_ref(), sizes, request, training)?);
+    for &optimizer in &request.optimizers {
+        // That a preconditioner is there has been checked.
+        let seen =
+            if optimizer.rule().preconditioned { preconditioned.as_ref().unwrap_or(&plain) } else { &plain };
+        for &batch_size in &request.batch_sizes {
+            let last_batch = matches!(request.sampling, Loader::Epochs(_)).then_some(request.last_batch);
+            let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch };
+            stability.push(of_training(seen, coherence.as_ref(), sizes, request, training)?);
         }
     }
     let last = request.batch_sizes.last().copied().unwrap_or(sizes.num_samples);
+    let scheme = match request.sampling {
+        Loader::Independent(scheme) => scheme,
+        Loader::Epochs(_) => SamplingScheme::WithoutReplacement,
+    };
     let sgd_at = |batch_size| -> Result<MeanSquare> {
-        let sampling = BatchSampling::new(request.sampling, sizes.num_samples, batch_size)?;
+        let sampling = BatchSampling::new(scheme, sizes.num_samples, batch_size)?;
         Ok(MeanSquare::new(ensemble, Optimizer::sgd(), sampling)?)
     };
     // Without noise nobody is responsible: then the last batch size that has some is asked.
@@ -113,10 +98,12 @@ fn in_comfort(ensemble: &Reduced, sizes: Sizes, request: &Request) -> Result<Fin
     let sample_shares = normalised(sgd.responsible_samples(&threshold)?.sample_shares);
     let given = request.optimizers.iter().map(|optimizer| optimizer.momentum()).find(|beta| beta.abs() > 0.0);
     let momentum = given.unwrap_or(USUAL_MOMENTUM);
-    let with_momentum = (momentum, sgd_at(last)?.with_momentum(momentum)?.max_learning_rate()?.value);
-    let perturbed = request.optimizers.iter().map(|optimizer| optimizer.rho_over_alpha()).find(|&c| c > 0.0);
+    let with_momentum = (momentum, sgd_at(last)?.with_momentum(momentum)?.max_learning_rate()?.value / unit);
+    let perturbed = request.optimizers.iter().find(|optimizer| optimizer.rho_over_alpha() > 0.0);
     let seen_by_sam = match perturbed {
-        Some(c) if ensemble.rank() > 0 => Some(FactorCoherence::of_sam(ensemble, c)?),
+        Some(&optimizer) if ensemble.rank() > 0 => {
+            Some(FactorCoherence::of_sam(ensemble, in_units(optimizer, &plain)?.rho_over_alpha())?)
+        }
         _ => None,
     };
     let groups = match (&coherence, &request.labels) {
@@ -141,12 +128,24 @@ fn in_comfort(ensemble: &Reduced, sizes: Sizes, request: &Request) -> Result<Fin
         stability,
         responsible_samples: responsible(&sample_shares, coherence.as_ref(), request),
     };
-    Ok(Findings {
-        report,
-        full_batch_share,
-        with_momentum,
-        momentum_was_given: given.is_some(),
-        shares_batch_size: noisy,
+    let (momentum_was_given, shares_batch_size) = (given.is_some(), noisy);
+    let mut findings =
+        Findings { report, full_batch_share, with_momentum, momentum_was_given, shares_batch_size };
+    if unit.to_bits() != 1.0_f64.to_bits() {
+        findings.in_units(*unit);
+    }
+    Ok(findings)
+}
+
+/// The optimizer in the units of an ensemble, if the curvatures that it sees are within the range of numbers.
+pub(crate) fn in_units(optimizer: Optimizer, scaled: &Scaled) -> Result<Optimizer> {
+    const MOST: f64 = 1e50;
+    let sharpness = scaled.ensemble.mean_eigenvalues().first().copied().unwrap_or(0.0);
+    let fits = |seen: &Optimizer| 1.0 + seen.rho_over_alpha() * sharpness <= MOST;
+    optimizer.in_units_of(scaled.unit).ok().filter(fits).ok_or_else(|| AnalysisError::Option {
+        name: "rho_over_alpha".to_owned(),
+        value: optimizer.rho_over_alpha().to_string(),
+        allowed: "such that its product with the sharpness is at most 1e50".to_owned(),
     })
 }
 
@@ -167,8 +166,8 @@ fn normalised(mut shares: Vec<f64>) -> Vec<f64> {
 }
 
 impl Findings {
-    /// From units in which a curvature of 1 is `unit` back to those of the request.
-    fn in_units(&mut self, unit: f64, request: &Request) {
+    /// What is not of a single training, from units in which a curvature of 1 is `unit` to those of the request.
+    fn in_units(&mut self, unit: f64) {
         let report = &mut self.report;
         for curvature in [&mut report.sharpness, &mut report.trace, &mut report.max_sample_sharpness] {
             *curvature *= unit;
@@ -185,77 +184,61 @@ impl Findings {
         for sample in &mut report.responsible_samples {
             sample.sharpness *= unit;
         }
-        for (line, optimizer) in report.stability.iter_mut().zip(request.optimizers.iter().cycle()) {
-            let (below, above) = &mut line.max_learning_rate_interval;
-            for rate in [&mut line.max_learning_rate, below, above, &mut line.gradient_descent_limit] {
-                rate.0 /= unit;
-            }
-            for rate in
-                line.criteria.values_mut().filter_map(|criterion| criterion.max_learning_rate.as_mut())
-            {
-                *rate /= unit;
-            }
-            line.learning_rate = request.learning_rate;
-            line.training.optimizer = *optimizer;
-        }
-        self.with_momentum.1 /= unit;
     }
 }
 
+/// The row of one training, in the units of the request.
 fn of_training(
-    ensemble: &Reduced,
+    scaled: &Scaled,
     coherence: Option<&FactorCoherence>,
     sizes: Sizes,
     request: &Request,
     training: Training,
 ) -> Result<StabilityReport> {
-    let Training { optimizer, batch_size, sampling: scheme } = training;
-    let sampling = BatchSampling::new(scheme, sizes.num_samples, batch_size)?;
-    let analysis = MeanSquare::new(ensemble, optimizer, sampling)?;
-    let threshold = analysis.max_learning_rate()?;
-    let question =
-        Question { optimizer, sampling, num_parameters: sizes.num_parameters, exact: threshold.value };
-    let criteria = coherence.map(|coherence| assess(ensemble, coherence, question)).transpose()?;
-    let growth = request.learning_rate.map(|eta| analysis.growth_per_step(eta)).transpose()?;
-    let lyapunov = match (request.learning_rate, growth) {
-        (Some(eta), Some(growth)) if request.lyapunov => {
-            Some(exponent(&analysis, eta, growth, request.seed)?)
+    let (Scaled { ensemble, unit }, Request { learning_rate, lyapunov, seed, .. }) = (scaled, request);
+    let (learning_rate, lyapunov, seed) = (*learning_rate, *lyapunov, *seed);
+    let seen = Training { optimizer: in_units(training.optimizer, scaled)?, ..training };
+    let answer =
+        answer(ensemble, seen, Ask { learning_rate: learning_rate.map(|eta| eta * unit), lyapunov, seed })?;
+    let criteria = match (training.sampling, coherence) {
+        (Loader::Independent(scheme), Some(coherence)) => {
+            let sampling = BatchSampling::new(scheme, sizes.num_samples, training.batch_size)?;
+            let (optimizer, exact) = (seen.optimizer, answer.max_learning_rate);
+            let question = Question { optimizer, sampling, num_parameters: sizes.num_parameters, exact };
+            assess(ensemble, coherence, question)?
         }
-        _ => None,
+        _ => Vec::new(),
     };
-    let full_batch_share = analysis.full_batch_share(&threshold)?;
     let limit = |share: f64| if share >= MOSTLY { Limit::Sharpness } else { Limit::GradientNoise };
+    let rate = |rate: f64| Number(rate / unit);
+    let loss = |floor: NoiseFloorReport| NoiseFloorReport {
+        expected_excess_loss: floor.expected_excess_loss * unit,
+        ..floor
+    };
     Ok(StabilityReport {
         training,
-        max_learning_rate: Number(threshold.value),
-        max_learning_rate_interval: (Number(threshold.interval.0), Number(threshold.interval.1)),
-        gradient_descent_limit: Number(analysis.gradient_descent_limit()),
-        full_batch_share,
-        limited_by: full_batch_share.map(limit),
-        criteria: criteria.iter().flatten().map(criterion_report).collect(),
-        learning_rate: request.learning_rate,
-        growth_per_step: growth.map(Number),
-        stable: request.learning_rate.map(|eta| eta < threshold.value),
-        lyapunov,
+        max_learning_rate: rate(answer.max_learning_rate),
+        max_learning_rate_interval: (rate(answer.interval.0), rate(answer.interval.1)),
+        basis: answer.basis,
+        confidence: answer.confidence,
+        gradient_descent_limit: rate(answer.gradient_descent_limit),
+        full_batch_share: answer.full_batch_share,
+        limited_by: answer.full_batch_share.map(limit),
+        criteria: criteria.iter().map(|assessment| criterion_report(assessment, *unit)).collect(),
+        learning_rate,
+        growth_per_step: answer.growth.map(Number),
+        stable: learning_rate.and_then(|eta| answer.judge(eta * unit)),
+        smallest_stable_batch_size: answer.smallest_batch,
+        noise_floor: answer.noise_floor.map(loss),
+        lyapunov: answer.lyapunov,
     })
 }
 
-fn exponent(analysis: &MeanSquare, eta: f64, growth: f64, seed: u64) -> Result<LyapunovReport> {
-    let stream = |chain: usize| Pcg64::new(u128::from(seed), chain as u128);
-    let found = analysis.settled_lyapunov_exponent(eta, growth, CHAINS, stream)?;
-    Ok(LyapunovReport {
-        mean: Number(found.mean),
-        standard_error: found.standard_error,
-        settled: found.settled,
-        num_steps: found.num_steps,
-    })
-}
-
-fn criterion_report(assessment: &Assessment) -> (String, CriterionReport) {
+fn criterion_report(assessment: &Assessment, unit: f64) -> (String, CriterionReport) {
     let assumptions = assessment.assumptions.iter();
     let report = CriterionReport {
         claim: assessment.claim.name().to_owned(),
-        max_learning_rate: assessment.learning_rate,
+        max_learning_rate: assessment.learning_rate.map(|rate| rate / unit),
         applies: assessment.applies(),
         assumptions: assumptions.map(|assumption| (assumption.name.to_owned(), assumption.holds)).collect(),
         slack: assessment.slack,

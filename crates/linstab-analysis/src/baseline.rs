@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use linstab_coherence::FactorCoherence;
-use linstab_dynamics::{BatchSampling, MeanSquare};
-use linstab_linalg::{Comparison, MatRef};
+use linstab_linalg::Comparison;
 
-use crate::analysis::{Sizes, trace};
+use crate::analysis::{Grams, Sizes, in_units, trace};
+use crate::answer::{Ask, answer};
 use crate::human::{short, table};
 use crate::range::Scaled;
-use crate::report::{Report, SCHEMA, Training};
+use crate::report::{Basis, Report, SCHEMA, Training};
 use crate::{AnalysisError, Result};
 
 /// Reads a baseline, the report of an analysis in JSON.
@@ -57,21 +57,22 @@ pub fn read(path: &Path) -> Result<Report> {
 /// full batch's. Not compared are the rank, which rounding can move; growth rates and exponents, which belong to one learning rate;
 /// criteria and responsible samples, which follow from the rest.
 ///
-/// # Shapes
-/// `gram`: (num_samples * num_factors, ..), both triangles, the baseline's scale included.
+/// Thresholds that are estimates agree where their intervals meet. The baseline's scale is part of the inner products.
 /// # Errors
 /// [`AnalysisError::Option`] for a tolerance that is none, [`AnalysisError::OutOfRange`]; whatever stops the analysis.
-pub fn compare(gram: MatRef<'_, f64>, sizes: Sizes, baseline: &Report, rtol: f64) -> Result<Vec<Comparison>> {
+pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> Result<Vec<Comparison>> {
     if !(rtol >= 0.0 && rtol.is_finite()) {
         let allowed = "nonnegative and finite".to_owned();
         return Err(AnalysisError::Option { name: "rtol".to_owned(), value: rtol.to_string(), allowed });
     }
-    let Scaled { ensemble, unit } = Scaled::from_gram(gram, sizes)?;
+    let plain = Scaled::from_gram(grams.plain, sizes)?;
+    let preconditioned = grams.preconditioned.map(|gram| Scaled::from_gram(gram, sizes)).transpose()?;
+    let Scaled { ensemble, unit } = &plain;
     let mut comparisons = Vec::new();
-    let mut compare = |name: String, expected: f64, found: f64| {
+    let mut compare = |name: String, expected: f64, found: f64, rtol: f64| {
         comparisons.push(Comparison { name, expected, found, rtol });
     };
-    let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(&ensemble)?) } else { None };
+    let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
     let sharpest = coherence.as_ref().map_or(0.0, |coherence| coherence.max_sample_sharpness);
     let sharpness = ensemble.mean_eigenvalues().first().copied().unwrap_or(0.0);
     for (name, expected, found) in [
@@ -79,28 +80,52 @@ pub fn compare(gram: MatRef<'_, f64>, sizes: Sizes, baseline: &Report, rtol: f64
         ("num_factors", baseline.num_factors as f64, sizes.num_factors as f64),
         ("num_parameters", baseline.num_parameters as f64, sizes.num_parameters as f64),
         ("sharpness", baseline.sharpness, unit * sharpness),
-        ("trace", baseline.trace, unit * trace(&ensemble)),
+        ("trace", baseline.trace, unit * trace(ensemble)),
         ("max_sample_sharpness", baseline.max_sample_sharpness, unit * sharpest),
     ] {
-        compare(name.to_owned(), expected, found);
+        compare(name.to_owned(), expected, found, rtol);
     }
     match (&baseline.coherence, &coherence) {
-        (Some(expected), Some(found)) => compare("coherence sigma".to_owned(), expected.sigma, found.measure),
-        (Some(expected), None) => compare("coherence sigma".to_owned(), expected.sigma, f64::NAN),
+        (Some(expected), Some(found)) => {
+            compare("coherence sigma".to_owned(), expected.sigma, found.measure, rtol);
+        }
+        (Some(expected), None) => compare("coherence sigma".to_owned(), expected.sigma, f64::NAN, rtol),
         _ => {}
     }
     for line in &baseline.stability {
-        let Training { optimizer, batch_size, sampling } = line.training;
-        let (found, limit) = if batch_size > sizes.num_samples {
-            (f64::NAN, f64::NAN)
+        let Training { optimizer, batch_size, .. } = line.training;
+        if optimizer.rule().preconditioned != grams.preconditioned.is_some()
+            && optimizer.rule().preconditioned
+        {
+            let (name, allowed) =
+                ("preconditioner".to_owned(), format!("a file: the baseline has `{optimizer}`"));
+            return Err(AnalysisError::Option { name, value: "missing".to_owned(), allowed });
+        }
+        let seen =
+            if optimizer.rule().preconditioned { preconditioned.as_ref().unwrap_or(&plain) } else { &plain };
+        let (found, limit, width) = if batch_size > sizes.num_samples {
+            (f64::NAN, f64::NAN, 0.0)
         } else {
-            let sampling = BatchSampling::new(sampling, sizes.num_samples, batch_size)?;
-            let analysis = MeanSquare::new(&ensemble, optimizer.in_units_of(unit)?, sampling)?;
-            (analysis.max_learning_rate()?.value / unit, analysis.gradient_descent_limit() / unit)
+            let training = Training { optimizer: in_units(optimizer, seen)?, ..line.training };
+            let answer =
+                answer(&seen.ensemble, training, Ask { learning_rate: None, lyapunov: false, seed: 0 })?;
+            let width =
+                if answer.basis == Basis::Estimated { answer.interval.1 - answer.interval.0 } else { 0.0 };
+            (
+                answer.max_learning_rate / seen.unit,
+                answer.gradient_descent_limit / seen.unit,
+                width / seen.unit,
+            )
         };
-        let name = format!("{optimizer} at batch size {batch_size}");
-        compare(format!("max learning rate of {name}"), line.max_learning_rate.0, found);
-        compare(format!("full-batch limit of {name}"), line.gradient_descent_limit.0, limit);
+        let name = format!("{optimizer}, {}, at batch size {batch_size}", line.training.sampling);
+        // Two estimates agree where their intervals meet.
+        let (low, high) = line.max_learning_rate_interval;
+        let expected = line.max_learning_rate.0;
+        let estimated = if line.basis == Basis::Estimated { high.0 - low.0 } else { 0.0 };
+        let margin = 0.5 * (width + estimated) / expected;
+        let tolerance = if margin.is_finite() { rtol.max(margin) } else { rtol };
+        compare(format!("max learning rate of {name}"), expected, found, tolerance);
+        compare(format!("full-batch limit of {name}"), line.gradient_descent_limit.0, limit, rtol);
     }
     Ok(comparisons)
 }

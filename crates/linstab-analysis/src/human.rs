@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use linstab_coherence::criteria::CRITERIA;
-use linstab_dynamics::Optimizer;
+use linstab_dynamics::sampling::{EpochOrder, LastBatch, Loader};
+use linstab_dynamics::{Optimizer, SamplingScheme};
 
 use crate::analysis::Findings;
-use crate::report::{CriterionReport, Limit, Report, StabilityReport};
+use crate::report::{CriterionReport, Limit, Report, StabilityReport, Training};
 
 /// The findings for a person: a verdict in one sentence, a table, the responsible samples.
 pub fn describe(findings: &Findings) -> String {
@@ -23,40 +24,80 @@ pub fn describe(findings: &Findings) -> String {
     text
 }
 
+/// The first optimizer at its last batch size, and what others would allow.
 fn verdict(findings: &Findings) -> String {
     let report = &findings.report;
-    let Some(last) = report.stability.iter().rev().find(|line| line.training.optimizer == Optimizer::sgd())
-    else {
-        return "nothing was asked of SGD".to_owned();
+    let of_first =
+        |line: &&StabilityReport| line.training.optimizer == report.stability[0].training.optimizer;
+    let Some(last) = report.stability.iter().rfind(of_first) else {
+        return "nothing was asked".to_owned();
     };
-    if report.rank == 0 {
+    if report.rank == 0 && last.max_learning_rate.0.is_infinite() {
         return "no curvature at all: stable at every learning rate".to_owned();
     }
-    let size = last.training.batch_size;
+    let Training { optimizer, batch_size: size, .. } = last.training;
+    let plain = optimizer == Optimizer::sgd();
+    let name = if plain { String::new() } else { format!("{}: ", optimizer.label()) };
+    let limit = format!("{} ({})", short_below(last.max_learning_rate.0), known(last));
     let mut text = match (last.learning_rate, last.stable) {
         (Some(rate), Some(stable)) => {
             let word = if stable { "stable" } else { "unstable" };
+            format!("{name}{word} at learning rate {rate} and batch size {size}; stable up to {limit}")
+        }
+        (Some(rate), None) => {
             format!(
-                "{word} at learning rate {rate} and batch size {size}; stable up to {} (exact)",
-                short_below(last.max_learning_rate.0)
+                "{name}too close to tell at learning rate {rate} and batch size {size}; stable up to {limit}"
             )
         }
-        _ => format!(
-            "stable at batch size {size} up to learning rate {} (exact)",
-            short_below(last.max_learning_rate.0)
-        ),
+        _ => format!("{name}stable at batch size {size} up to learning rate {limit}"),
     };
-    let cause = if last.limited_by == Some(Limit::Sharpness) { "sharpness" } else { "gradient noise" };
-    let (momentum, threshold) = findings.with_momentum;
-    let purpose = if findings.momentum_was_given { "" } else { "for comparison, " };
-    let threshold = short_below(threshold);
-    let _ = write!(text, "; limited by {cause}; {purpose}momentum {momentum} would allow {threshold}");
-    let perturbed = |line: &&StabilityReport| line.training.optimizer.rho_over_alpha() > 0.0;
-    if let Some(sam) = report.stability.iter().rev().find(perturbed) {
+    let _ = write!(text, ", {}", drawn(last.training));
+    if let Some(limited_by) = last.limited_by {
+        let cause = if limited_by == Limit::Sharpness { "sharpness" } else { "gradient noise" };
+        let _ = write!(text, "; limited by {cause}");
+    }
+    if plain && matches!(last.training.sampling, Loader::Independent(_)) {
+        let (momentum, threshold) = findings.with_momentum;
+        let purpose = if findings.momentum_was_given { "" } else { "for comparison, " };
+        let _ = write!(text, "; {purpose}momentum {momentum} would allow {}", short_below(threshold));
+    }
+    let perturbed =
+        |line: &&StabilityReport| line.training.optimizer.rho_over_alpha() > 0.0 && !of_first(line);
+    if let Some(sam) = report.stability.iter().rfind(perturbed) {
         let _ =
             write!(text, "; {}: {}", sam.training.optimizer.label(), short_below(sam.max_learning_rate.0));
     }
     text
+}
+
+/// How the threshold of a row is known.
+fn known(line: &StabilityReport) -> String {
+    let (low, high) = line.max_learning_rate_interval;
+    match line.confidence {
+        Some(confidence) => {
+            format!(
+                "{}, {} to {} with {:.0} %",
+                line.basis.name(),
+                short(low.0),
+                short(high.0),
+                100.0 * confidence
+            )
+        }
+        None => line.basis.name().to_owned(),
+    }
+}
+
+/// How the batches of a row are drawn.
+fn drawn(training: Training) -> String {
+    let rest =
+        |last: Option<LastBatch>| if last == Some(LastBatch::Drop) { ", the rest dropped" } else { "" };
+    match training.sampling {
+        Loader::Independent(scheme) => format!("batches drawn afresh {}", scheme.in_a_sentence()),
+        Loader::Epochs(EpochOrder::Cyclic) => {
+            format!("batches in the order of the file{}", rest(training.last_batch))
+        }
+        Loader::Epochs(_) => format!("batches reshuffled once an epoch{}", rest(training.last_batch)),
+    }
 }
 
 fn overview(report: &Report) -> String {
@@ -101,7 +142,7 @@ fn first_few(sizes: &[usize]) -> String {
 fn stability_table(report: &Report) -> String {
     let judged = report.stability.iter().any(|line| line.learning_rate.is_some());
     let exponents = report.stability.iter().any(|line| line.lyapunov.is_some());
-    let mut rows = vec![vec!["optimizer", "batch size", "max learning rate", "full batch"]];
+    let mut rows = vec![vec!["optimizer", "batch size", "max learning rate", "known", "full batch"]];
     if judged {
         rows[0].extend(["growth per step", "verdict"]);
     }
@@ -115,11 +156,12 @@ fn stability_table(report: &Report) -> String {
             line.training.optimizer.label(),
             line.training.batch_size.to_string(),
             short_below(line.max_learning_rate.0),
+            in_short(line),
             short_below(line.gradient_descent_limit.0),
         ];
         if judged {
             row.push(line.growth_per_step.map_or_else(String::new, |growth| format!("{:.6}", growth.0)));
-            let word = line.stable.map_or("", |stable| if stable { "stable" } else { "unstable" });
+            let word = line.stable.map_or("too close", |stable| if stable { "stable" } else { "unstable" });
             row.push(word.to_owned());
         }
         if exponents {
@@ -136,6 +178,16 @@ fn stability_table(report: &Report) -> String {
         rows.push(row);
     }
     table(&rows)
+}
+
+/// How the threshold of a row is known, in a column.
+fn in_short(line: &StabilityReport) -> String {
+    let (low, high) = line.max_learning_rate_interval;
+    let width = 50.0 * (high.0 - low.0) / line.max_learning_rate.0;
+    match line.confidence {
+        Some(_) => format!("{} to {width:.2} %", line.basis.name()),
+        None => line.basis.name().to_owned(),
+    }
 }
 
 /// Where the criteria of a report come from.
@@ -189,7 +241,7 @@ fn criteria_table(report: &Report) -> String {
     if rows.len() == 1 {
         return String::new();
     }
-    if !applies {
+    if !applies && rows.len() > 1 {
         let text = "the closed-form criteria of the paper assume Bernoulli sampling and do not apply here";
         return format!("\n{text}; ask for Bernoulli sampling to see them\n");
     }
@@ -261,7 +313,11 @@ fn responsible_samples(findings: &Findings) -> String {
 }
 
 fn without_noise(report: &Report) -> bool {
-    report.stability.iter().all(|line| line.training.sampling.draws_sets()) || report.num_samples == 1
+    report
+        .stability
+        .iter()
+        .all(|line| line.training.sampling != Loader::Independent(SamplingScheme::WithReplacement))
+        || report.num_samples == 1
 }
 
 /// Columns aligned on the left, two spaces apart.

@@ -10,6 +10,7 @@
 #![expect(clippy::disallowed_types, reason = "a door to files owns them")]
 
 pub mod analysis;
+mod answer;
 pub mod baseline;
 pub mod error;
 pub mod files;
@@ -21,7 +22,7 @@ pub mod report;
 mod request;
 pub mod units;
 
-pub use analysis::{Findings, Sizes, analyse};
+pub use analysis::{Findings, Grams, Sizes, analyse};
 pub use error::{AnalysisError, Result};
 pub use human::describe;
 pub use output::{require_distinct, write_atomically};

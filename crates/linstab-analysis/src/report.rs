@@ -1,16 +1,17 @@
 //! The result, as JSON holds it.
 //!
-//! Schema 1; all keys with their units are in the [README of this crate](crate). Numbers that JSON lacks are the texts `inf`, `-inf`,
+//! Schema 2; all keys with their units are in the [README of this crate](crate). Numbers that JSON lacks are the texts `inf`, `-inf`,
 //! `NaN`. Learning rates are in the units of the factors: for `H_i = scale * sum_q f_iq f_iq^T`.
 
 use std::collections::BTreeMap;
 
-use linstab_dynamics::{Optimizer, SamplingScheme};
+use linstab_dynamics::Optimizer;
+use linstab_dynamics::sampling::{LastBatch, Loader};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of the schema that this program writes and reads.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A number that may be infinite.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,7 +76,6 @@ pub struct Report {
     pub stability: Vec<StabilityReport>,
     /// The samples that limit the learning rate of SGD at the last batch size below the number of samples, worst first; none if all
     /// batches are of all samples.
-    #[serde(rename = "culprits")]
     pub responsible_samples: Vec<SampleReport>,
 }
 
@@ -113,17 +113,23 @@ pub struct StabilityReport {
     /// What is trained with.
     #[serde(flatten)]
     pub training: Training,
-    /// The exact mean-square threshold.
+    /// The mean-square threshold.
     pub max_learning_rate: Number,
-    /// Learning rates between which it certainly lies, inner products being taken as exact.
+    /// Learning rates between which it lies: certainly, inner products being taken as exact, or with the confidence below.
     pub max_learning_rate_interval: (Number, Number),
+    /// How it is known.
+    pub basis: Basis,
+    /// The probability with which the interval of an estimate holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
     /// The threshold of the full batch.
     pub gradient_descent_limit: Number,
-    /// Share of the full batch in the critical second moment, from 0 to 1; the rest is gradient noise. None without curvature.
+    /// Share of the full batch in the critical second moment, from 0 to 1; the rest is gradient noise. None without curvature, and where
+    /// the critical second moment is not known.
     pub full_batch_share: Option<f64>,
     /// `sharpness` if that share is at least one half, else `gradient-noise`; none without curvature.
     pub limited_by: Option<Limit>,
-    /// Closed-form criteria; none for momentum.
+    /// Closed-form criteria; none with momentum, weight decay, ascent on the mini-batch or a preconditioner.
     pub criteria: BTreeMap<String, CriterionReport>,
     /// The learning rate that was asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,9 +137,15 @@ pub struct StabilityReport {
     /// Growth of the mean square of the distance from the minimum at that learning rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub growth_per_step: Option<Number>,
-    /// Whether that is stable: whether the learning rate is below the threshold.
+    /// Whether that is stable: whether the learning rate is below the threshold. None within the interval of an estimate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stable: Option<bool>,
+    /// The smallest batch size at which that learning rate is stable; none if there is none, or the thresholds are estimates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smallest_stable_batch_size: Option<usize>,
+    /// Where random perturbation settles at that learning rate; none above the threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_floor: Option<NoiseFloorReport>,
     /// The Lyapunov exponent at that learning rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lyapunov: Option<LyapunovReport>,
@@ -149,58 +161,41 @@ pub enum Limit {
     GradientNoise,
 }
 
+/// How a threshold is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    /// By a closed form or by enumeration, to rounding.
+    Exact,
+    /// By an iteration, between bounds that are proven.
+    Certified,
+    /// By random runs, within an interval of a stated confidence; or by an iteration whose bound could not be proven (no confidence then).
+    Estimated,
+}
+
+impl Basis {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Certified => "certified",
+            Self::Estimated => "estimated",
+        }
+    }
+}
+
 /// An optimizer and how its batches are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(into = "TrainingKeys", try_from = "TrainingKeys")]
 pub struct Training {
-    /// The optimizer.
+    /// The optimizer, as a specification.
     pub optimizer: Optimizer,
     /// Samples a batch.
     pub batch_size: usize,
-    /// The sampling scheme.
-    pub sampling: SamplingScheme,
-}
-
-/// A training as the keys of schema 1.
-#[derive(Serialize, Deserialize)]
-struct TrainingKeys {
-    optimizer: String,
-    batch_size: usize,
-    sampling: SamplingScheme,
-    rho_over_alpha: f64,
-    momentum: f64,
-}
-
-impl From<Training> for TrainingKeys {
-    fn from(training: Training) -> Self {
-        let Training { optimizer, batch_size, sampling } = training;
-        Self {
-            optimizer: optimizer.name().to_owned(),
-            batch_size,
-            sampling,
-            rho_over_alpha: optimizer.rho_over_alpha(),
-            momentum: optimizer.momentum(),
-        }
-    }
-}
-
-impl TryFrom<TrainingKeys> for Training {
-    type Error = String;
-
-    fn try_from(keys: TrainingKeys) -> Result<Self, String> {
-        let TrainingKeys { optimizer: name, batch_size, sampling, rho_over_alpha, momentum } = keys;
-        let optimizer = if rho_over_alpha.abs() > 0.0 || name == "sam" {
-            Optimizer::sam(rho_over_alpha)
-        } else {
-            Ok(Optimizer::sgd())
-        };
-        let optimizer = optimizer.and_then(|optimizer| optimizer.with_momentum(momentum));
-        let optimizer = optimizer.map_err(|error| error.to_string())?;
-        if optimizer.name() != name {
-            return Err(format!("the optimizer `{name}` does not go with the other keys, or is unknown"));
-        }
-        Ok(Self { optimizer, batch_size, sampling })
-    }
+    /// How batches are drawn.
+    pub sampling: Loader,
+    /// What becomes of samples that do not fill a batch; only for epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_batch: Option<LastBatch>,
 }
 
 /// A closed-form criterion.
@@ -229,6 +224,15 @@ pub struct LyapunovReport {
     pub settled: bool,
     /// Steps of each chain; 0 where the exponent is exact.
     pub num_steps: usize,
+}
+
+/// The stationary state under random perturbation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoiseFloorReport {
+    /// Expected squared distance from the minimum.
+    pub mean_squared_distance: f64,
+    /// Expected excess of the loss.
+    pub expected_excess_loss: f64,
 }
 
 /// A sample that limits the learning rate.

@@ -1,6 +1,7 @@
 //! What an analysis is asked.
 
-use linstab_dynamics::{Optimizer, SamplingScheme};
+use linstab_dynamics::Optimizer;
+use linstab_dynamics::sampling::{LastBatch, Loader};
 
 use crate::{AnalysisError, Result};
 
@@ -10,7 +11,11 @@ pub struct Request {
     /// Batch sizes, in the order of the report.
     pub batch_sizes: Vec<usize>,
     /// How batches are drawn.
-    pub sampling: SamplingScheme,
+    pub sampling: Loader,
+    /// What becomes of samples that do not fill a batch, where batches are cut from an order.
+    pub last_batch: LastBatch,
+    /// Whether gradients of preconditioned optimizers are at hand.
+    pub preconditioned: bool,
     /// A learning rate to judge.
     pub learning_rate: Option<f64>,
     /// The optimizers, in the order of the report.
@@ -46,6 +51,13 @@ impl Request {
             {
                 return refuse(name, value.to_string(), "positive and finite");
             }
+        }
+        let asks = |optimizer: &&Optimizer| optimizer.rule().preconditioned;
+        if let Some(optimizer) = self.optimizers.iter().find(asks).filter(|_| !self.preconditioned) {
+            return refuse("optimizer", optimizer.to_string(), "together with a preconditioner");
+        }
+        if self.preconditioned && !self.optimizers.iter().any(|optimizer| asks(&optimizer)) {
+            return refuse("preconditioner", "given".to_owned(), "together with adam, adamw or rmsprop");
         }
         if self.lyapunov && self.learning_rate.is_none() {
             return refuse("lyapunov", "asked for".to_owned(), "together with a learning rate");

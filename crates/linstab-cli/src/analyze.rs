@@ -9,10 +9,12 @@ use clap::{Args, ValueEnum};
 use linstab_analysis::error::shown;
 use linstab_analysis::files::{self, FactorFile};
 use linstab_analysis::{
-    AnalysisError, Plan, Request, Sizes, Work, analyse, baseline, describe, require_distinct, units,
+    AnalysisError, Grams, Plan, Request, Sizes, Work, analyse, baseline, describe, require_distinct, units,
     write_atomically,
 };
+use linstab_dynamics::sampling::{LastBatch, Loader};
 use linstab_dynamics::{DynamicsError, Optimizer, SamplingScheme};
+use linstab_linalg::Mat;
 
 use crate::{MOVED, STANDARD_OUTPUT, available_threads, say};
 
@@ -88,10 +90,20 @@ pub(crate) struct AnalyzeArguments {
     /// Samples a batch, one or several sizes, each once. Default: those of 1, 8, 32 that are not more than the samples
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     batch_size: Vec<usize>,
-    /// How batches are drawn, each afresh. Data loaders reshuffle once an epoch instead: for one batch that is drawing without
-    /// replacement, over an epoch it is not
-    #[arg(long, value_name = "SCHEME", value_parser = sampling_schemes(), default_value = SamplingScheme::WithoutReplacement.name())]
-    sampling: SamplingScheme,
+    /// How batches are drawn: each afresh, with exact thresholds, or as data loaders do, which reshuffle once an epoch: then
+    /// thresholds are estimates with an interval, unless the batches are few
+    #[arg(long, value_name = "SCHEME", value_parser = loaders(), default_value = SamplingScheme::WithoutReplacement.name())]
+    sampling: Loader,
+    /// What becomes of samples that do not fill a batch, with reshuffling or cyclic: a smaller batch, or left out
+    #[arg(long, value_name = "WHAT", value_parser = last_batches(), default_value = LastBatch::Keep.name())]
+    last_batch: LastBatch,
+    /// Optimizer to analyse, NAME or NAME:KEY=VALUE,..; may be repeated. Default: sgd, and what the next two flags ask for
+    #[arg(long, value_name = "SPEC")]
+    optimizer: Vec<Optimizer>,
+    /// File of one number a parameter that gradients are divided by, for adam, adamw and rmsprop: sqrt(v) + eps (a tensor
+    /// `preconditioner` if it holds several)
+    #[arg(long, value_name = "FILE")]
+    preconditioner: Option<PathBuf>,
     /// Learning rate to judge: adds the growth of the mean square a step, and a verdict
     #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
@@ -116,7 +128,7 @@ pub(crate) struct AnalyzeArguments {
     /// Root of the random streams of --lyapunov
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Text for a person, or JSON (schema 1)
+    /// Text for a person, or JSON (schema 2)
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
     /// Write to this file instead of standard output; it is replaced as a whole. `-` is standard output
@@ -132,7 +144,10 @@ pub(crate) struct CheckArguments {
     /// Report of an earlier `linstab analyze --format json`; its batch sizes, optimizers and scale are used
     #[arg(long, value_name = "BASELINE.json")]
     against: PathBuf,
-    /// Largest accepted relative difference of a threshold
+    /// File of the preconditioner, if the baseline has an optimizer with one
+    #[arg(long, value_name = "FILE")]
+    preconditioner: Option<PathBuf>,
+    /// Largest accepted relative difference of a number; estimates agree where their intervals meet
     #[arg(long, value_name = "X", default_value_t = 1e-6)]
     rtol: f64,
 }
@@ -143,11 +158,15 @@ enum Format {
     Json,
 }
 
-/// The sampling schemes, as a flag takes them.
-fn sampling_schemes() -> impl TypedValueParser<Value = SamplingScheme> {
-    let known =
-        SamplingScheme::ALL.map(|scheme| PossibleValue::new(scheme.name()).help(scheme.description()));
-    PossibleValuesParser::new(known).try_map(|name| name.parse::<SamplingScheme>())
+/// The ways of drawing batches, as a flag takes them.
+fn loaders() -> impl TypedValueParser<Value = Loader> {
+    let known = Loader::ALL.map(|loader| PossibleValue::new(loader.name()).help(loader.description()));
+    PossibleValuesParser::new(known).try_map(|name| name.parse::<Loader>())
+}
+
+fn last_batches() -> impl TypedValueParser<Value = LastBatch> {
+    PossibleValuesParser::new(LastBatch::ALL.map(LastBatch::name))
+        .map(|name| if name == LastBatch::Drop.name() { LastBatch::Drop } else { LastBatch::Keep })
 }
 
 pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
@@ -158,11 +177,12 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let output = arguments.output.as_deref().filter(|path| path.as_os_str() != STANDARD_OUTPUT);
     if let Some(path) = output {
-        let inputs: Vec<&Path> = [Some(&input.factors), arguments.labels.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(AsRef::as_ref)
-            .collect();
+        let inputs: Vec<&Path> =
+            [Some(&input.factors), arguments.labels.as_ref(), arguments.preconditioner.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(AsRef::as_ref)
+                .collect();
         require_distinct(path, &inputs)?;
     }
     let mut file = open(input)?;
@@ -179,6 +199,8 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let request = Request {
         batch_sizes,
         sampling: arguments.sampling,
+        last_batch: arguments.last_batch,
+        preconditioned: arguments.preconditioner.is_some(),
         learning_rate: arguments.learning_rate,
         optimizers: optimizers(arguments)?,
         scale: arguments.scale,
@@ -188,10 +210,12 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         seed: arguments.seed,
     };
     request.check(num_samples)?;
+    let preconditioner = read_preconditioner(arguments.preconditioner.as_deref(), input, &file)?;
     let plan = announce(input, &file, work(&request))?;
     let findings = in_pool(input, || {
-        let gram = plan.gram(&mut file, request.scale)?;
-        analyse(gram.as_ref(), sizes(&file), &request)
+        let (plain, preconditioned) = grams(&plan, &mut file, request.scale, preconditioner.as_deref())?;
+        let grams = Grams { plain: plain.as_ref(), preconditioned: preconditioned.as_ref().map(Mat::as_ref) };
+        analyse(grams, sizes(&file), &request)
     })??;
     let text = match arguments.format {
         Format::Human => describe(&findings),
@@ -216,9 +240,11 @@ fn compare(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let mut file = open(input)?;
     let work = Work { num_thresholds: expected.stability.len(), ..Work::default() };
     let plan = announce(input, &file, work)?;
+    let preconditioner = read_preconditioner(arguments.preconditioner.as_deref(), input, &file)?;
     let comparisons = in_pool(input, || {
-        let gram = plan.gram(&mut file, expected.scale)?;
-        baseline::compare(gram.as_ref(), sizes(&file), &expected, arguments.rtol)
+        let (plain, preconditioned) = grams(&plan, &mut file, expected.scale, preconditioner.as_deref())?;
+        let grams = Grams { plain: plain.as_ref(), preconditioned: preconditioned.as_ref().map(Mat::as_ref) };
+        baseline::compare(grams, sizes(&file), &expected, arguments.rtol)
     })??;
     say(&baseline::describe(&comparisons))?;
     let all_hold = comparisons.iter().all(linstab_linalg::Comparison::holds);
@@ -237,13 +263,45 @@ fn sizes(file: &FactorFile) -> Sizes {
     }
 }
 
-/// SGD, and what the flags ask for besides.
+/// The optimizers that were asked for, each once; SGD unless one is named, and those of the short forms.
 fn optimizers(arguments: &AnalyzeArguments) -> Result<Vec<Optimizer>, AnalysisError> {
-    let sam = arguments.rho_over_alpha.map(Optimizer::sam);
-    let momentum = arguments.momentum.map(|beta| Optimizer::sgd().with_momentum(beta));
-    let asked: Result<Vec<Optimizer>, _> =
-        [Some(Ok(Optimizer::sgd())), sam, momentum].into_iter().flatten().collect();
-    Ok(asked?)
+    let named =
+        if arguments.optimizer.is_empty() { vec![Optimizer::sgd()] } else { arguments.optimizer.clone() };
+    let sam = arguments.rho_over_alpha.map(Optimizer::sam).transpose()?;
+    let momentum = arguments.momentum.map(|beta| Optimizer::sgd().with_momentum(beta)).transpose()?;
+    let mut once: Vec<Optimizer> = Vec::new();
+    for optimizer in named.into_iter().chain(sam).chain(momentum) {
+        if !once.contains(&optimizer) {
+            once.push(optimizer);
+        }
+    }
+    Ok(once)
+}
+
+fn read_preconditioner(
+    path: Option<&Path>,
+    input: &InputArguments,
+    file: &FactorFile,
+) -> Result<Option<Vec<f64>>, AnalysisError> {
+    let read = |path: &Path| {
+        files::open(path, None, "preconditioner", input.memory_limit)?.preconditioner(file.num_parameters())
+    };
+    path.map(read).transpose()
+}
+
+/// Inner products of the factors, and of those divided by the root of the preconditioner.
+fn grams(
+    plan: &Plan,
+    file: &mut FactorFile,
+    scale: f64,
+    preconditioner: Option<&[f64]>,
+) -> Result<(Mat<f64>, Option<Mat<f64>>), AnalysisError> {
+    let plain = plan.gram(file, scale)?;
+    let Some(preconditioner) = preconditioner else { return Ok((plain, None)) };
+    file.precondition(Some(preconditioner));
+    let preconditioned = plan.gram(file, scale)?;
+    file.precondition(None);
+    Ok((plain, Some(preconditioned)))
 }
 
 /// A refused value of the library by the name of its flag.
@@ -275,7 +333,8 @@ fn without_repeats(sizes: &[usize]) -> Vec<usize> {
 
 fn work(request: &Request) -> Work {
     let lines = request.batch_sizes.len() * request.optimizers.len();
-    let num_momenta = request.optimizers.iter().filter(|optimizer| optimizer.momentum().abs() > 0.0).count();
+    let num_momenta =
+        request.optimizers.iter().filter(|optimizer| !optimizer.recursion().is_memoryless()).count();
     let with_momentum = num_momenta * request.batch_sizes.len();
     let judged = request.learning_rate.is_some();
     Work {

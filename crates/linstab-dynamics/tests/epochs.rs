@@ -10,6 +10,7 @@ use linstab_linalg::{AxisAligned, Dense, Ensemble as _, Factored, Mat, Reduced, 
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
+use std::fmt::Write as _;
 
 const ORDER: EpochOrder = EpochOrder::Reshuffling;
 
@@ -105,24 +106,32 @@ proptest! {
 
 /// Growth of the mean square of `(w, u)` over an epoch, by all orders of the samples and dense matrices.
 fn literal_growth(hessians: &Dense, sampling: EpochSampling, momentum: f64, eta: f64) -> f64 {
-    let (n, d) = (hessians.num_samples(), hessians.dim());
-    let orders = orders(n);
+    let orders = orders(hessians.num_samples());
     let probability = 1.0 / orders.len() as f64;
-    let steps = orders.into_iter().map(|order| {
-        let mut product = Mat::<f64>::identity(2 * d, 2 * d);
-        for batch in batches(&order, sampling.batch_size(), sampling.last_batch()) {
-            let sum = batch.iter().fold(Mat::<f64>::zeros(d, d), |sum, &i| sum + hessians.sample_hessian(i));
-            let h = sum * Scale(eta / batch.len() as f64);
-            let step = Mat::from_fn(2 * d, 2 * d, |i, j| {
-                let velocity =
-                    if j < d { h[(i % d, j)] } else { momentum * f64::from(u8::from(i % d == j - d)) };
-                if i < d { f64::from(u8::from(i == j)) - velocity } else { velocity }
-            });
-            product = step * product;
-        }
-        (probability, product)
-    });
-    second_moment_radius(2 * d, steps)
+    let products = orders.iter().map(|order| literal_product(hessians, order, sampling, momentum, eta));
+    second_moment_radius(2 * hessians.dim(), products.map(|product| (probability, product)))
+}
+
+/// The product of the steps of an epoch on `(w, u)`.
+fn literal_product(
+    hessians: &Dense,
+    order: &[usize],
+    sampling: EpochSampling,
+    momentum: f64,
+    eta: f64,
+) -> Mat<f64> {
+    let d = hessians.dim();
+    let mut product = Mat::<f64>::identity(2 * d, 2 * d);
+    for batch in batches(order, sampling.batch_size(), sampling.last_batch()) {
+        let sum = batch.iter().fold(Mat::<f64>::zeros(d, d), |sum, &i| sum + hessians.sample_hessian(i));
+        let h = sum * Scale(eta / batch.len() as f64);
+        let step = Mat::from_fn(2 * d, 2 * d, |i, j| {
+            let velocity = if j < d { h[(i % d, j)] } else { momentum * f64::from(u8::from(i % d == j - d)) };
+            if i < d { f64::from(u8::from(i == j)) - velocity } else { velocity }
+        });
+        product = step * product;
+    }
+    product
 }
 
 proptest! {
@@ -147,6 +156,28 @@ proptest! {
     }
 }
 
+/// One order for good: the square of the spectral radius of the product of its steps.
+#[test]
+fn the_order_of_the_file_is_one_product() {
+    for seed in 0..40_u64 {
+        let (n, dim) = (2 + (seed % 4) as usize, 1 + (seed % 3) as usize);
+        let (b, momentum) = (1 + (seed / 3 % 2) as usize, [0.0, 0.6][(seed % 2) as usize]);
+        let ensemble = random_factored(seed, n, 1, dim);
+        let hessians = linstab_dynamics::testing::BruteForce::new(&ensemble, 0.0).hessians().clone();
+        let sampling = EpochSampling::new(EpochOrder::Cyclic, LastBatch::Keep, n, b).unwrap();
+        let optimizer = Optimizer::sgd().with_momentum(momentum).unwrap();
+        let epochs = Epochs::new(&Reduced::of(&ensemble).unwrap(), optimizer, sampling).unwrap();
+        let threshold = epochs.enumerated().expect("one order").max_learning_rate().unwrap();
+        let order: Vec<usize> = (0..n).collect();
+        let growth = |eta: f64| {
+            let product = literal_product(&hessians, &order, sampling, momentum, eta);
+            second_moment_radius(2 * hessians.dim(), [(1.0, product)])
+        };
+        let (below, above) = (growth(threshold * (1.0 - 1e-7)), growth(threshold * (1.0 + 1e-7)));
+        assert!(below < 1.0 && above > 1.0, "{seed}: {threshold} {below} {above}");
+    }
+}
+
 /// One direction, curvatures h, h, 0, 0 in batches of two: less stable than batches drawn afresh.
 #[test]
 fn reshuffling_can_lower_the_threshold() {
@@ -164,7 +195,7 @@ fn reshuffling_can_lower_the_threshold() {
 /// The interval of an estimate holds the enumerated threshold about as often as it says.
 #[test]
 fn intervals_cover() {
-    let (mut covered, mut all, mut worst) = (0, 0, 0.0_f64);
+    let (mut covered, mut all, mut worst, mut log) = (0, 0, 0.0_f64, String::new());
     for seed in 0..200_u64 {
         let (n, dim) = (3 + (seed % 4) as usize, 1 + (seed % 3) as usize);
         let b = 1 + (seed / 7 % 2) as usize;
@@ -185,7 +216,8 @@ fn intervals_cover() {
         if off.abs() > worst.abs() {
             worst = off;
         }
-        println!(
+        let _ = writeln!(
+            log,
             "{seed} n={n} b={b} dim={dim} {last_batch:?} mu={momentum} exact {exact:.6} found {:.6} off {off:.2e} interval {:.2e} settled {} epochs {}",
             found.value,
             found.interval.1 / found.interval.0 - 1.0,
@@ -193,7 +225,7 @@ fn intervals_cover() {
             found.num_epochs
         );
     }
-    println!("{covered} of {all} covered, worst {worst:.3e}");
+    println!("{log}{covered} of {all} covered, worst {worst:.3e}");
     assert!(covered * 100 >= all * 90, "{covered} of {all} intervals hold the threshold");
 }
 

@@ -69,6 +69,33 @@ impl Tensor {
         &self.path
     }
 
+    /// All entries as the diagonal of a preconditioner: one positive number a parameter.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Unsupported`] for another shape than (num_parameters) or an entry that is not positive and finite,
+    /// [`AnalysisError::Io`].
+    pub fn preconditioner(mut self, num_parameters: usize) -> Result<Vec<f64>> {
+        if self.shape != [num_parameters] || !self.data_type.kind.is_float() {
+            let (shape, kind) = (&self.shape, self.data_type.kind);
+            let problem = format!(
+                "has shape {shape:?} of {kind}; a preconditioner has one floating-point number a parameter, [{num_parameters}]"
+            );
+            return Err(AnalysisError::unsupported(&self.path, problem));
+        }
+        let mut bytes = vec![0; num_parameters * self.data_type.kind.size()];
+        self.bytes.read_at(self.start, &mut bytes).map_err(AnalysisError::io("read", &self.path))?;
+        let mut entries = vec![0.0; num_parameters];
+        self.data_type.decode_all(&bytes, &mut entries);
+        match entries.iter().position(|entry| !(*entry > 0.0 && entry.is_finite())) {
+            None => Ok(entries),
+            Some(at) => {
+                let problem =
+                    format!("entry {at} is {}, allowed: positive and finite (sqrt(v) + eps)", entries[at]);
+                Err(AnalysisError::unsupported(&self.path, problem))
+            }
+        }
+    }
+
     /// All entries as integers, as labels are.
     ///
     /// # Errors
@@ -123,6 +150,8 @@ pub struct FactorFile {
     num_factors: usize,
     num_parameters: usize,
     raw: Vec<u8>,
+    /// What each parameter is multiplied by, if by anything.
+    scales: Option<Vec<f64>>,
     /// Whether an entry was read that is not zero.
     nonzero: bool,
 }
@@ -152,7 +181,28 @@ impl FactorFile {
             let kind = tensor.data_type.kind;
             return refuse(format!("has entries of type {kind}, supported: f16, bf16, f32, f64"));
         }
-        Ok(Self { num_samples, num_factors, num_parameters, tensor, raw: Vec::new(), nonzero: false })
+        Ok(Self {
+            num_samples,
+            num_factors,
+            num_parameters,
+            tensor,
+            raw: Vec::new(),
+            scales: None,
+            nonzero: false,
+        })
+    }
+
+    /// From now on reads factors divided by the roots of a preconditioner, or for `None` as they are.
+    ///
+    /// # Panics
+    /// If it has not one number a parameter.
+    pub fn precondition(&mut self, preconditioner: Option<&[f64]>) {
+        assert!(
+            preconditioner.is_none_or(|entries| entries.len() == self.num_parameters),
+            "one number a parameter"
+        );
+        self.scales =
+            preconditioner.map(|entries| entries.iter().map(|entry| entry.sqrt().recip()).collect());
     }
 
     /// Number of samples.
@@ -210,6 +260,12 @@ impl FactorFile {
             for (row, target) in block.entries.chunks_exact_mut(width.max(1)).enumerate() {
                 self.read_raw(row * self.num_parameters + columns.start)?;
                 data_type.decode_all(&self.raw, target);
+            }
+        }
+        if let Some(scales) = &self.scales {
+            let of_place = |place: usize| if column_major { place / rows } else { place % width };
+            for (place, entry) in block.entries.iter_mut().enumerate() {
+                *entry *= scales[columns.start + of_place(place)];
             }
         }
         self.nonzero = self.nonzero || block.entries.iter().any(|entry| entry.abs() > 0.0);

@@ -161,7 +161,8 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// Every criterion that speaks of the optimizer, on one ensemble; none for momentum.
+/// Every criterion that speaks of the optimizer, on one ensemble; none for momentum, weight decay, ascent on the mini-batch or a
+/// preconditioner.
 ///
 /// # Cost
 /// For Theorem C.9 some ten applications of the second-moment map; the rest is closed-form.
@@ -188,7 +189,11 @@ pub fn assess(
     coherence: &FactorCoherence,
     question: Question,
 ) -> Result<Vec<Assessment>> {
-    if question.optimizer.momentum().abs() > 0.0 {
+    let Question { optimizer, .. } = question;
+    if !optimizer.recursion().is_sgd()
+        || optimizer.batch_ascent().is_some()
+        || optimizer.rule().preconditioned
+    {
         return Ok(Vec::new());
     }
     let setting = Setting::new(ensemble, coherence, question)?;

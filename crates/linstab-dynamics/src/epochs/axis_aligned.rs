@@ -2,7 +2,7 @@
 
 use linstab_linalg::{AxisAligned, Ensemble as _, ensemble::Axis};
 
-use super::{first_crossing, require_same_number};
+use super::{STEP, first_crossing, require_same_number};
 use crate::axis_aligned::curvature_groups;
 use crate::error::require_nonnegative;
 use crate::optimizer::Recursion;
@@ -44,7 +44,8 @@ impl AxisAlignedEpochs {
     pub fn new(ensemble: &AxisAligned, optimizer: Optimizer, sampling: EpochSampling) -> Result<Self> {
         require_same_number(ensemble.num_samples(), sampling)?;
         let recursion = optimizer.recursion();
-        if !recursion.is_memoryless() || optimizer.batch_ascent().is_some() {
+        let in_order = sampling.order() != EpochOrder::Afresh;
+        if !in_order || !recursion.is_memoryless() || optimizer.batch_ascent().is_some() {
             let (what, why) =
                 ("an epoch axis by axis", "with momentum a step is no scalar; reduce the ensemble");
             return Err(DynamicsError::Unsupported { what, why });
@@ -79,7 +80,7 @@ impl AxisAlignedEpochs {
         for (index, axis) in self.curved_axes() {
             let sharpest = axis.curvatures().iter().copied().fold(0.0, f64::max);
             let start = self.recursion.noise_free_limit(sharpest) * (1.0 - 1e-12);
-            least = least.min(first_crossing(start, |eta| self.log_growth(index, axis, eta))?);
+            least = least.min(first_crossing(start, STEP, |eta| self.log_growth(index, axis, eta))?);
         }
         Ok(least)
     }

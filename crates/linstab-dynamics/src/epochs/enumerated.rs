@@ -2,11 +2,14 @@
 
 use linstab_linalg::{Ensemble as _, Mat, packed, spectral_radius};
 
-use super::{Epochs, first_crossing};
+use super::{COARSE_STEP, Epochs, STEP, first_crossing};
 use crate::error::require_nonnegative;
 use crate::sampling::EpochOrder;
 use crate::subsets::{num_subsets, subsets};
 use crate::{MeanSquare, Result};
+
+/// Longest state whose step over an epoch is formed as a matrix.
+const LONGEST_STATE: usize = 256;
 
 /// Directions of the smallest coarse space, and by how much it may move a threshold.
 const FEWEST_DIRECTIONS: usize = 16;
@@ -27,9 +30,11 @@ pub struct EnumeratedEpochs<'a> {
 impl Epochs {
     /// The exact analysis; `None` if there are too many orders or directions for it.
     pub fn enumerated(&self) -> Option<EnumeratedEpochs<'_>> {
-        let (n, size) = (self.sampling.num_samples(), packed::packed_len(self.state_len()));
+        let (n, len) = (self.sampling.num_samples(), self.state_len());
+        let size = packed::packed_len(len);
         let count = match self.sampling.order() {
             EpochOrder::Cyclic => 1,
+            EpochOrder::Afresh => return None,
             EpochOrder::Reshuffling => {
                 let mut left = n;
                 self.sampling.batch_sizes().fold(1_usize, |count, batch| {
@@ -38,12 +43,16 @@ impl Epochs {
                 })
             }
         };
+        if self.sampling.order() == EpochOrder::Cyclic {
+            let orders = vec![(0..n).collect()];
+            return (len <= LONGEST_STATE).then_some(EnumeratedEpochs { epochs: self, orders });
+        }
         if count > MAX_ORDERS || count.saturating_mul(size).saturating_mul(size) > MAX_COST {
             return None;
         }
         let all: Vec<usize> = (0..n).collect();
         let orders = match self.sampling.order() {
-            EpochOrder::Cyclic => vec![all],
+            EpochOrder::Cyclic | EpochOrder::Afresh => vec![all],
             EpochOrder::Reshuffling => {
                 let mut partial = vec![(Vec::new(), all)];
                 for batch in self.sampling.batch_sizes() {
@@ -77,13 +86,21 @@ impl EnumeratedEpochs<'_> {
         if self.epochs.effective.rank() == 0 {
             return Ok(self.epochs.optimizer.recursion().noise_free_growth(learning_rate, 0.0));
         }
-        let growth = spectral_radius(self.epoch_map(learning_rate)?);
+        let growth = match &self.orders[..] {
+            // Of one order the map is X -> J X J^T.
+            [order] => {
+                let columns = self.product(order, learning_rate)?;
+                let len = columns.len();
+                spectral_radius(Mat::from_fn(len, len, |row, column| columns[column][row])).powi(2)
+            }
+            _ => spectral_radius(self.epoch_map(learning_rate)?),
+        };
         Ok(growth.powf((self.epochs.sampling.num_batches() as f64).recip()))
     }
 
     /// Exact mean-square threshold: the first learning rate, in a scan by steps of one percent, at which the mean square grows.
     ///
-    /// The scan starts where no batch of SGD can enlarge anything, at the limit of the sharpest sample.
+    /// In steps of five percent beyond 16 directions. The scan starts where no batch of SGD can enlarge anything, at the limit of the sharpest sample.
     /// # Errors
     /// [`crate::DynamicsError::Linalg`] if an eigenvalue iteration fails.
     pub fn max_learning_rate(&self) -> Result<f64> {
@@ -96,7 +113,8 @@ impl EnumeratedEpochs<'_> {
             sharpest = sharpest.max(epochs.effective.sample_sharpness(sample)?);
         }
         let start = epochs.optimizer.recursion().noise_free_limit(sharpest) * (1.0 - 1e-12);
-        first_crossing(start, |eta| Ok(self.growth_per_step(eta)? - 1.0))
+        let step = if epochs.state_len() > FEWEST_DIRECTIONS { COARSE_STEP } else { STEP };
+        first_crossing(start, step, |eta| Ok(self.growth_per_step(eta)? - 1.0))
     }
 
     /// The matrix of the epoch map on packed symmetric matrices.
@@ -145,8 +163,12 @@ impl EnumeratedEpochs<'_> {
 
 impl Epochs {
     /// The same in the directions of the largest mean curvatures alone, as few of them as leave the threshold of batches drawn afresh
-    /// where it is, to a relative [`COARSE`]; and how far that moves.
-    pub(super) fn coarse(&self, threshold: f64) -> Result<(Self, f64)> {
+    /// where it is, to a relative 5e-4; and how far, as a logarithm, that moves.
+    ///
+    /// # Errors
+    /// Those of [`MeanSquare::max_learning_rate`].
+    pub fn coarse(&self) -> Result<(Self, f64)> {
+        let threshold = self.reference()?.max_learning_rate()?.value;
         let mut rank = FEWEST_DIRECTIONS;
         while 2 * rank < self.original.rank() {
             let (original, effective) = (self.original.leading(rank), self.effective.leading(rank));

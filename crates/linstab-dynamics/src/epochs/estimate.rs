@@ -24,8 +24,9 @@ const STUDENT: f64 = 2.364_624;
 const CONFIDENCE: f64 = 0.95;
 /// Epochs that let the start be forgotten; as many count, twice.
 const BURN_IN: usize = 8;
-/// The learning rates at which populations run, relative to the crossing: above it, where what grows there outgrows all else.
-const POINTS: [f64; 3] = [1.005, 1.02, 1.035];
+/// Distance of the learning rates from one another, relative, at first and at most.
+const SPACING: f64 = 0.015;
+const WIDEST: f64 = 0.12;
 /// Allowance for what finite populations, the start and the parabola leave out.
 const SYSTEMATIC: f64 = 1e-3;
 /// Steps of the search for the neighbourhood.
@@ -117,7 +118,7 @@ impl Epochs {
         {
             return Ok(exactly(self.gradient_descent_limit()));
         }
-        let (coarse, moved) = self.coarse(threshold.value)?;
+        let (coarse, moved) = self.coarse()?;
         let root = root(&coarse.reference()?.max_learning_rate()?.critical)?;
         let search = Search {
             epochs: &coarse,
@@ -126,15 +127,15 @@ impl Epochs {
             options,
             generator: &generator,
         };
-        let mut middle = search.neighbourhood(threshold.value)?;
-        for _ in 0..MAX_STEPS {
-            match search.refine(middle)? {
+        let mut place = search.neighbourhood(threshold.value)?;
+        let (mut spacing, mut budget) = (SPACING, options.max_multiplications);
+        loop {
+            match search.refine(place, spacing, &mut budget)? {
                 Outcome::Found(found) => return Ok(found),
-                Outcome::Elsewhere(place) => middle = place,
+                Outcome::Elsewhere(elsewhere) => place = elsewhere,
+                Outcome::Flat => spacing = (2.0 * spacing).min(WIDEST),
             }
         }
-        let (value, interval) = (middle, (0.0, f64::INFINITY));
-        Ok(EpochThreshold { value, interval, confidence: CONFIDENCE, settled: false, num_epochs: 0 })
     }
 
     /// The Lyapunov exponent a step: the mean logarithm of the growth of the state over epochs, by independent chains.
@@ -191,9 +192,17 @@ impl Epochs {
 
 enum Outcome {
     Found(EpochThreshold),
-    /// The crossing is not between the two learning rates, but about here.
+    /// The crossing is not next to the learning rates, but about here.
     Elsewhere(f64),
+    /// The learning rates are too close together for the noise.
+    Flat,
 }
+
+const NUM_POINTS: usize = 3;
+/// Learning rates relative to the crossing: above it, where what grows there outgrows all else.
+type Points = [f64; NUM_POINTS];
+/// Growth of every population at every learning rate.
+type Growths = [Vec<f64>; NUM_POINTS];
 
 struct Search<'a, F> {
     epochs: &'a Epochs,
@@ -203,9 +212,6 @@ struct Search<'a, F> {
     options: EpochOptions,
     generator: &'a F,
 }
-
-/// Growth of every population at every learning rate, in the first and in the second half of the epochs that count.
-type Halves = [[Vec<f64>; POINTS.len()]; 2];
 
 impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Search<'_, F> {
     /// Growth an epoch of every population: the mean over `num_epochs` after `burn_in`, and over as many after these.
@@ -262,57 +268,89 @@ impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Search<'_, F> {
         Ok((low * high).sqrt())
     }
 
-    /// Runs populations just above `place` until the crossing is known well enough.
-    fn refine(&self, place: f64) -> Result<Outcome> {
+    /// Runs populations just above `place` until the crossing is known well enough, or the budget is spent.
+    fn refine(&self, place: f64, spacing: f64, budget: &mut f64) -> Result<Outcome> {
         let size = self.epochs.sampling.num_samples() * self.epochs.effective.num_factors();
-        let states = NUM_POPULATIONS * self.options.num_states * POINTS.len();
+        let states = NUM_POPULATIONS * self.options.num_states * NUM_POINTS;
         let cost_of_epoch = 4.0 * (size * self.epochs.effective.rank() * states) as f64;
-        let (mut spent, mut burn_in) = (0.0, BURN_IN);
-        'longer: loop {
-            let mut sums: Halves = [(); 2].map(|()| POINTS.map(|_| vec![0.0; NUM_POPULATIONS]));
-            for run in 0.. {
-                for (at, point) in POINTS.into_iter().enumerate() {
-                    let found = self.growth(place * point, run, (burn_in, burn_in))?;
-                    for (sums, found) in sums.iter_mut().zip(&found) {
-                        for (sum, growth) in sums[at].iter_mut().zip(found) {
-                            *sum += growth;
-                        }
+        let points: Points = [1.0, 4.0, 7.0].map(|at| 1.0 + at / 3.0 * spacing);
+        let (mut burn_in, mut run) = (BURN_IN, 0);
+        let empty = || -> [Growths; 2] { [(); 2].map(|()| points.map(|_| vec![0.0; NUM_POPULATIONS])) };
+        let mut sums = empty();
+        loop {
+            for (at, point) in points.into_iter().enumerate() {
+                let found = self.growth(place * point, run, (burn_in, burn_in))?;
+                for (sums, found) in sums.iter_mut().zip(&found) {
+                    for (sum, growth) in sums[at].iter_mut().zip(found) {
+                        *sum += growth;
                     }
                 }
-                spent += cost_of_epoch * (3 * burn_in) as f64;
-                let runs = (run + 1) as f64;
-                let exhausted =
-                    spent + cost_of_epoch * (3 * burn_in) as f64 > self.options.max_multiplications;
-                let halves = sums.each_ref().map(|half| Crossing::of(half, runs, self.systematic));
-                let [Some(first), Some(second)] = halves else {
-                    // Products of zero, or of no size: the crossing is not here.
-                    let up = mean_and_deviation(&sums[1][POINTS.len() - 1]).0 <= runs;
-                    return Ok(Outcome::Elsewhere(if up { place * 1.05 } else { place / 1.05 }));
+            }
+            run += 1;
+            *budget -= cost_of_epoch * (3 * burn_in) as f64;
+            let exhausted = *budget <= 0.0;
+            // Looked at after 2, 4, 8, .. runs: the more often one looks, the sooner luck is taken for an answer.
+            if !exhausted && !(run >= 2 && run.is_power_of_two()) {
+                continue;
+            }
+            let runs = run as f64;
+            let [first, second] =
+                sums.each_ref().map(|half| Crossing::of(half, &points, runs, self.systematic));
+            let Some(second) = second else {
+                let highest = mean_and_deviation(&sums[1][NUM_POINTS - 1]).0 / runs;
+                if exhausted {
+                    return Ok(Outcome::Found(unknown(place)));
+                }
+                let elsewhere = if highest <= 0.9 { place * 1.1 } else { place / 1.1 };
+                let flat = (0.9..1.5).contains(&highest);
+                return Ok(if flat && spacing < WIDEST {
+                    Outcome::Flat
+                } else {
+                    Outcome::Elsewhere(elsewhere)
+                });
+            };
+            let forgotten = first.is_some_and(|first| first.agrees_with(&second));
+            let settled = forgotten && second.half <= self.options.relative_error;
+            let beside = (second.shift + spacing).abs() > 2.0 * spacing + second.half;
+            if beside && !exhausted {
+                return Ok(Outcome::Elsewhere(place * second.shift.clamp(-0.3, 0.3).exp()));
+            }
+            if settled || exhausted {
+                let drift = match first {
+                    Some(_) if forgotten => 0.0,
+                    Some(first) => (first.shift - second.shift).abs(),
+                    None => spacing,
                 };
-                if !(-0.03..=0.01).contains(&second.shift) && !exhausted {
-                    return Ok(Outcome::Elsewhere(place * second.shift.clamp(-0.3, 0.3).exp()));
-                }
-                let forgotten = first.agrees_with(&second);
-                let settled = run > 0 && forgotten && second.half <= self.options.relative_error;
-                if settled || exhausted {
-                    let drift = if forgotten { 0.0 } else { (first.shift - second.shift).abs() };
-                    let (value, half) = (place * second.shift.exp(), second.half.hypot(drift));
-                    let interval = (value * (-half).exp(), value * half.exp());
-                    let num_epochs = (run + 1) * 3 * burn_in;
-                    return Ok(Outcome::Found(EpochThreshold {
-                        value,
-                        interval,
-                        confidence: CONFIDENCE,
-                        settled,
-                        num_epochs,
-                    }));
-                }
-                if !forgotten && run > 0 {
-                    burn_in *= 2;
-                    continue 'longer;
-                }
+                let (value, half) = (place * second.shift.exp(), second.half.hypot(drift));
+                let interval = (value * (-half).exp(), value * half.exp());
+                let num_epochs = run * 3 * burn_in;
+                return Ok(Outcome::Found(EpochThreshold {
+                    value,
+                    interval,
+                    confidence: CONFIDENCE,
+                    settled,
+                    num_epochs,
+                }));
+            }
+            // The slope is lost in the noise where the interval is wider than the points are apart.
+            if second.half > 2.0 * spacing && spacing < WIDEST {
+                return Ok(Outcome::Flat);
+            }
+            if !forgotten && run >= 4 {
+                (burn_in, run, sums) = (2 * burn_in, 0, empty());
             }
         }
+    }
+}
+
+/// Nothing is known but where the search ended.
+fn unknown(value: f64) -> EpochThreshold {
+    EpochThreshold {
+        value,
+        interval: (0.0, f64::INFINITY),
+        confidence: CONFIDENCE,
+        settled: false,
+        num_epochs: 0,
     }
 }
 
@@ -328,10 +366,10 @@ impl Crossing {
     /// From the growth of every population at the three learning rates, summed over runs; `None` if it does not rise.
     ///
     /// Growth is averaged, not its logarithm: means of products are unbiased.
-    fn of(growths: &[Vec<f64>; POINTS.len()], runs: f64, systematic: f64) -> Option<Self> {
+    fn of(growths: &Growths, points: &Points, runs: f64, systematic: f64) -> Option<Self> {
         let values = growths.each_ref().map(|growths| (mean_and_deviation(growths).0 / runs).ln());
         // A parabola through the three points, in the logarithm of the learning rate.
-        let at = POINTS.map(f64::ln);
+        let at = points.map(f64::ln);
         let first = (values[1] - values[0]) / (at[1] - at[0]);
         let second = (values[2] - values[1]) / (at[2] - at[1]);
         let bend = (second - first) / (at[2] - at[0]);
@@ -347,7 +385,7 @@ impl Crossing {
             // All three points move together: the random numbers are the same.
             let offs =
                 growths.iter().zip(values).map(|(growths, value)| growths[index] / runs / value.exp() - 1.0);
-            -offs.sum::<f64>() / POINTS.len() as f64 / slope
+            -offs.sum::<f64>() / NUM_POINTS as f64 / slope
         };
         let shifts: Vec<f64> = (0..NUM_POPULATIONS).map(of_one).collect();
         let half = STUDENT * mean_and_deviation(&shifts).1 / (NUM_POPULATIONS as f64).sqrt() + systematic;

@@ -108,17 +108,20 @@ fn require_same_number(expected: usize, sampling: EpochSampling) -> Result<()> {
     if expected == found { Ok(()) } else { Err(DynamicsError::SizeMismatch { what, expected, found }) }
 }
 
-/// The first learning rate above `start` at which `excess` is positive, to the last digits: a scan in steps of one percent, then
+/// Steps of the scan for a threshold, as a factor; and where a step is dear.
+const STEP: f64 = 1.01;
+const COARSE_STEP: f64 = 1.05;
+
+/// The first learning rate above `start` at which `excess` is positive, to the last digits: a scan in steps of `step`, then
 /// bisection. A start that is unstable itself is halved until it is stable. Infinite if there is none up to 10^9 times the start.
-fn first_crossing(start: f64, mut excess: impl FnMut(f64) -> Result<f64>) -> Result<f64> {
-    const STEP: f64 = 1.01;
+fn first_crossing(start: f64, step: f64, mut excess: impl FnMut(f64) -> Result<f64>) -> Result<f64> {
     let mut start = start;
     while excess(start)? > 0.0 && start > f64::MIN_POSITIVE {
         start *= 0.5;
     }
     let (mut low, mut high) = (start, start);
     while excess(high)? <= 0.0 {
-        (low, high) = (high, STEP * high);
+        (low, high) = (high, step * high);
         if high > 1e9 * start {
             return Ok(f64::INFINITY);
         }

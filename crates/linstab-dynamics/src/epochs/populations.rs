@@ -60,13 +60,22 @@ impl<'a, R: Rng> Population<'a, R> {
     pub(super) fn epoch(&mut self) -> f64 {
         let rank = self.epochs.effective.rank();
         for at in 0..self.states.len() {
-            if self.epochs.sampling.order() == EpochOrder::Reshuffling {
-                for last in (1..self.order.len()).rev() {
-                    self.order.swap(last, self.rng.random_range(0..=last));
+            let sampling = self.epochs.sampling;
+            let (w, memory) = self.states[at].split_at_mut(rank);
+            match sampling.order() {
+                EpochOrder::Cyclic => {}
+                EpochOrder::Reshuffling => {
+                    shuffle(&mut self.order, self.epochs.sampling.num_samples(), &mut self.rng)
+                }
+                EpochOrder::Afresh => {
+                    for size in sampling.batch_sizes() {
+                        shuffle(&mut self.order, size, &mut self.rng);
+                        self.stepper.step((w, memory), &self.order[..size], size, |_| ());
+                    }
+                    continue;
                 }
             }
-            let (w, memory) = self.states[at].split_at_mut(rank);
-            for batch in self.epochs.sampling.batches(&self.order) {
+            for batch in sampling.batches(&self.order) {
                 self.stepper.step((w, memory), batch, batch.len(), |_| ());
             }
         }
@@ -102,6 +111,13 @@ impl<'a, R: Rng> Population<'a, R> {
         let unit = |&at: &usize| self.states[at].iter().map(|z| z / lengths[at].sqrt()).collect();
         self.states = chosen.iter().map(unit).collect();
         total / n
+    }
+}
+
+/// Puts a random subset, in random order, in front.
+fn shuffle<R: Rng>(order: &mut [usize], size: usize, rng: &mut R) {
+    for at in 0..size {
+        order.swap(at, rng.random_range(at..order.len()));
     }
 }
 

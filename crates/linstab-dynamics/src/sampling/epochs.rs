@@ -44,6 +44,8 @@ pub enum EpochOrder {
     Reshuffling,
     /// The order of the data, epoch for epoch: `shuffle=False`.
     Cyclic,
+    /// No order: each batch is a new random subset, and an epoch only counts steps. For optimizers that no other analysis knows.
+    Afresh,
 }
 
 /// How a loader chooses the samples of a batch: independently from batch to batch, or by epochs.
@@ -87,6 +89,7 @@ impl Loader {
             Self::Independent(scheme) => scheme.name(),
             Self::Epochs(EpochOrder::Reshuffling) => "reshuffling",
             Self::Epochs(EpochOrder::Cyclic) => "cyclic",
+            Self::Epochs(EpochOrder::Afresh) => SamplingScheme::WithoutReplacement.name(),
         }
     }
 
@@ -104,6 +107,7 @@ impl Loader {
                 "all samples in a new random order once an epoch, cut into batches, as data loaders do"
             }
             Self::Epochs(EpochOrder::Cyclic) => "all samples in the order of the file, epoch for epoch",
+            Self::Epochs(EpochOrder::Afresh) => SamplingScheme::WithoutReplacement.description(),
         }
     }
 }
@@ -123,6 +127,21 @@ impl FromStr for Loader {
             allowed: Self::ALL.map(Self::name).join(", "),
         };
         Self::ALL.into_iter().find(|loader| loader.name() == text).ok_or_else(unknown)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Loader {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Loader {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

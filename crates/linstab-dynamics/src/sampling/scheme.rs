@@ -70,6 +70,21 @@ impl SamplingScheme {
         }
     }
 
+    /// The scheme after a verb: "drawn without replacement".
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::SamplingScheme;
+    /// assert_eq!(SamplingScheme::Bernoulli.in_a_sentence(), "sample by sample (Bernoulli)");
+    /// ```
+    pub fn in_a_sentence(self) -> &'static str {
+        match self {
+            Self::WithoutReplacement => "without replacement",
+            Self::WithReplacement => "with replacement",
+            Self::Bernoulli => "sample by sample (Bernoulli)",
+        }
+    }
+
     /// What it does, in a line.
     ///
     /// # Examples

@@ -1,0 +1,200 @@
+//! The stability of one training, by the method that fits its optimizer and its loader.
+
+use linstab_dynamics::epochs::{EpochOptions, Epochs};
+use linstab_dynamics::lyapunov::SettlingOptions;
+use linstab_dynamics::mean_square::{BatchAscentSam, CertificateKind, Threshold};
+use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch, Loader};
+use linstab_dynamics::{BatchSampling, DynamicsError, MeanSquare, SamplingScheme};
+use linstab_linalg::Reduced;
+use rand_pcg::Pcg64;
+
+use crate::Result;
+use crate::report::{Basis, LyapunovReport, NoiseFloorReport, Number, Training};
+
+/// Chains of the Lyapunov exponent, and what may be spent on one: a second or two.
+const CHAINS: SettlingOptions = SettlingOptions { num_chains: 32, num_steps: 1000, max_multiplications: 2e9 };
+
+/// Chains of the exponent by epochs, epochs that let the start be forgotten, and epochs that count, at most.
+const EPOCH_CHAINS: (usize, usize, usize) = (32, 20, 200);
+
+/// Random streams of populations: those of chains come before.
+const POPULATIONS: u128 = 1 << 64;
+
+/// What is asked besides the threshold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask {
+    pub(crate) learning_rate: Option<f64>,
+    pub(crate) lyapunov: bool,
+    pub(crate) seed: u64,
+}
+
+/// The answer, in the units of the ensemble.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) max_learning_rate: f64,
+    pub(crate) interval: (f64, f64),
+    pub(crate) basis: Basis,
+    pub(crate) confidence: Option<f64>,
+    pub(crate) gradient_descent_limit: f64,
+    pub(crate) full_batch_share: Option<f64>,
+    pub(crate) growth: Option<f64>,
+    pub(crate) smallest_batch: Option<usize>,
+    pub(crate) lyapunov: Option<LyapunovReport>,
+    pub(crate) noise_floor: Option<NoiseFloorReport>,
+}
+
+impl Answer {
+    /// Whether a learning rate is stable; `None` where an estimate cannot tell.
+    pub(crate) fn judge(&self, learning_rate: f64) -> Option<bool> {
+        let (low, high) = self.interval;
+        let known = self.basis != Basis::Estimated || learning_rate < low || learning_rate > high;
+        known.then_some(learning_rate < self.max_learning_rate)
+    }
+
+    fn of_threshold(threshold: &Threshold, gradient_descent_limit: f64) -> Self {
+        let basis = match threshold.certificate {
+            CertificateKind::Trivial => Basis::Exact,
+            CertificateKind::Proven if threshold.num_applications == 0 => Basis::Exact,
+            CertificateKind::Proven => Basis::Certified,
+            CertificateKind::Residual => Basis::Estimated,
+        };
+        Self {
+            max_learning_rate: threshold.value,
+            interval: threshold.interval,
+            basis,
+            confidence: None,
+            gradient_descent_limit,
+            full_batch_share: None,
+            growth: None,
+            smallest_batch: None,
+            lyapunov: None,
+            noise_floor: None,
+        }
+    }
+}
+
+/// The answer for a training on an ensemble (of rescaled factors for a preconditioned optimizer).
+pub(crate) fn answer(ensemble: &Reduced, training: Training, ask: Ask) -> Result<Answer> {
+    let Training { optimizer, batch_size, sampling, last_batch } = training;
+    let n = ensemble.num_samples();
+    match (sampling, optimizer.batch_ascent()) {
+        (Loader::Independent(scheme), None) => independent(
+            &MeanSquare::new(ensemble, optimizer, BatchSampling::new(scheme, n, batch_size)?)?,
+            ask,
+        ),
+        (Loader::Independent(scheme), Some(_)) => ascending(ensemble, training, scheme, ask),
+        (Loader::Epochs(order), _) => {
+            let sampling = EpochSampling::new(order, last_batch.unwrap_or_default(), n, batch_size)?;
+            {
+                let epochs = Epochs::new(ensemble, optimizer, sampling)?;
+                by_epochs(&epochs, ask)
+            }
+        }
+    }
+}
+
+fn independent(analysis: &MeanSquare, ask: Ask) -> Result<Answer> {
+    let threshold = analysis.max_learning_rate()?;
+    let mut answer = Answer::of_threshold(&threshold, analysis.gradient_descent_limit());
+    answer.full_batch_share = analysis.full_batch_share(&threshold)?;
+    let Some(eta) = ask.learning_rate else { return Ok(answer) };
+    let growth = analysis.growth_per_step(eta)?;
+    answer.growth = Some(growth);
+    answer.smallest_batch = analysis.min_batch_size(eta)?;
+    let deviation = analysis.optimizer().perturbation_standard_deviation();
+    if deviation > 0.0 {
+        let floor = analysis.noise_floor_of_perturbation(eta, deviation)?;
+        answer.noise_floor = floor.map(|floor| NoiseFloorReport {
+            mean_squared_distance: floor.mean_squared_distance,
+            expected_excess_loss: floor.expected_excess_loss,
+        });
+    }
+    if ask.lyapunov {
+        let stream = |chain: usize| Pcg64::new(u128::from(ask.seed), chain as u128);
+        let found = analysis.settled_lyapunov_exponent(eta, growth, CHAINS, stream)?;
+        answer.lyapunov = Some(LyapunovReport {
+            mean: Number(found.mean),
+            standard_error: found.standard_error,
+            settled: found.settled,
+            num_steps: found.num_steps,
+        });
+    }
+    Ok(answer)
+}
+
+/// SAM with ascent on its mini-batch, batches drawn afresh: all batches where they are few, else populations.
+fn ascending(ensemble: &Reduced, training: Training, scheme: SamplingScheme, ask: Ask) -> Result<Answer> {
+    let Training { optimizer, batch_size, .. } = training;
+    let n = ensemble.num_samples();
+    let sampling = BatchSampling::new(scheme, n, batch_size)?;
+    let enumerated =
+        BatchAscentSam::of(optimizer).map(|sam| sam.enumerated(ensemble, sampling)).transpose()?.flatten();
+    let afresh = EpochSampling::new(EpochOrder::Afresh, LastBatch::Drop, n, batch_size)?;
+    let epochs = Epochs::new(ensemble, optimizer, afresh)?;
+    if let Some(enumerated) = enumerated
+        && !ask.lyapunov
+    {
+        let threshold = enumerated.max_learning_rate()?;
+        let mut answer = Answer::of_threshold(&threshold, epochs.gradient_descent_limit());
+        answer.growth = ask.learning_rate.map(|eta| enumerated.growth_per_step(eta)).transpose()?;
+        return Ok(answer);
+    }
+    if scheme != SamplingScheme::WithoutReplacement {
+        let what = "the threshold of ascent on many mini-batches of this sampling scheme";
+        let why = "it is estimated for batches of fixed size without repetition only";
+        return Err(DynamicsError::Unsupported { what, why }.into());
+    }
+    by_epochs(&epochs, ask)
+}
+
+fn by_epochs(epochs: &Epochs, ask: Ask) -> Result<Answer> {
+    // One order is a matrix product: exact in the directions that matter.
+    let (coarse, moved) = if epochs.sampling().order() == EpochOrder::Cyclic {
+        epochs.coarse()?
+    } else {
+        (epochs.clone(), 0.0)
+    };
+    let epochs = &coarse;
+    let stream = |index: usize| Pcg64::new(u128::from(ask.seed), POPULATIONS + index as u128);
+    let enumerated = epochs.enumerated();
+    let mut answer = Answer {
+        max_learning_rate: 0.0,
+        interval: (0.0, 0.0),
+        basis: Basis::Exact,
+        confidence: None,
+        gradient_descent_limit: epochs.gradient_descent_limit(),
+        full_batch_share: None,
+        growth: None,
+        smallest_batch: None,
+        lyapunov: None,
+        noise_floor: None,
+    };
+    if moved > 0.0 {
+        // By how much the directions left out move another threshold is no proof.
+        answer.basis = Basis::Estimated;
+    }
+    if let Some(exact) = &enumerated {
+        let value = exact.max_learning_rate()?;
+        (answer.max_learning_rate, answer.interval) =
+            (value, (value * (-moved - 1e-9).exp(), value * (moved + 1e-9).exp()));
+        answer.growth = ask.learning_rate.map(|eta| exact.growth_per_step(eta)).transpose()?;
+    } else {
+        let found = epochs.estimate(EpochOptions::default(), stream)?;
+        (answer.max_learning_rate, answer.interval) = (found.value, found.interval);
+        if found.confidence < 1.0 {
+            (answer.basis, answer.confidence) = (Basis::Estimated, Some(found.confidence));
+        }
+    }
+    if let (Some(eta), true) = (ask.learning_rate, ask.lyapunov) {
+        let chain = |index: usize| Pcg64::new(u128::from(ask.seed), index as u128);
+        let found = epochs.lyapunov_exponent(eta, EPOCH_CHAINS, chain)?;
+        let num_steps = EPOCH_CHAINS.2 * epochs.sampling().num_batches();
+        answer.lyapunov = Some(LyapunovReport {
+            mean: Number(found.mean),
+            standard_error: found.standard_error,
+            settled: true,
+            num_steps,
+        });
+    }
+    Ok(answer)
+}
