@@ -199,8 +199,11 @@ fn what_limits_is_said() {
         }
         let found = report["stability"][0]["full_batch_share"].as_f64().unwrap();
         assert!((found - share).abs() < 1e-9, "{report}");
-        let shares =
-            report["culprits"].as_array().unwrap().iter().map(|sample| sample["share"].as_f64().unwrap());
+        let shares = report["responsible_samples"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|sample| sample["share"].as_f64().unwrap());
         assert!((shares.sum::<f64>() - 1.0).abs() < 1e-9, "{report}");
     }
     let text = stdout(&["analyze", &same, "--batch-size", "4", "--quiet"]);
@@ -288,8 +291,9 @@ fn bad_baselines_are_named() {
     check(&with("max_learning_rate", Value::Null), "null is no number");
     check(&with("max_learning_rate", "NaN".into()), "max learning rate of NaN");
     check(&with("max_learning_rate", "much".into()), "much is no number");
-    check(&with("optimizer", "adam".into()), "the optimizer `adam` does not go");
-    check(&with("sampling", "shuffled".into()), "unknown variant `shuffled`");
+    check(&with("optimizer", "sdg".into()), "unknown optimizer `sdg`, did you mean `sgd`?");
+    check(&with("optimizer", "adam".into()), "preconditioner is missing");
+    check(&with("sampling", "shuffled".into()), "unknown sampling scheme `shuffled`");
     // Other numbers than thresholds are held, too.
     for key in ["trace", "max_sample_sharpness", "num_parameters"] {
         let mut report = report.clone();

@@ -1,7 +1,7 @@
 //! What an analysis is asked.
 
-use linstab_dynamics::Optimizer;
 use linstab_dynamics::sampling::{LastBatch, Loader};
+use linstab_dynamics::{Optimizer, SamplingScheme};
 
 use crate::{AnalysisError, Result};
 
@@ -30,6 +30,25 @@ pub struct Request {
     pub top: usize,
     /// Root of the random streams.
     pub seed: u64,
+}
+
+impl Default for Request {
+    /// SGD at no batch size, batches drawn afresh without replacement; five responsible samples.
+    fn default() -> Self {
+        Self {
+            batch_sizes: Vec::new(),
+            sampling: Loader::Independent(SamplingScheme::WithoutReplacement),
+            last_batch: LastBatch::Keep,
+            preconditioned: false,
+            learning_rate: None,
+            optimizers: vec![Optimizer::sgd()],
+            scale: 1.0,
+            labels: None,
+            lyapunov: false,
+            top: 5,
+            seed: 0,
+        }
+    }
 }
 
 impl Request {

@@ -1,24 +1,15 @@
 //! Analyses against the definitions on dense matrices, for random ensembles.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
-use linstab_analysis::{Request, Sizes, analyse};
-use linstab_dynamics::{Optimizer, SamplingScheme};
+use linstab_analysis::{Grams, Request, Sizes, analyse};
+use linstab_dynamics::SamplingScheme;
+use linstab_dynamics::sampling::Loader;
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{Dense, Ensemble, Mat, symmetric};
 use proptest::prelude::*;
 
 fn request(batch_size: usize, sampling: SamplingScheme) -> Request {
-    Request {
-        batch_sizes: vec![batch_size],
-        sampling,
-        learning_rate: None,
-        optimizers: vec![Optimizer::sgd()],
-        scale: 1.0,
-        labels: None,
-        lyapunov: false,
-        top: 3,
-        seed: 0,
-    }
+    Request { batch_sizes: vec![batch_size], sampling: Loader::Independent(sampling), ..Request::default() }
 }
 
 /// Growth of the mean square by the dense second-moment map on all matrices: its matrix of order `dim^2`, entry by entry.
@@ -54,7 +45,7 @@ proptest! {
         let (full_batch, per_sample) =
             [(1.0 - p, p), (1.0 - 1.0 / size, 1.0 / size), (1.0, 1.0 / size - 1.0 / n as f64)][scheme];
         let sizes = Sizes { num_samples: n, num_factors: k, num_parameters: dim };
-        let report = analyse(gram.as_ref(), sizes, &request(b, schemes[scheme])).unwrap().report;
+        let report = analyse(Grams { plain: gram.as_ref(), preconditioned: None }, sizes, &request(b, schemes[scheme])).unwrap().report;
         let exact = report.stability[0].max_learning_rate.0;
         // Directions that are flat keep growth 1 themselves, so it is looked at on both sides of the threshold.
         let above = dense_growth(&dense, exact * (1.0 + 1e-6), full_batch, per_sample);
@@ -75,13 +66,22 @@ fn units_and_emptiness() {
     let sizes = Sizes { num_samples: 3, num_factors: 1, num_parameters: 2 };
     let gram = |scale: f64| Mat::from_fn(3, 3, |i, j| scale * ((i + 1) * (j + 1)) as f64);
     let rate = |scale: f64| {
-        let findings =
-            analyse(gram(scale).as_ref(), sizes, &request(1, SamplingScheme::WithoutReplacement)).unwrap();
+        let findings = analyse(
+            Grams { plain: gram(scale).as_ref(), preconditioned: None },
+            sizes,
+            &request(1, SamplingScheme::WithoutReplacement),
+        )
+        .unwrap();
         findings.report.stability[0].max_learning_rate.0
     };
     assert!((rate(1.0) - 2.0 * rate(2.0)).abs() < 1e-12 * rate(1.0), "{} {}", rate(1.0), rate(2.0));
     assert!(rate(0.0).is_infinite(), "nothing to be unstable by");
-    let findings = analyse(gram(0.0).as_ref(), sizes, &request(1, SamplingScheme::Bernoulli)).unwrap();
+    let findings = analyse(
+        Grams { plain: gram(0.0).as_ref(), preconditioned: None },
+        sizes,
+        &request(1, SamplingScheme::Bernoulli),
+    )
+    .unwrap();
     let json = serde_json::to_string(&findings.report).unwrap();
     assert!(json.contains(r#""max_learning_rate":"inf""#), "infinity is a text: {json}");
     let back: linstab_analysis::Report = serde_json::from_str(&json).unwrap();

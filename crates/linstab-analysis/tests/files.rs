@@ -4,8 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use linstab_analysis::files::{self, Block, FactorFile};
-use linstab_analysis::{AnalysisError, Plan, Request, Sizes, Work, analyse};
-use linstab_dynamics::{Optimizer, SamplingScheme};
+use linstab_analysis::{AnalysisError, Grams, Plan, Request, Sizes, Work, analyse};
 
 const LIMIT: usize = 64 << 20;
 const SAMPLES: usize = 3;
@@ -267,18 +266,8 @@ fn analysed(gram: &linstab_linalg::Mat<f64>, file: &FactorFile) {
         num_factors: file.num_factors(),
         num_parameters: file.num_parameters(),
     };
-    let request = Request {
-        batch_sizes: vec![1],
-        sampling: SamplingScheme::WithoutReplacement,
-        learning_rate: None,
-        optimizers: vec![Optimizer::sgd()],
-        scale: 1.0,
-        labels: None,
-        lyapunov: false,
-        top: 3,
-        seed: 0,
-    };
-    if let Ok(findings) = analyse(gram.as_ref(), sizes, &request) {
+    let request = Request { batch_sizes: vec![1], ..Request::default() };
+    if let Ok(findings) = analyse(Grams { plain: gram.as_ref(), preconditioned: None }, sizes, &request) {
         let threshold = findings.report.stability[0].max_learning_rate.0;
         assert!(threshold > 0.0 && findings.report.sharpness.is_finite(), "{:?}", findings.report);
     }

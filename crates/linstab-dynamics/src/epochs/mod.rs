@@ -23,6 +23,7 @@
 //! curvatures the product over an epoch is the same for every order, and the threshold is the almost-sure one, which is never lower.
 
 mod axis_aligned;
+mod crossing;
 mod enumerated;
 mod estimate;
 mod populations;
