@@ -1,5 +1,4 @@
 //! Epochs against the enumeration of all orders of the samples.
-#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 use linstab_dynamics::epochs::{AxisAlignedEpochs, EpochOptions, Epochs};
 use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch};

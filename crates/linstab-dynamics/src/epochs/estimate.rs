@@ -238,17 +238,17 @@ impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Search<'_, F> {
         for _ in 0..MAX_STEPS {
             eta = if grows { eta / step } else { eta * step };
             if grows {
-                low = eta
+                low = eta;
             } else {
-                high = eta
+                high = eta;
             }
             if (excess(eta)? > 0.0) != grows {
                 break;
             }
             if grows {
-                high = eta
+                high = eta;
             } else {
-                low = eta
+                low = eta;
             }
             step *= 1.2;
         }
@@ -281,7 +281,8 @@ impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Search<'_, F> {
             *budget -= cost_of_epoch * (3 * burn_in) as f64;
             let exhausted = *budget <= 0.0;
             // Looked at after 2, 4, 8, .. runs: the more often one looks, the sooner luck is taken for an answer.
-            if !exhausted && !(run >= 2 && run.is_power_of_two()) {
+            let looked_at = run >= 2 && run.is_power_of_two();
+            if !(exhausted || looked_at) {
                 continue;
             }
             let runs = run as f64;

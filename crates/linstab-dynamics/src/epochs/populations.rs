@@ -65,7 +65,7 @@ impl<'a, R: Rng> Population<'a, R> {
             match sampling.order() {
                 EpochOrder::Cyclic => {}
                 EpochOrder::Reshuffling => {
-                    shuffle(&mut self.order, self.epochs.sampling.num_samples(), &mut self.rng)
+                    shuffle(&mut self.order, self.epochs.sampling.num_samples(), &mut self.rng);
                 }
                 EpochOrder::Afresh => {
                     for size in sampling.batch_sizes() {

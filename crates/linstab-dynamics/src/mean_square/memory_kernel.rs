@@ -80,12 +80,11 @@ impl CriticalWeights {
 
     /// The two terms of `1 / s`: what damping takes off and what the noise-free method puts back.
     pub(super) fn balance(&self, lambda: f64, x: f64, y: f64) -> (f64, f64) {
-        match self.linear_parts(x, y) {
-            Some(parts) => (lambda * parts.linear, parts.constant),
-            None => {
-                let pair = self.pair(lambda, x, y);
-                (pair.damping / pair.response, pair.put_back / pair.response)
-            }
+        if let Some(parts) = self.linear_parts(x, y) {
+            (lambda * parts.linear, parts.constant)
+        } else {
+            let pair = self.pair(lambda, x, y);
+            (pair.damping / pair.response, pair.put_back / pair.response)
         }
     }
 
