@@ -3,7 +3,7 @@
 use super::claim::Claim;
 use super::{
     clusters, convergence, criteria, dexter, divergence, empirical, local, maps, networks, perturbation,
-    perturbation_bounds, setup, spread, theorem_3_3, training_ends, words,
+    perturbation_bounds, reshuffling, setup, spread, theorem_3_3, training_ends, words,
 };
 
 /// All claims, by subject.
@@ -25,6 +25,7 @@ pub fn ledger() -> Vec<&'static Claim> {
         local::CLAIMS,
         training_ends::CLAIMS,
         empirical::CLAIMS,
+        reshuffling::CLAIMS,
     ];
     subjects.into_iter().flatten().collect()
 }

@@ -24,6 +24,7 @@ mod perturbation;
 mod perturbation_bounds;
 mod rational;
 mod ratios;
+mod reshuffling;
 mod search;
 mod section;
 mod setup;

@@ -12,6 +12,7 @@ use linstab_analysis::{
     AnalysisError, Grams, Plan, Request, Sizes, Work, analyse, baseline, describe, require_distinct, units,
     write_atomically,
 };
+use linstab_dynamics::optimizer::{Parameter, Rule};
 use linstab_dynamics::sampling::{LastBatch, Loader};
 use linstab_dynamics::{DynamicsError, Optimizer, SamplingScheme};
 use linstab_linalg::Mat;
@@ -21,7 +22,8 @@ use crate::{MOVED, STANDARD_OUTPUT, available_threads, say};
 const ANALYZE_HELP: &str = "\
 Examples:
   linstab analyze data/digits-factors.safetensors --batch-size 1,10,100
-  linstab analyze gradients.npy --batch-size 32 --learning-rate 0.05 --rho-over-alpha 0.1 --momentum 0.9
+  linstab analyze gradients.npy --batch-size 32 --learning-rate 0.05 --optimizer sgd:momentum=0.9,nesterov=true,weight_decay=1e-4
+  linstab analyze gradients.npy --batch-size 32 --sampling reshuffling --optimizer adamw:beta1=0.9 --preconditioner root-of-v.npy
 
 FACTORS holds the gradient of each sample's prediction (not of its loss), one row a sample: (samples, parameters), or
 (samples, outputs, parameters) for several outputs. At a minimum that fits the data the curvature of sample i is
@@ -31,9 +33,9 @@ of a sample, too: give --scale 2 for one output and 2/k for k of them, or every 
 factor. Thresholds are exact for these curvatures: below, the mean square of the distance from the minimum decays;
 above, it grows.
 
-SAM here ascends along the full-batch gradient with a fixed rho/alpha, the model of the paper (arXiv 2511.17378); usual
-SAM ascends along the gradient of its own mini-batch. Momentum is heavy ball without dampening, as in most frameworks:
-w+ = w - learning rate * gradient + momentum * (w - w-), w- being the iterate before.
+Batches drawn afresh have thresholds between proven bounds (certified). Loaders reshuffle once an epoch: the batches of an epoch depend on
+one another, and thresholds are estimated by random runs, to half a percent with 95 % confidence where that is reached; the interval
+says how far it came. With few batches, and for the order of the file (cyclic), they are exact.
 
 The Lyapunov exponent is exact for batches of all samples; otherwise chains are followed until their start is forgotten,
 for a second or two. What has not settled by then is marked, and its error says how well it is known.
@@ -62,6 +64,22 @@ Not compared are the rank (rounding can move it), growth rates, exponents, crite
 
 Exit codes: 0 all hold, 3 some moved (a table says which and by how much), 1 failure, 2 bad request.";
 
+/// The help of `analyze`, with every optimizer and its parameters.
+fn analyze_help() -> String {
+    let parameter = |parameter: &Parameter| {
+        let default = parameter.default.map_or_else(|| "needed".to_owned(), |value| parameter.text(value));
+        format!("{} ({default})", parameter.name)
+    };
+    let rule = |rule: &Rule| {
+        let parameters: Vec<String> = rule.parameters.iter().map(parameter).collect();
+        format!("  {}: {}\n    {}\n", rule.name, parameters.join(", "), rule.formula)
+    };
+    let rules: String = Optimizer::RULES.iter().map(rule).collect();
+    format!(
+        "{ANALYZE_HELP}\n\nOptimizers, with their parameters and defaults; g is the gradient of the batch:\n{rules}"
+    )
+}
+
 /// Where factors are and what may be spent on them.
 #[derive(Debug, Args)]
 pub(crate) struct InputArguments {
@@ -83,7 +101,7 @@ pub(crate) struct InputArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = ANALYZE_HELP)]
+#[command(after_help = analyze_help())]
 pub(crate) struct AnalyzeArguments {
     #[command(flatten)]
     input: InputArguments,
@@ -107,10 +125,10 @@ pub(crate) struct AnalyzeArguments {
     /// Learning rate to judge: adds the growth of the mean square a step, and a verdict
     #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
-    /// Analyse SAM with full-batch ascent, too: its perturbation radius over the norm of the full-batch gradient
+    /// Analyse SAM with full-batch ascent, too: --optimizer sam:rho_over_alpha=X
     #[arg(long, value_name = "X")]
     rho_over_alpha: Option<f64>,
-    /// Analyse heavy-ball momentum (no dampening), too: above -1 and below 1
+    /// Analyse heavy-ball momentum, too: --optimizer sgd:momentum=X
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     momentum: Option<f64>,
     /// Multiplies every curvature: 1 for the loss |f - y|^2 / 2; for the mean-squared error of frameworks 2, or 2/k for k outputs

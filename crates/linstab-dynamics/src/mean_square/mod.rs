@@ -46,7 +46,8 @@
 //!
 //! For `beta = 0` this is `2 / lambda_max(C^{-1} D)` of Mulayoff and Michaeli (2024), with `C = (H X + X H)/2` and
 //! `D = E H_t X H_t`. For momentum we know of no earlier source: the derivation above is ours, and the tests check it against
-//! the spectral radius of `E[M (x) M]` by enumeration. In one dimension it reads
+//! the spectral radius of `E[M (x) M]` by enumeration. Nesterov's momentum, dampening, weight decay and every other optimizer with one
+//! memory have `1 / s` in the place of `d(1) / eta^2`: see `memory_kernel`. In one dimension it reads
 //! `eta* = 2 / ( l / (1 + beta) + s^2 / (l (1 - beta)) )` with mean `l` and batch variance `s^2`.
 
 mod batch_ascent;

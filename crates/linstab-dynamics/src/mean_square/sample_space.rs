@@ -17,7 +17,9 @@
 //! `D_ab = f(h_a) + f(h_b) - c h_a h_b` with `c = a + 2 beta^2 / (1 - beta^2) >= 0`, so `x^T D x <= 0` for every `x` whose entries
 //! sum to 0: `D` is conditionally negative definite. Hence `exp(-t D)` is positive semidefinite for `t > 0` (Schoenberg 1938), and
 //! where `D > 0`, so is `K = int_0^inf exp(-t D) dt` (all entrywise). `D > 0` for `lambda` above the noise-free limit
-//! `h_1 / (2 (1 + beta))`: its diagonal is positive there, and `2 D_ab >= D_aa + D_bb`. Two things follow.
+//! `h_1 / (2 (1 + beta))`: its diagonal is positive there, and `2 D_ab >= D_aa + D_bb`. This holds for every optimizer whose `D` is linear
+//! in `lambda`, with `h + decay` in the place of `h`; for the others (Nesterov and its relatives) the kernel is checked where a certificate
+//! uses it. Two things follow.
 //!
 //! **A low-rank form.** `K` is smooth, its numerical rank `q` about a dozen. With `K = sum_q z_q z_q^T` and one factor a sample
 //! `S = (b/n) sum_q (V diag(z_q) V^T) o (V diag(z_q) V^T)` is formed at the price of `q / 2` applications, and its
@@ -30,6 +32,7 @@
 //! kernel, not its low-rank form. The other side is the Rayleigh quotient of `P`.
 
 use linstab_linalg::lanczos::{Explicit, SymmetricOperator, TopEigenpair};
+use linstab_linalg::symmetric::Cholesky;
 use linstab_linalg::{LinalgError, Mat, Reduced, inner_products, low_rank};
 
 use super::memory_kernel::CriticalWeights;
@@ -62,6 +65,9 @@ const REFINED: Accuracy = Accuracy { kernel: 1e-14, residual: 1e-11 };
 const WIDEST: f64 = 1.0 + 1e-8;
 /// An eigenvector takes about so many applications without the low-rank form; forming it has to cost less.
 const USUAL_APPLICATIONS: usize = 8;
+
+/// Eigenvalues of a kernel that are so much below 0, relative to its largest diagonal entry, are rounding.
+const KERNEL_ROUNDING: f64 = 1e-12;
 
 /// So few unknowns that the operator is formed column by column.
 const FEW_UNKNOWNS: usize = 128;
@@ -268,6 +274,19 @@ impl<'a> SampleSpace<'a> {
         moment.iter().zip(&weights).map(|(p, w)| w * p * p).sum()
     }
 
+    /// Whether the kernel is positive semidefinite, as the certificate needs: a theorem for a linear `D`, for others checked by Cholesky's
+    /// method, to rounding.
+    fn kernel_is_positive(&self, lambda: f64) -> bool {
+        let h = &self.h;
+        let entry = |a: usize, b: usize| h[a] * h[b] / self.weights.at(lambda, h[a], h[b]);
+        let shift = KERNEL_ROUNDING * (0..h.len()).map(|a| entry(a, a)).fold(0.0, f64::max);
+        self.weights.is_linear()
+            || Cholesky::of(Mat::from_fn(h.len(), h.len(), |a, b| {
+                entry(a, b) + if a == b { shift } else { 0.0 }
+            }))
+            .is_some()
+    }
+
     /// A `lambda` not far above the root at which the exact operator provably has no eigenvalue above 1.
     ///
     /// The blocks are the eigenvector, with as much of the resolvent added as makes them positive definite.
@@ -298,7 +317,7 @@ impl<'a> SampleSpace<'a> {
             let above = root.max(self.pole * (1.0 + 1e-15)) * (1.0 + margin);
             self.operator(above).apply(&blocks, &mut image);
             if block_ratio(self.ensemble, &image, &blocks).is_some_and(|ratio| ratio <= 1.0) {
-                return Some(above);
+                return self.kernel_is_positive(above).then_some(above);
             }
             margin *= 4.0;
         }

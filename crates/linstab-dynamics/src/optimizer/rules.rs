@@ -50,7 +50,14 @@ pub struct Parameter {
 
 impl Parameter {
     /// A value as specifications have it.
-    pub(super) fn text(&self, value: f64) -> String {
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::Optimizer;
+    /// let nesterov = &Optimizer::sgd().rule().parameters[2];
+    /// assert_eq!((nesterov.name, nesterov.text(1.0)), ("nesterov", "true".to_owned()));
+    /// ```
+    pub fn text(&self, value: f64) -> String {
         let word =
             self.words.iter().zip(0_u8..).find(|(_, number)| f64::from(*number).to_bits() == value.to_bits());
         word.map_or_else(|| value.to_string(), |(word, _)| (*word).to_owned())
