@@ -120,3 +120,51 @@ fn add_projection(sum: &mut [f64], factor: &[f64], x: &[f64]) {
         *sum += f * overlap;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linstab_linalg::Factored;
+
+    /// Iterates of five steps from a line of numbers of a framework, and what the framework says.
+    fn iterates(line: &str) -> (Vec<f64>, Vec<f64>) {
+        let (name, numbers) = line.split_once(' ').unwrap();
+        let numbers: Vec<f64> = numbers.split(' ').map(|number| number.parse().unwrap()).collect();
+        let [eta, curvature, preconditioner, start, velocity] = numbers[..5] else { panic!("{line}") };
+        let optimizer: Optimizer = name.parse().unwrap();
+        let factor = (curvature / preconditioner).sqrt();
+        let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![factor]).unwrap()).unwrap();
+        let mut stepper = Stepper::new(&ensemble, optimizer, eta).unwrap();
+        // RMSProp divides what enters its memory, Adam what leaves it.
+        let divisor = if name.starts_with("adam") { preconditioner } else { 1.0 };
+        let (mut w, mut memory) = ([start], [eta * velocity / divisor]);
+        let found = (0..numbers.len() - 5).map(|_| {
+            stepper.step((&mut w, &mut memory), &[0], 1, |_| ());
+            w[0]
+        });
+        (found.collect(), numbers[5..].to_vec())
+    }
+
+    /// The steps are those of torch and optax (`tests/frameworks/make.py` wrote their numbers), to rounding.
+    #[test]
+    fn steps_are_those_of_the_frameworks() {
+        let mut lines = include_str!("../../tests/frameworks/steps.txt").lines();
+        assert!(lines.next().unwrap().starts_with("# torch"), "versions");
+        let mut count = 0;
+        for line in lines {
+            let (found, expected) = iterates(line);
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() <= 1e-12, "{line}: {found} against {expected}");
+            }
+            count += 1;
+        }
+        assert!(count >= 14, "{count} lines");
+        // Negative control: the same numbers under another name.
+        let numbers = "0.3 1.7 1.0 0.9 -0.4 0.537";
+        let (same, other) = (
+            iterates(&format!("sgd:momentum=0.8 {numbers}")),
+            iterates(&format!("sgd:momentum=0.64 {numbers}")),
+        );
+        assert!((same.0[0] - same.1[0]).abs() < 1e-12 && (other.0[0] - other.1[0]).abs() > 1e-3);
+    }
+}
