@@ -9,9 +9,9 @@ use clap::{Args, ValueEnum};
 use linstab_analysis::error::shown;
 use linstab_analysis::files::{self, FactorFile};
 use linstab_analysis::{
-    AnalysisError, Grams, Plan, Request, Sizes, Work, analyse, baseline, describe, require_distinct, units,
-    write_atomically,
+    AnalysisError, Grams, Plan, Request, Sizes, Work, analyse, baseline, describe, units,
 };
+use linstab_driver::files::write_atomically;
 use linstab_dynamics::optimizer::{Parameter, Rule};
 use linstab_dynamics::sampling::{LastBatch, Loader};
 use linstab_dynamics::{DynamicsError, Optimizer, SamplingScheme};
@@ -78,6 +78,17 @@ fn analyze_help() -> String {
     format!(
         "{ANALYZE_HELP}\n\nOptimizers, with their parameters and defaults; g is the gradient of the batch:\n{rules}"
     )
+}
+
+/// Refuses an output that would replace one of the inputs, whatever names and links lead there.
+fn require_distinct(output: &Path, inputs: &[&Path]) -> Result<(), AnalysisError> {
+    let place = |path: &Path| std::fs::canonicalize(path).ok();
+    let target = place(output);
+    if target.is_some() && inputs.iter().any(|input| place(input) == target) {
+        let (value, allowed) = (output.display().to_string(), "a file that is not read".to_owned());
+        return Err(AnalysisError::Option { name: "output".to_owned(), value, allowed });
+    }
+    Ok(())
 }
 
 /// Where factors are and what may be spent on them.

@@ -138,7 +138,7 @@ fn write_example(output: &Path) -> anyhow::Result<ExitCode> {
         write_to_stdout(&bytes)?;
         return Ok(ExitCode::SUCCESS);
     }
-    linstab_analysis::write_atomically(output, &bytes)?;
+    linstab_driver::files::write_atomically(output, &bytes)?;
     say(&format!("{n} samples, {p} parameters, loss {:.1e}: {}\n", example.loss, output.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,8 @@
 //! Files that are whole or absent.
 
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::Path;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use crate::{DriverError, Result};
 
@@ -11,24 +11,58 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 /// What marks a manifest, and the folder that holds it, as ours.
 pub(crate) const PROGRAM: &str = "linstab";
 
+/// Symbolic links that are followed to a file that does not exist yet.
+const MOST_LINKS: usize = 40;
+
 /// Writes beside `path`, then renames: a reader sees the old file or the new one, never half of one.
+///
+/// A symbolic link stays one: the file it leads to is replaced. What exists and is no regular file (a device, a named pipe) is written
+/// to as it is. A file that is replaced hands on its permissions.
 ///
 /// # Errors
 /// [`DriverError::Io`]; the old file is whole then, and nothing is left beside it.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-        file.write_all(bytes)?;
-        // A temporary file is its owner's alone; what stands in its place is to be as readable as any other file.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = path.metadata().map_or(0o644, |metadata| metadata.permissions().mode());
-            file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+    let written = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if found.is_file() => {
+            fs::canonicalize(path).and_then(|path| replace(&path, bytes, Some(found.permissions())))
         }
-        file.persist(path).map_err(|error| error.error)
-    });
-    written.map(drop).map_err(DriverError::io("write", path))
+        Ok(_) => File::options().write(true).open(path).and_then(|mut file| file.write_all(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            end_of_links(path).and_then(|path| replace(&path, bytes, None))
+        }
+        Err(error) => Err(error),
+    };
+    written.map_err(DriverError::io("write", path))
+}
+
+/// Where links to nothing lead.
+fn end_of_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&path) else { return Ok(path) };
+        path = path.parent().unwrap_or_else(|| Path::new("")).join(target);
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = tempfile::Builder::new();
+    beside.prefix(".linstab-").suffix(".tmp");
+    // As readable as any other file, where a temporary one is its owner's alone.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        beside.permissions(Permissions::from_mode(0o666));
+    }
+    let mut file = beside.tempfile_in(folder)?;
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions)?;
+    }
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 /// Writes a new file to the disk, creating the folders above it.
