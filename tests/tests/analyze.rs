@@ -255,8 +255,8 @@ fn help_says_units_and_examples() {
         "Examples:",
         "Exit codes:",
         "2/k for k",
-        "full-batch gradient",
-        "without dampening",
+        "sgd: momentum (0), dampening (0), nesterov (false)",
+        "reshuffle once an epoch",
         "The report in JSON",
     ] {
         assert!(help.contains(part), "`{part}` is not in:\n{help}");

@@ -9,6 +9,7 @@ mod coherence_dynamics;
 mod exact_threshold;
 mod gram;
 mod harness;
+mod optimizers;
 mod peer;
 mod stability_map;
 
@@ -29,5 +30,6 @@ fn main() -> ExitCode {
     exact_threshold::register(&mut suite);
     coherence_dynamics::register(&mut suite);
     gram::register(&mut suite);
+    optimizers::register(&mut suite);
     suite.finish()
 }
