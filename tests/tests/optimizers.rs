@@ -1,4 +1,5 @@
 //! `linstab analyze` with the optimizers and loaders that people run, and what it refuses.
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 use linstab_tests::analyze::{EXAMPLE, refused, stdout};
 use serde_json::Value;
