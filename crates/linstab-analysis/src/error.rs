@@ -108,6 +108,18 @@ impl AnalysisError {
         )
     }
 
+    /// A refused parameter of an optimizer as the option that it is; other errors as they are.
+    #[must_use]
+    pub fn as_option(self) -> Self {
+        use linstab_dynamics::DynamicsError;
+        match self {
+            Self::Dynamics(DynamicsError::OutOfRange { name, value, allowed }) => {
+                Self::Option { name: name.to_owned(), value: value.to_string(), allowed: allowed.to_owned() }
+            }
+            other => other,
+        }
+    }
+
     /// Adaptor for `map_err` on file operations.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();

@@ -24,6 +24,13 @@ pub mod units;
 pub use analysis::{Findings, Grams, Sizes, analyse};
 pub use error::{AnalysisError, Result};
 pub use human::describe;
-pub use plan::{Plan, Work};
+/// The words that a [`Request`] is made of.
+pub use linstab_dynamics::{
+    Optimizer, SamplingScheme,
+    optimizer::{Parameter, Rule},
+    sampling::{LastBatch, Loader},
+};
+pub use linstab_linalg::Comparison;
+pub use plan::{FormedGrams, Plan, Work};
 pub use report::Report;
 pub use request::Request;

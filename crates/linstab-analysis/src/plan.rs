@@ -4,7 +4,7 @@ use linstab_linalg::{GramAccumulator, GramPlan, LinalgError, Mat};
 
 use crate::files::{Block, FactorFile};
 use crate::range::{largest_square, require_in_range};
-use crate::{AnalysisError, Result, units};
+use crate::{AnalysisError, Grams, Result, units};
 
 /// Matrices of the order of the factors that the analysis holds at a time, at most, what the allocator keeps among them: measured at
 /// 300 to 1000 factors with SAM, momentum and growth rates, whose Krylov basis is half of it.
@@ -43,6 +43,20 @@ pub struct Plan {
     pub memory: u64,
     /// Seconds of one core, to an order of magnitude: reading, the product, the analysis.
     pub seconds: f64,
+}
+
+/// Inner products that have been formed.
+#[derive(Clone, Debug)]
+pub struct FormedGrams {
+    plain: Mat<f64>,
+    preconditioned: Option<Mat<f64>>,
+}
+
+impl FormedGrams {
+    /// What an analysis takes.
+    pub fn view(&self) -> Grams<'_> {
+        Grams { plain: self.plain.as_ref(), preconditioned: self.preconditioned.as_ref().map(Mat::as_ref) }
+    }
 }
 
 impl Plan {
@@ -97,6 +111,28 @@ impl Plan {
             self.gram.block_columns,
             units::bytes(self.memory),
         )
+    }
+
+    /// The Gram matrices of the factors and, for a preconditioner, of the factors divided by its roots, times `scale`.
+    ///
+    /// # Errors
+    /// As [`Plan::gram`].
+    /// # Panics
+    /// If the preconditioner has not one number a parameter.
+    pub fn grams(
+        &self,
+        file: &mut FactorFile,
+        scale: f64,
+        preconditioner: Option<&[f64]>,
+    ) -> Result<FormedGrams> {
+        let plain = self.gram(file, scale)?;
+        let Some(preconditioner) = preconditioner else {
+            return Ok(FormedGrams { plain, preconditioned: None });
+        };
+        file.precondition(Some(preconditioner));
+        let preconditioned = self.gram(file, scale);
+        file.precondition(None);
+        Ok(FormedGrams { plain, preconditioned: Some(preconditioned?) })
     }
 
     /// Reads the factors and multiplies them: their Gram matrix, times `scale`.

@@ -9,13 +9,10 @@ use clap::{Args, ValueEnum};
 use linstab_analysis::error::shown;
 use linstab_analysis::files::{self, FactorFile};
 use linstab_analysis::{
-    AnalysisError, Grams, Plan, Request, Sizes, Work, analyse, baseline, describe, units,
+    AnalysisError, Comparison, LastBatch, Loader, Optimizer, Parameter, Plan, Request, Rule, SamplingScheme,
+    Sizes, Work, analyse, baseline, describe, units,
 };
 use linstab_driver::files::write_atomically;
-use linstab_dynamics::optimizer::{Parameter, Rule};
-use linstab_dynamics::sampling::{LastBatch, Loader};
-use linstab_dynamics::{DynamicsError, Optimizer, SamplingScheme};
-use linstab_linalg::Mat;
 
 use crate::{MOVED, STANDARD_OUTPUT, available_threads, say};
 
@@ -242,9 +239,8 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let preconditioner = read_preconditioner(arguments.preconditioner.as_deref(), input, &file)?;
     let plan = announce(input, &file, work(&request))?;
     let findings = in_pool(input, || {
-        let (plain, preconditioned) = grams(&plan, &mut file, request.scale, preconditioner.as_deref())?;
-        let grams = Grams { plain: plain.as_ref(), preconditioned: preconditioned.as_ref().map(Mat::as_ref) };
-        analyse(grams, sizes(&file), &request)
+        let grams = plan.grams(&mut file, request.scale, preconditioner.as_deref())?;
+        analyse(grams.view(), sizes(&file), &request)
     })??;
     let text = match arguments.format {
         Format::Human => describe(&findings),
@@ -271,12 +267,11 @@ fn compare(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let plan = announce(input, &file, work)?;
     let preconditioner = read_preconditioner(arguments.preconditioner.as_deref(), input, &file)?;
     let comparisons = in_pool(input, || {
-        let (plain, preconditioned) = grams(&plan, &mut file, expected.scale, preconditioner.as_deref())?;
-        let grams = Grams { plain: plain.as_ref(), preconditioned: preconditioned.as_ref().map(Mat::as_ref) };
-        baseline::compare(grams, sizes(&file), &expected, arguments.rtol)
+        let grams = plan.grams(&mut file, expected.scale, preconditioner.as_deref())?;
+        baseline::compare(grams.view(), sizes(&file), &expected, arguments.rtol)
     })??;
     say(&baseline::describe(&comparisons))?;
-    let all_hold = comparisons.iter().all(linstab_linalg::Comparison::holds);
+    let all_hold = comparisons.iter().all(Comparison::holds);
     Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::from(MOVED) })
 }
 
@@ -318,28 +313,10 @@ fn read_preconditioner(
     path.map(read).transpose()
 }
 
-/// Inner products of the factors, and of those divided by the root of the preconditioner.
-fn grams(
-    plan: &Plan,
-    file: &mut FactorFile,
-    scale: f64,
-    preconditioner: Option<&[f64]>,
-) -> Result<(Mat<f64>, Option<Mat<f64>>), AnalysisError> {
-    let plain = plan.gram(file, scale)?;
-    let Some(preconditioner) = preconditioner else { return Ok((plain, None)) };
-    file.precondition(Some(preconditioner));
-    let preconditioned = plan.gram(file, scale)?;
-    file.precondition(None);
-    Ok((plain, Some(preconditioned)))
-}
-
 /// A refused value of the library by the name of its flag.
 fn in_flags<A: Args>(error: anyhow::Error) -> anyhow::Error {
-    let (name, value, allowed) = match error.downcast::<AnalysisError>() {
+    let (name, value, allowed) = match error.downcast::<AnalysisError>().map(AnalysisError::as_option) {
         Ok(AnalysisError::Option { name, value, allowed }) => (name, value, allowed),
-        Ok(AnalysisError::Dynamics(DynamicsError::OutOfRange { name, value, allowed })) => {
-            (name.to_owned(), value.to_string(), allowed.to_owned())
-        }
         Ok(error) => return error.into(),
         Err(error) => return error,
     };

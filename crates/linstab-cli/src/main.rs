@@ -22,11 +22,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
-use linstab_analysis::AnalysisError;
 use linstab_analysis::error::shown;
+use linstab_analysis::{AnalysisError, Comparison};
 use linstab_driver::DriverError;
 use linstab_experiments::{ExperimentError, example_factors, golden};
-use linstab_linalg::Comparison;
 
 use arguments::{Arguments, Command, MapArguments, ThresholdsArguments};
 
