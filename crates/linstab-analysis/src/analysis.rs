@@ -7,7 +7,7 @@ use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::{MatRef, Reduced};
 
 use crate::answer::{Ask, answer};
-use crate::range::Scaled;
+use crate::range::{Scaled, Seen};
 use crate::report::{
     CoherenceReport, CriterionReport, GroupReport, Limit, NoiseFloorReport, Number, Report, SCHEMA,
     SampleReport, StabilityReport, Training,
@@ -65,19 +65,15 @@ pub struct Grams<'a> {
 /// the analysis.
 pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Findings> {
     request.check(sizes.num_samples)?;
-    let plain = Scaled::from_gram(grams.plain, sizes)?;
-    let preconditioned = grams.preconditioned.map(|gram| Scaled::from_gram(gram, sizes)).transpose()?;
-    let Scaled { ensemble, unit } = &plain;
+    let seen = Seen::from_grams(grams, sizes)?;
+    let Scaled { ensemble, unit } = &seen.plain;
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
     let mut stability = Vec::new();
     for &optimizer in &request.optimizers {
-        // That a preconditioner is there has been checked.
-        let seen =
-            if optimizer.rule().preconditioned { preconditioned.as_ref().unwrap_or(&plain) } else { &plain };
         for &batch_size in &request.batch_sizes {
             let last_batch = matches!(request.sampling, Loader::Epochs(_)).then_some(request.last_batch);
             let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch };
-            stability.push(of_training(seen, coherence.as_ref(), sizes, request, training)?);
+            stability.push(of_training(seen.by(optimizer)?, coherence.as_ref(), sizes, request, training)?);
         }
     }
     let last = request.batch_sizes.last().copied().unwrap_or(sizes.num_samples);
@@ -102,7 +98,7 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
     let perturbed = request.optimizers.iter().find(|optimizer| optimizer.rho_over_alpha() > 0.0);
     let seen_by_sam = match perturbed {
         Some(&optimizer) if ensemble.rank() > 0 => {
-            Some(FactorCoherence::of_sam(ensemble, in_units(optimizer, &plain)?.rho_over_alpha())?)
+            Some(FactorCoherence::of_sam(ensemble, in_units(optimizer, &seen.plain)?.rho_over_alpha())?)
         }
         _ => None,
     };

@@ -1,6 +1,6 @@
 //! The stability of one training, by the method that fits its optimizer and its loader.
 
-use linstab_dynamics::epochs::{EpochOptions, Epochs};
+use linstab_dynamics::epochs::{CoarseEpochs, EpochOptions, Epochs};
 use linstab_dynamics::lyapunov::SettlingOptions;
 use linstab_dynamics::mean_square::{BatchAscentSam, CertificateKind, Threshold};
 use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch, Loader};
@@ -14,7 +14,7 @@ use crate::report::{Basis, LyapunovReport, NoiseFloorReport, Number, Training};
 /// Chains of the Lyapunov exponent, and what may be spent on one: a second or two.
 const CHAINS: SettlingOptions = SettlingOptions { num_chains: 32, num_steps: 1000, max_multiplications: 2e9 };
 
-/// Chains of the exponent by epochs, epochs that let the start be forgotten, and epochs that count, at most.
+/// Chains of the exponent by epochs, epochs that let the start be forgotten, and epochs that count.
 const EPOCH_CHAINS: (usize, usize, usize) = (32, 20, 200);
 
 /// Random streams of populations: those of chains come before.
@@ -51,16 +51,10 @@ impl Answer {
         known.then_some(learning_rate < self.max_learning_rate)
     }
 
-    fn of_threshold(threshold: &Threshold, gradient_descent_limit: f64) -> Self {
-        let basis = match threshold.certificate {
-            CertificateKind::Trivial => Basis::Exact,
-            CertificateKind::Proven if threshold.num_applications == 0 => Basis::Exact,
-            CertificateKind::Proven => Basis::Certified,
-            CertificateKind::Residual => Basis::Estimated,
-        };
+    fn new(max_learning_rate: f64, interval: (f64, f64), basis: Basis, gradient_descent_limit: f64) -> Self {
         Self {
-            max_learning_rate: threshold.value,
-            interval: threshold.interval,
+            max_learning_rate,
+            interval,
             basis,
             confidence: None,
             gradient_descent_limit,
@@ -70,6 +64,16 @@ impl Answer {
             lyapunov: None,
             noise_floor: None,
         }
+    }
+
+    fn of_threshold(threshold: &Threshold, gradient_descent_limit: f64) -> Self {
+        let basis = match threshold.certificate {
+            CertificateKind::Trivial => Basis::Exact,
+            CertificateKind::Proven if threshold.num_applications == 0 => Basis::Exact,
+            CertificateKind::Proven => Basis::Certified,
+            CertificateKind::Residual => Basis::Estimated,
+        };
+        Self::new(threshold.value, threshold.interval, basis, gradient_descent_limit)
     }
 }
 
@@ -85,10 +89,7 @@ pub(crate) fn answer(ensemble: &Reduced, training: Training, ask: Ask) -> Result
         (Loader::Independent(scheme), Some(_)) => ascending(ensemble, training, scheme, ask),
         (Loader::Epochs(order), _) => {
             let sampling = EpochSampling::new(order, last_batch.unwrap_or_default(), n, batch_size)?;
-            {
-                let epochs = Epochs::new(ensemble, optimizer, sampling)?;
-                by_epochs(&epochs, ask)
-            }
+            by_epochs(&Epochs::new(ensemble, optimizer, sampling)?, ask)
         }
     }
 }
@@ -147,54 +148,50 @@ fn ascending(ensemble: &Reduced, training: Training, scheme: SamplingScheme, ask
     by_epochs(&epochs, ask)
 }
 
+/// Epochs: of one order and of few exactly, else by populations.
 fn by_epochs(epochs: &Epochs, ask: Ask) -> Result<Answer> {
     // One order is a matrix product: exact in the directions that matter.
-    let (coarse, moved) = if epochs.sampling().order() == EpochOrder::Cyclic {
-        epochs.coarse()?
+    let (epochs, moved) = if epochs.sampling().order() == EpochOrder::Cyclic {
+        let CoarseEpochs { epochs, moved, .. } = epochs.coarse()?;
+        (epochs, moved)
     } else {
         (epochs.clone(), 0.0)
     };
-    let epochs = &coarse;
-    let stream = |index: usize| Pcg64::new(u128::from(ask.seed), POPULATIONS + index as u128);
-    let enumerated = epochs.enumerated();
-    let mut answer = Answer {
-        max_learning_rate: 0.0,
-        interval: (0.0, 0.0),
-        basis: Basis::Exact,
-        confidence: None,
-        gradient_descent_limit: epochs.gradient_descent_limit(),
-        full_batch_share: None,
-        growth: None,
-        smallest_batch: None,
-        lyapunov: None,
-        noise_floor: None,
-    };
-    if moved > 0.0 {
-        // By how much the directions left out move another threshold is no proof.
-        answer.basis = Basis::Estimated;
-    }
-    if let Some(exact) = &enumerated {
+    let limit = epochs.gradient_descent_limit();
+    let mut answer = if let Some(exact) = epochs.enumerated() {
         let value = exact.max_learning_rate()?;
-        (answer.max_learning_rate, answer.interval) =
-            (value, (value * (-moved - 1e-9).exp(), value * (moved + 1e-9).exp()));
-        answer.growth = ask.learning_rate.map(|eta| exact.growth_per_step(eta)).transpose()?;
+        let interval = (value * (-moved - 1e-9).exp(), value * (moved + 1e-9).exp());
+        // By how much the directions left out move another threshold is no proof.
+        let basis = if moved > 0.0 { Basis::Estimated } else { Basis::Exact };
+        let growth = ask.learning_rate.map(|eta| exact.growth_per_step(eta)).transpose()?;
+        Answer { growth, ..Answer::new(value, interval, basis, limit) }
     } else {
+        let stream = |index: usize| Pcg64::new(u128::from(ask.seed), POPULATIONS + index as u128);
         let found = epochs.estimate(EpochOptions::default(), stream)?;
-        (answer.max_learning_rate, answer.interval) = (found.value, found.interval);
-        if found.confidence < 1.0 {
-            (answer.basis, answer.confidence) = (Basis::Estimated, Some(found.confidence));
-        }
-    }
+        let estimated = found.confidence < 1.0;
+        let basis = if estimated { Basis::Estimated } else { Basis::Exact };
+        let confidence = estimated.then_some(found.confidence);
+        Answer { confidence, ..Answer::new(found.value, found.interval, basis, limit) }
+    };
     if let (Some(eta), true) = (ask.learning_rate, ask.lyapunov) {
-        let chain = |index: usize| Pcg64::new(u128::from(ask.seed), index as u128);
-        let found = epochs.lyapunov_exponent(eta, EPOCH_CHAINS, chain)?;
-        let num_steps = EPOCH_CHAINS.2 * epochs.sampling().num_batches();
-        answer.lyapunov = Some(LyapunovReport {
-            mean: Number(found.mean),
-            standard_error: found.standard_error,
-            settled: true,
-            num_steps,
-        });
+        answer.lyapunov = Some(exponent_by_epochs(&epochs, eta, ask.seed)?);
     }
     Ok(answer)
+}
+
+/// The exponent, settled if the first half of the epochs says what all of them say.
+fn exponent_by_epochs(epochs: &Epochs, eta: f64, seed: u64) -> Result<LyapunovReport> {
+    let chain = |index: usize| Pcg64::new(u128::from(seed), index as u128);
+    let (chains, burn_in, num_epochs) = EPOCH_CHAINS;
+    let half = epochs.lyapunov_exponent(eta, (chains, burn_in, num_epochs / 2), chain)?;
+    let whole = epochs.lyapunov_exponent(eta, EPOCH_CHAINS, chain)?;
+    // The halves differ by twice what the first differs from the whole; both infinite is no difference.
+    let drift = 2.0 * (half.mean - whole.mean).abs();
+    let settled = drift.is_nan() || drift <= 4.0 * half.standard_error.hypot(whole.standard_error) + 1e-12;
+    Ok(LyapunovReport {
+        mean: Number(whole.mean),
+        standard_error: whole.standard_error,
+        settled,
+        num_steps: num_epochs * epochs.sampling().num_batches(),
+    })
 }

@@ -8,7 +8,7 @@ use linstab_linalg::Comparison;
 use crate::analysis::{Grams, Sizes, in_units, trace};
 use crate::answer::{Ask, answer};
 use crate::human::{short, table};
-use crate::range::Scaled;
+use crate::range::{Scaled, Seen};
 use crate::report::{Basis, Report, SCHEMA, Training};
 use crate::{AnalysisError, Result};
 
@@ -65,9 +65,8 @@ pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> 
         let allowed = "nonnegative and finite".to_owned();
         return Err(AnalysisError::Option { name: "rtol".to_owned(), value: rtol.to_string(), allowed });
     }
-    let plain = Scaled::from_gram(grams.plain, sizes)?;
-    let preconditioned = grams.preconditioned.map(|gram| Scaled::from_gram(gram, sizes)).transpose()?;
-    let Scaled { ensemble, unit } = &plain;
+    let ensembles = Seen::from_grams(grams, sizes)?;
+    let Scaled { ensemble, unit } = &ensembles.plain;
     let mut comparisons = Vec::new();
     let mut compare = |name: String, expected: f64, found: f64, rtol: f64| {
         comparisons.push(Comparison { name, expected, found, rtol });
@@ -94,15 +93,7 @@ pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> 
     }
     for line in &baseline.stability {
         let Training { optimizer, batch_size, .. } = line.training;
-        if optimizer.rule().preconditioned != grams.preconditioned.is_some()
-            && optimizer.rule().preconditioned
-        {
-            let (name, allowed) =
-                ("preconditioner".to_owned(), format!("a file: the baseline has `{optimizer}`"));
-            return Err(AnalysisError::Option { name, value: "missing".to_owned(), allowed });
-        }
-        let seen =
-            if optimizer.rule().preconditioned { preconditioned.as_ref().unwrap_or(&plain) } else { &plain };
+        let seen = ensembles.by(optimizer)?;
         let (found, limit, width) = if batch_size > sizes.num_samples {
             (f64::NAN, f64::NAN, 0.0)
         } else {

@@ -30,6 +30,8 @@ pub struct Work {
     pub num_momentum_growth_rates: usize,
     /// Lyapunov exponents.
     pub num_exponents: usize,
+    /// Thresholds estimated by random runs.
+    pub num_estimates: usize,
 }
 
 /// What reading a file and analysing it will take.
@@ -186,9 +188,14 @@ impl Work {
         let cube = (rows as f64).powi(3);
         let thresholds = 1e-9 + 2e-9 * self.num_thresholds as f64;
         let growth_rates = 1e-8 * self.num_growth_rates as f64 + 4e-7 * self.num_momentum_growth_rates as f64;
-        (thresholds + growth_rates) * cube + EXPONENT_SECONDS * self.num_exponents as f64
+        let random =
+            EXPONENT_SECONDS * self.num_exponents as f64 + ESTIMATE_SECONDS * self.num_estimates as f64;
+        (thresholds + growth_rates) * cube + random
     }
 }
+
+/// An estimate takes from one to a hundred seconds: what noise decides, not sizes.
+const ESTIMATE_SECONDS: f64 = 10.0;
 
 /// Most seconds that the budget of an exponent is worth.
 const EXPONENT_SECONDS: f64 = 2.0;

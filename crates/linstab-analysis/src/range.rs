@@ -1,8 +1,9 @@
 //! The range of curvatures that can be analysed, and the units in which they are.
 
+use linstab_dynamics::Optimizer;
 use linstab_linalg::{Mat, MatRef, Reduced};
 
-use crate::{AnalysisError, Result, Sizes};
+use crate::{AnalysisError, Grams, Result, Sizes};
 
 /// Largest squared length of a factor, the scale included: what is reported, and squares of it, are numbers.
 const RANGE: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
@@ -56,5 +57,31 @@ impl Scaled {
             Reduced::from_gram(scaled.as_ref(), n, k)?
         };
         Ok(Self { ensemble, unit })
+    }
+}
+
+/// What the optimizers of a request see.
+pub(crate) struct Seen {
+    pub(crate) plain: Scaled,
+    preconditioned: Option<Scaled>,
+}
+
+impl Seen {
+    pub(crate) fn from_grams(grams: Grams<'_>, sizes: Sizes) -> Result<Self> {
+        let plain = Scaled::from_gram(grams.plain, sizes)?;
+        let preconditioned = grams.preconditioned.map(|gram| Scaled::from_gram(gram, sizes)).transpose()?;
+        Ok(Self { plain, preconditioned })
+    }
+
+    /// The ensemble that an optimizer sees.
+    pub(crate) fn by(&self, optimizer: Optimizer) -> Result<&Scaled> {
+        if !optimizer.rule().preconditioned {
+            return Ok(&self.plain);
+        }
+        self.preconditioned.as_ref().ok_or_else(|| AnalysisError::Option {
+            name: "preconditioner".to_owned(),
+            value: "missing".to_owned(),
+            allowed: format!("a file: `{optimizer}` divides by it"),
+        })
     }
 }

@@ -71,12 +71,15 @@ impl Request {
                 return refuse(name, value.to_string(), "positive and finite");
             }
         }
-        let asks = |optimizer: &&Optimizer| optimizer.rule().preconditioned;
-        if let Some(optimizer) = self.optimizers.iter().find(asks).filter(|_| !self.preconditioned) {
-            return refuse("optimizer", optimizer.to_string(), "together with a preconditioner");
-        }
-        if self.preconditioned && !self.optimizers.iter().any(|optimizer| asks(&optimizer)) {
-            return refuse("preconditioner", "given".to_owned(), "together with adam, adamw or rmsprop");
+        let with_preconditioner = self.optimizers.iter().find(|optimizer| optimizer.rule().preconditioned);
+        match (with_preconditioner, self.preconditioned) {
+            (Some(optimizer), false) => {
+                return refuse("optimizer", optimizer.to_string(), "together with a preconditioner");
+            }
+            (None, true) => {
+                return refuse("preconditioner", "given".to_owned(), "together with adam, adamw or rmsprop");
+            }
+            _ => {}
         }
         if self.lyapunov && self.learning_rate.is_none() {
             return refuse("lyapunov", "asked for".to_owned(), "together with a learning rate");

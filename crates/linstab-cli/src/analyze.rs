@@ -30,9 +30,10 @@ of a sample, too: give --scale 2 for one output and 2/k for k of them, or every 
 factor. Thresholds are exact for these curvatures: below, the mean square of the distance from the minimum decays;
 above, it grows.
 
-Batches drawn afresh have thresholds between proven bounds (certified). Loaders reshuffle once an epoch: the batches of an epoch depend on
-one another, and thresholds are estimated by random runs, to half a percent with 95 % confidence where that is reached; the interval
-says how far it came. With few batches, and for the order of the file (cyclic), they are exact.
+Batches drawn afresh have thresholds between proven bounds (certified). Loaders reshuffle once an epoch: the batches of
+an epoch depend on one another, and thresholds are estimated by random runs, to half a percent with 95 % confidence where
+that is reached; the interval says how far it came. With few batches, and for the order of the file (cyclic) where not too
+many directions matter, they are exact.
 
 The Lyapunov exponent is exact for batches of all samples; otherwise chains are followed until their start is forgotten,
 for a second or two. What has not settled by then is marked, and its error says how well it is known.
@@ -237,7 +238,7 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     };
     request.check(num_samples)?;
     let preconditioner = read_preconditioner(arguments.preconditioner.as_deref(), input, &file)?;
-    let plan = announce(input, &file, work(&request))?;
+    let plan = announce(input, &file, work(&request, num_samples))?;
     let findings = in_pool(input, || {
         let grams = plan.grams(&mut file, request.scale, preconditioner.as_deref())?;
         analyse(grams.view(), sizes(&file), &request)
@@ -337,18 +338,22 @@ fn without_repeats(sizes: &[usize]) -> Vec<usize> {
     once
 }
 
-fn work(request: &Request) -> Work {
+fn work(request: &Request, num_samples: usize) -> Work {
     let lines = request.batch_sizes.len() * request.optimizers.len();
     let num_momenta =
         request.optimizers.iter().filter(|optimizer| !optimizer.recursion().is_memoryless()).count();
     let with_momentum = num_momenta * request.batch_sizes.len();
     let judged = request.learning_rate.is_some();
+    let by_epochs = matches!(request.sampling, Loader::Epochs(_));
+    // The smallest stable batch is found by halving.
+    let halvings = if judged && !by_epochs { usize::BITS - num_samples.leading_zeros() } else { 0 };
     Work {
         // The responsible samples and momentum for comparison ask for one more each.
-        num_thresholds: lines + 2,
-        num_growth_rates: if judged { lines - with_momentum } else { 0 },
-        num_momentum_growth_rates: if judged { with_momentum } else { 0 },
+        num_thresholds: lines * (1 + halvings as usize) + 2,
+        num_growth_rates: if judged && !by_epochs { lines - with_momentum } else { 0 },
+        num_momentum_growth_rates: if judged && !by_epochs { with_momentum } else { 0 },
         num_exponents: if request.lyapunov { lines } else { 0 },
+        num_estimates: if by_epochs { lines } else { 0 },
     }
 }
 

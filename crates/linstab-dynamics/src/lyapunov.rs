@@ -49,6 +49,26 @@ pub struct ExponentEstimate {
     pub standard_error: f64,
 }
 
+impl ExponentEstimate {
+    /// The mean over chains with its standard error; minus infinity, with error 0, if a chain came to rest.
+    ///
+    /// # Errors
+    /// [`DynamicsError::OutOfRange`] if a chain overflowed.
+    pub(crate) fn of_chains(exponents: &[f64], learning_rate: f64) -> Result<Self> {
+        let n = exponents.len() as f64;
+        let mean = exponents.iter().sum::<f64>() / n;
+        if mean.is_nan() || mean > f64::MAX {
+            let (name, allowed) = ("learning_rate", "small enough for a step not to overflow");
+            return Err(DynamicsError::OutOfRange { name, value: learning_rate, allowed });
+        }
+        if !mean.is_finite() {
+            return Ok(Self { mean, standard_error: 0.0 });
+        }
+        let variance = exponents.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
+        Ok(Self { mean, standard_error: (variance / n).sqrt() })
+    }
+}
+
 /// An estimated almost-sure threshold.
 ///
 /// # Examples
@@ -108,17 +128,7 @@ impl MeanSquare {
         }
         let chain = |index| chain_exponent(simulator.clone(), options, &mut generator(index));
         let exponents: Vec<f64> = (0..options.num_chains).into_par_iter().map(chain).collect();
-        let n = options.num_chains as f64;
-        let mean = exponents.iter().sum::<f64>() / n;
-        if mean.is_nan() || mean > f64::MAX {
-            let (name, allowed) = ("learning_rate", "small enough for a step not to overflow");
-            return Err(DynamicsError::OutOfRange { name, value: learning_rate, allowed });
-        }
-        if !mean.is_finite() {
-            return Ok(ExponentEstimate { mean, standard_error: 0.0 });
-        }
-        let variance = exponents.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
-        Ok(ExponentEstimate { mean, standard_error: (variance / n).sqrt() })
+        ExponentEstimate::of_chains(&exponents, learning_rate)
     }
 
     /// A learning rate above the mean-square threshold at which the exponent changes sign from below, with common random

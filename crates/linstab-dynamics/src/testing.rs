@@ -67,6 +67,18 @@ pub fn enumerate_batches(sampling: BatchSampling) -> Vec<(f64, Vec<u32>)> {
     }
 }
 
+/// All orders of `0..num_samples`.
+///
+/// # Examples
+/// ```
+/// assert_eq!(linstab_dynamics::testing::orders(2), [[1, 0], [0, 1]]);
+/// ```
+pub fn orders(num_samples: usize) -> Vec<Vec<usize>> {
+    let Some(last) = num_samples.checked_sub(1) else { return vec![Vec::new()] };
+    let insert = |order: Vec<usize>| (0..=last).map(move |at| [&order[..at], &[last], &order[at..]].concat());
+    orders(last).into_iter().flat_map(insert).collect()
+}
+
 /// The curvature `(1/B) sum_i multiplicity_i H_i` of one batch.
 ///
 /// # Examples

@@ -2,7 +2,7 @@
 
 use linstab_dynamics::epochs::{AxisAlignedEpochs, EpochOptions, Epochs};
 use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch};
-use linstab_dynamics::testing::second_moment_radius;
+use linstab_dynamics::testing::{orders, second_moment_radius};
 use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{AxisAligned, Dense, Ensemble as _, Factored, Mat, Reduced, Scale};
@@ -12,13 +12,6 @@ use rand_pcg::Pcg64;
 use std::fmt::Write as _;
 
 const ORDER: EpochOrder = EpochOrder::Reshuffling;
-
-/// All orders of `0..n`.
-fn orders(n: usize) -> Vec<Vec<usize>> {
-    let Some(last) = n.checked_sub(1) else { return vec![Vec::new()] };
-    let insert = |order: Vec<usize>| (0..n).map(move |at| [&order[..at], &[last], &order[at..]].concat());
-    orders(last).into_iter().flat_map(insert).collect()
-}
 
 /// The batches of an order, by the words of the documentation.
 fn batches(order: &[usize], batch_size: usize, last_batch: LastBatch) -> Vec<Vec<usize>> {

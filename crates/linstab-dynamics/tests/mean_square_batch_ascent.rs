@@ -1,7 +1,7 @@
 //! SAM with ascent on the mini-batch: enumerated batches are exact, sampled ones estimate them.
 
 use linstab_dynamics::mean_square::BatchAscentSam;
-use linstab_dynamics::testing::{BruteForce, batch_hessian, enumerate_batches, second_moment_radius};
+use linstab_dynamics::testing::{BruteForce, batch_hessian, enumerate_batches, orders, second_moment_radius};
 use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{Ensemble, Factored, Mat, Reduced, Scale};
@@ -53,13 +53,6 @@ proptest! {
             prop_assert!(growth(threshold * (1.0 - 1e-8)) < 1.0 && growth(threshold * (1.0 + 1e-8)) > 1.0, "{micro:?} {threshold}");
         }
     }
-}
-
-/// All orders of `0..n`.
-fn orders(n: usize) -> Vec<Vec<usize>> {
-    let Some(last) = n.checked_sub(1) else { return vec![Vec::new()] };
-    let insert = |order: Vec<usize>| (0..n).map(move |at| [&order[..at], &[last], &order[at..]].concat());
-    orders(last).into_iter().flat_map(insert).collect()
 }
 
 #[test]

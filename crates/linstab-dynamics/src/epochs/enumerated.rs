@@ -2,18 +2,15 @@
 
 use linstab_linalg::{Ensemble as _, Mat, packed, spectral_radius};
 
+use super::coarse::FEWEST_DIRECTIONS;
 use super::{COARSE_STEP, Epochs, STEP, first_crossing};
+use crate::Result;
 use crate::error::require_nonnegative;
 use crate::sampling::EpochOrder;
 use crate::subsets::{num_subsets, subsets};
-use crate::{MeanSquare, Result};
 
 /// Longest state whose step over an epoch is formed as a matrix.
 const LONGEST_STATE: usize = 256;
-
-/// Directions of the smallest coarse space, and by how much it may move a threshold.
-const FEWEST_DIRECTIONS: usize = 16;
-const COARSE: f64 = 5e-4;
 
 /// Most orders that are enumerated, and most multiplications for the matrix of the epoch map.
 const MAX_ORDERS: usize = 5040;
@@ -30,43 +27,42 @@ pub struct EnumeratedEpochs<'a> {
 impl Epochs {
     /// The exact analysis; `None` if there are too many orders or directions for it.
     pub fn enumerated(&self) -> Option<EnumeratedEpochs<'_>> {
-        let (n, len) = (self.sampling.num_samples(), self.state_len());
-        let size = packed::packed_len(len);
-        let count = match self.sampling.order() {
-            EpochOrder::Cyclic => 1,
-            EpochOrder::Afresh => return None,
-            EpochOrder::Reshuffling => {
-                let mut left = n;
-                self.sampling.batch_sizes().fold(1_usize, |count, batch| {
-                    left -= batch;
-                    count.saturating_mul(num_subsets(left + batch, batch))
-                })
-            }
-        };
-        if self.sampling.order() == EpochOrder::Cyclic {
-            let orders = vec![(0..n).collect()];
-            return (len <= LONGEST_STATE).then_some(EnumeratedEpochs { epochs: self, orders });
-        }
-        if count > MAX_ORDERS || count.saturating_mul(size).saturating_mul(size) > MAX_COST {
-            return None;
-        }
-        let all: Vec<usize> = (0..n).collect();
+        let len = self.state_len();
         let orders = match self.sampling.order() {
-            EpochOrder::Cyclic | EpochOrder::Afresh => vec![all],
+            EpochOrder::Afresh => None,
+            EpochOrder::Cyclic => (len <= LONGEST_STATE).then(|| vec![self.samples()]),
             EpochOrder::Reshuffling => {
-                let mut partial = vec![(Vec::new(), all)];
-                for batch in self.sampling.batch_sizes() {
-                    let extended = partial.iter().flat_map(|(order, left): &(Vec<usize>, Vec<usize>)| {
-                        subsets(left, batch)
-                            .into_iter()
-                            .map(move |(next, left)| ([&order[..], &next].concat(), left))
-                    });
-                    partial = extended.collect();
-                }
-                partial.into_iter().map(|(order, _)| order).collect()
+                let size = packed::packed_len(len);
+                let cost = self.num_orders().saturating_mul(size).saturating_mul(size);
+                (self.num_orders() <= MAX_ORDERS && cost <= MAX_COST).then(|| self.orders())
             }
         };
-        Some(EnumeratedEpochs { epochs: self, orders })
+        Some(EnumeratedEpochs { epochs: self, orders: orders? })
+    }
+
+    fn samples(&self) -> Vec<usize> {
+        (0..self.sampling.num_samples()).collect()
+    }
+
+    /// Orders that differ in more than the order within a batch, saturating.
+    fn num_orders(&self) -> usize {
+        let mut left = self.sampling.num_samples();
+        self.sampling.batch_sizes().fold(1, |count: usize, batch| {
+            left -= batch;
+            count.saturating_mul(num_subsets(left + batch, batch))
+        })
+    }
+
+    /// These orders, without the samples that are dropped.
+    fn orders(&self) -> Vec<Vec<usize>> {
+        let mut partial = vec![(Vec::new(), self.samples())];
+        for batch in self.sampling.batch_sizes() {
+            let extended = partial.iter().flat_map(|(order, left): &(Vec<usize>, Vec<usize>)| {
+                subsets(left, batch).into_iter().map(move |(next, left)| ([&order[..], &next].concat(), left))
+            });
+            partial = extended.collect();
+        }
+        partial.into_iter().map(|(order, _)| order).collect()
     }
 
     /// Length of the state: the iterate, and the memory if there is one.
@@ -98,9 +94,10 @@ impl EnumeratedEpochs<'_> {
         Ok(growth.powf((self.epochs.sampling.num_batches() as f64).recip()))
     }
 
-    /// Exact mean-square threshold: the first learning rate, in a scan by steps of one percent, at which the mean square grows.
+    /// Exact mean-square threshold: the first learning rate at which the mean square grows, in a scan by steps of one percent, beyond
+    /// 16 directions of five.
     ///
-    /// In steps of five percent beyond 16 directions. The scan starts where no batch of SGD can enlarge anything, at the limit of the sharpest sample.
+    /// The scan starts where no batch of SGD can enlarge anything, at the limit of the sharpest sample.
     /// # Errors
     /// [`crate::DynamicsError::Linalg`] if an eigenvalue iteration fails.
     pub fn max_learning_rate(&self) -> Result<f64> {
@@ -158,35 +155,5 @@ impl EnumeratedEpochs<'_> {
             state
         });
         Ok(columns.collect())
-    }
-}
-
-impl Epochs {
-    /// The same in the directions of the largest mean curvatures alone, as few of them as leave the threshold of batches drawn afresh
-    /// where it is, to a relative 5e-4; and how far, as a logarithm, that moves.
-    ///
-    /// # Errors
-    /// Those of [`MeanSquare::max_learning_rate`].
-    pub fn coarse(&self) -> Result<(Self, f64)> {
-        let threshold = self.reference()?.max_learning_rate()?.value;
-        let mut rank = FEWEST_DIRECTIONS;
-        while 2 * rank < self.original.rank() {
-            let (original, effective) = (self.original.leading(rank), self.effective.leading(rank));
-            let coarse = Self { effective, original, ..self.clone() };
-            let off = (coarse.reference()?.max_learning_rate()?.value / threshold).ln().abs();
-            if off <= COARSE {
-                return Ok((coarse, off));
-            }
-            rank *= 2;
-        }
-        Ok((self.clone(), 0.0))
-    }
-
-    /// The same optimizer with batches drawn afresh, with SAM's ascent on the full batch: what a search starts from.
-    pub(super) fn reference(&self) -> Result<MeanSquare> {
-        use crate::{BatchSampling, SamplingScheme};
-        let (n, b) = (self.sampling.num_samples(), self.sampling.batch_size());
-        let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, n, b)?;
-        MeanSquare::new(&self.original, self.optimizer.with_full_ascent(), sampling)
     }
 }

@@ -4,13 +4,15 @@
 //! growth is a smooth function of that of the learning rate; each population says by how much its growth at the middle is off, all of
 //! them together say the slope, and so each has a threshold of its own. Student's law makes the interval; runs are added until
 //! it is narrow enough. They run in a coarse space, the directions of large curvature that decide the threshold of batches drawn afresh;
-//! by how much leaving out the others moves that threshold is added to the interval. Below the threshold populations would end in flat directions, which decay slowest; at or above it they need not.
+//! by how much leaving out the others moves that threshold is added to the interval. Below the threshold populations would end in flat
+//! directions, which decay slowest; at or above it they need not.
 
 use linstab_linalg::Mat;
 use rand::Rng;
 use rayon::prelude::*;
 
 use super::Epochs;
+use super::coarse::CoarseEpochs;
 use super::crossing::{Crossing, Growths, NUM_POINTS, NUM_POPULATIONS, Points, mean_and_deviation};
 use super::populations::{Population, root};
 use crate::error::require_nonnegative;
@@ -100,31 +102,16 @@ impl Epochs {
             return Err(DynamicsError::OutOfRange { name, value: options.num_states as f64, allowed });
         }
         require_nonnegative("relative_error", options.relative_error, true)?;
-        let exactly = |value: f64| EpochThreshold {
-            value,
-            interval: (value, value),
-            confidence: 1.0,
-            settled: true,
-            num_epochs: 0,
-        };
-        let threshold = self.reference()?.max_learning_rate()?;
-        if self.effective.rank() == 0
-            || (self.sampling.num_batches() == 1
-                && self.sampling.batch_size() == self.sampling.num_samples()
-                && self.optimizer.batch_ascent().is_none())
-        {
-            return Ok(exactly(self.gradient_descent_limit()));
+        if self.effective.rank() == 0 || self.is_full_batch() {
+            let value = self.gradient_descent_limit();
+            let (interval, confidence) = ((value, value), 1.0);
+            return Ok(EpochThreshold { value, interval, confidence, settled: true, num_epochs: 0 });
         }
-        let (coarse, moved) = self.coarse()?;
-        let root = root(&coarse.reference()?.max_learning_rate()?.critical)?;
-        let search = Search {
-            epochs: &coarse,
-            root: &root,
-            systematic: SYSTEMATIC + moved,
-            options,
-            generator: &generator,
-        };
-        let mut place = search.neighbourhood(threshold.value)?;
+        let CoarseEpochs { epochs, moved, afresh, reference } = self.coarse()?;
+        let root = root(&reference.critical)?;
+        let systematic = SYSTEMATIC + moved;
+        let search = Search { epochs: &epochs, root: &root, systematic, options, generator: &generator };
+        let mut place = search.neighbourhood(afresh)?;
         let (mut spacing, mut budget) = (SPACING, options.max_multiplications);
         loop {
             match search.refine(place, spacing, &mut budget)? {
@@ -181,9 +168,7 @@ impl Epochs {
             Ok(0.5 * sum / (num_epochs * self.sampling.num_batches()) as f64)
         };
         let exponents: Vec<f64> = (0..num_chains).into_par_iter().map(chain).collect::<Result<_>>()?;
-        let (mean, deviation) = mean_and_deviation(&exponents);
-        let standard_error = if mean.is_finite() { deviation / (num_chains as f64).sqrt() } else { 0.0 };
-        Ok(ExponentEstimate { mean, standard_error })
+        ExponentEstimate::of_chains(&exponents, learning_rate)
     }
 }
 
@@ -261,24 +246,13 @@ impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Search<'_, F> {
 
     /// Runs populations just above `place` until the crossing is known well enough, or the budget is spent.
     fn refine(&self, place: f64, spacing: f64, budget: &mut f64) -> Result<Outcome> {
-        let size = self.epochs.sampling.num_samples() * self.epochs.effective.num_factors();
-        let states = NUM_POPULATIONS * self.options.num_states * NUM_POINTS;
-        let cost_of_epoch = 4.0 * (size * self.epochs.effective.rank() * states) as f64;
         let points: Points = [1.0, 4.0, 7.0].map(|at| 1.0 + at / 3.0 * spacing);
-        let (mut burn_in, mut run) = (BURN_IN, 0);
         let empty = || -> [Growths; 2] { [(); 2].map(|()| points.map(|_| vec![0.0; NUM_POPULATIONS])) };
-        let mut sums = empty();
+        let (mut burn_in, mut run, mut sums) = (BURN_IN, 0, empty());
         loop {
-            for (at, point) in points.into_iter().enumerate() {
-                let found = self.growth(place * point, run, (burn_in, burn_in))?;
-                for (sums, found) in sums.iter_mut().zip(&found) {
-                    for (sum, growth) in sums[at].iter_mut().zip(found) {
-                        *sum += growth;
-                    }
-                }
-            }
+            self.add_run(place, &points, run, burn_in, &mut sums)?;
             run += 1;
-            *budget -= cost_of_epoch * (3 * burn_in) as f64;
+            *budget -= self.cost_of_epoch() * (3 * burn_in) as f64;
             let exhausted = *budget <= 0.0;
             // Looked at after 2, 4, 8, .. runs: the more often one looks, the sooner luck is taken for an answer.
             let looked_at = run >= 2 && run.is_power_of_two();
@@ -290,15 +264,10 @@ impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Search<'_, F> {
                 sums.each_ref().map(|half| Crossing::of(half, &points, runs, self.systematic));
             let Some(second) = second else {
                 let highest = mean_and_deviation(&sums[1][NUM_POINTS - 1]).0 / runs;
-                if exhausted {
-                    return Ok(Outcome::Found(unknown(place)));
-                }
-                let elsewhere = if highest <= 0.9 { place * 1.1 } else { place / 1.1 };
-                let flat = (0.9..1.5).contains(&highest);
-                return Ok(if flat && spacing < WIDEST {
-                    Outcome::Flat
+                return Ok(if exhausted {
+                    Outcome::Found(unknown(place))
                 } else {
-                    Outcome::Elsewhere(elsewhere)
+                    without(place, spacing, highest)
                 });
             };
             let forgotten = first.is_some_and(|first| first.agrees_with(&second));
@@ -313,16 +282,7 @@ impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Search<'_, F> {
                     Some(first) => (first.shift - second.shift).abs(),
                     None => spacing,
                 };
-                let (value, half) = (place * second.shift.exp(), second.half.hypot(drift));
-                let interval = (value * (-half).exp(), value * half.exp());
-                let num_epochs = run * 3 * burn_in;
-                return Ok(Outcome::Found(EpochThreshold {
-                    value,
-                    interval,
-                    confidence: CONFIDENCE,
-                    settled,
-                    num_epochs,
-                }));
+                return Ok(Outcome::Found(found(place, second, drift, settled, run * 3 * burn_in)));
             }
             // The slope is lost in the noise where the interval is wider than the points are apart.
             if second.half > 2.0 * spacing && spacing < WIDEST {
@@ -333,6 +293,48 @@ impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Search<'_, F> {
             }
         }
     }
+
+    /// Adds the growth of one run of all populations at all learning rates, in both halves.
+    fn add_run(
+        &self,
+        place: f64,
+        points: &Points,
+        run: usize,
+        burn_in: usize,
+        sums: &mut [Growths; 2],
+    ) -> Result<()> {
+        for (at, point) in points.iter().enumerate() {
+            let found = self.growth(place * point, run, (burn_in, burn_in))?;
+            for (sums, found) in sums.iter_mut().zip(&found) {
+                for (sum, growth) in sums[at].iter_mut().zip(found) {
+                    *sum += growth;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Multiplications of an epoch of all populations at all learning rates.
+    fn cost_of_epoch(&self) -> f64 {
+        let size = self.epochs.sampling.num_samples() * self.epochs.effective.num_factors();
+        let states = NUM_POPULATIONS * self.options.num_states * NUM_POINTS;
+        4.0 * (size * self.epochs.effective.rank() * states) as f64
+    }
+}
+
+/// The threshold that a crossing beside `place` says; what the start still does to it widens the interval.
+fn found(place: f64, crossing: Crossing, drift: f64, settled: bool, num_epochs: usize) -> EpochThreshold {
+    let (value, half) = (place * crossing.shift.exp(), crossing.half.hypot(drift));
+    let interval = (value * (-half).exp(), value * half.exp());
+    EpochThreshold { value, interval, confidence: CONFIDENCE, settled, num_epochs }
+}
+
+/// What to do where growth does not rise with the learning rate; `highest` is that of the largest one.
+fn without(place: f64, spacing: f64, highest: f64) -> Outcome {
+    if (0.9..1.5).contains(&highest) && spacing < WIDEST {
+        return Outcome::Flat;
+    }
+    Outcome::Elsewhere(if highest <= 0.9 { place * 1.1 } else { place / 1.1 })
 }
 
 /// Nothing is known but where the search ended.

@@ -23,6 +23,7 @@
 //! curvatures the product over an epoch is the same for every order, and the threshold is the almost-sure one, which is never lower.
 
 mod axis_aligned;
+mod coarse;
 mod crossing;
 mod enumerated;
 mod estimate;
@@ -31,6 +32,7 @@ mod populations;
 use linstab_linalg::Reduced;
 
 pub use axis_aligned::AxisAlignedEpochs;
+pub use coarse::CoarseEpochs;
 pub use enumerated::EnumeratedEpochs;
 pub use estimate::{EpochOptions, EpochThreshold};
 
@@ -97,6 +99,11 @@ impl Epochs {
     pub fn gradient_descent_limit(&self) -> f64 {
         let sharpness = self.effective.mean_eigenvalues().first().copied().unwrap_or(0.0);
         self.optimizer.recursion().noise_free_limit(sharpness)
+    }
+
+    /// Whether every step is of all samples, without a choice.
+    fn is_full_batch(&self) -> bool {
+        self.sampling.batch_size() == self.sampling.num_samples() && self.optimizer.batch_ascent().is_none()
     }
 
     fn stepper(&self, learning_rate: f64) -> Result<Stepper> {

@@ -206,7 +206,8 @@ impl MeanSquare {
         self.sampling
     }
 
-    /// Learning rate up to which the full-batch method is stable, `2 (1 + beta) / lambda_max`; infinite without curvature.
+    /// Learning rate up to which the full-batch method is stable, for heavy ball `2 (1 + beta) / lambda_max`; infinite without curvature and
+    /// weight decay.
     ///
     /// # Examples
     /// ```

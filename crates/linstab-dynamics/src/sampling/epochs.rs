@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::SamplingScheme;
+use super::scheme::named;
 use crate::{DynamicsError, Result};
 
 /// What becomes of the samples at the end of an epoch that do not fill a batch.
@@ -122,11 +123,7 @@ impl FromStr for Loader {
     type Err = DynamicsError;
 
     fn from_str(text: &str) -> Result<Self> {
-        let unknown = || DynamicsError::UnknownSamplingScheme {
-            name: text.to_owned(),
-            allowed: Self::ALL.map(Self::name).join(", "),
-        };
-        Self::ALL.into_iter().find(|loader| loader.name() == text).ok_or_else(unknown)
+        named(Self::ALL, Self::name, text)
     }
 }
 

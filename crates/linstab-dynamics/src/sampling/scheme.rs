@@ -151,12 +151,19 @@ impl FromStr for SamplingScheme {
     type Err = DynamicsError;
 
     fn from_str(text: &str) -> Result<Self> {
-        let unknown = || DynamicsError::UnknownSamplingScheme {
-            name: text.to_owned(),
-            allowed: Self::ALL.map(Self::name).join(", "),
-        };
-        Self::ALL.into_iter().find(|scheme| scheme.name() == text).ok_or_else(unknown)
+        named(Self::ALL, Self::name, text)
     }
+}
+
+/// The one of this name, or an error that lists the names.
+pub(super) fn named<T: Copy, const N: usize>(
+    all: [T; N],
+    name: fn(T) -> &'static str,
+    text: &str,
+) -> Result<T> {
+    let unknown =
+        || DynamicsError::UnknownSamplingScheme { name: text.to_owned(), allowed: all.map(name).join(", ") };
+    all.into_iter().find(|one| name(*one) == text).ok_or_else(unknown)
 }
 
 /// The two numbers that a sampling scheme is, as far as second moments go:
