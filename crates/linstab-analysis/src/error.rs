@@ -121,9 +121,9 @@ impl AnalysisError {
     }
 
     /// Adaptor for `map_err` on file operations.
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io { action, path: path.clone(), source }
     }
 
     pub(crate) fn damaged(path: &Path, problem: impl Into<String>) -> Self {

@@ -27,6 +27,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Those that are read, as a refusal lists them.
+    pub(super) const SUPPORTED: &str = "supported: f16, bf16, f32, f64 (for labels integers, too)";
+
     /// Bytes of a number.
     pub fn size(self) -> usize {
         match self {

@@ -21,6 +21,60 @@ pub use tensor::{Block, FactorFile, Tensor};
 
 use crate::{AnalysisError, Result};
 
+/// The formats, in the order in which they are tried; a format is one file and one line here.
+const FORMATS: [Format; 3] = [npy::FORMAT, npz::FORMAT, safetensors::FORMAT];
+
+/// A file format of arrays.
+struct Format {
+    /// What people call it.
+    name: &'static str,
+    /// Whether a file that begins with these bytes (16, or all of it) is one.
+    recognises: fn(&[u8]) -> bool,
+    /// The array that is wanted, unread but for its header.
+    tensor: fn(Bytes, &Wanted<'_>) -> Result<Tensor>,
+}
+
+/// Which array is wanted, and from where.
+struct Wanted<'a> {
+    path: &'a Path,
+    name: Option<&'a str>,
+    usual: &'a str,
+    memory_limit: usize,
+}
+
+impl Wanted<'_> {
+    fn damaged(&self, problem: impl Into<String>) -> AnalysisError {
+        AnalysisError::damaged(self.path, problem)
+    }
+
+    fn unsupported(&self, problem: impl Into<String>) -> AnalysisError {
+        AnalysisError::unsupported(self.path, problem)
+    }
+
+    /// The name that is meant, among those there are.
+    fn choose<'a>(&self, names: &[&'a str]) -> Result<&'a str> {
+        let wanted = match (self.name, names) {
+            (None, &[only]) => return Ok(only),
+            (None, _) => self.usual,
+            (Some(name), _) => name,
+        };
+        if let Some(found) = names.iter().find(|name| **name == wanted) {
+            return Ok(found);
+        }
+        let listed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        Err(self.unsupported(match self.name {
+            Some(name) => format!("holds no tensor `{name}`; those there are: {listed}"),
+            None => format!("holds several tensors, name one of them with --tensor: {listed}"),
+        }))
+    }
+
+    /// Refuses what is to be held in memory and does not fit.
+    fn require_memory(&self, needed: u64, what: impl FnOnce() -> String) -> Result<()> {
+        let limit = self.memory_limit as u64;
+        if needed > limit { Err(AnalysisError::Memory { what: what(), needed, limit }) } else { Ok(()) }
+    }
+}
+
 /// The name that stands for standard input.
 pub const STANDARD_INPUT: &str = "-";
 
@@ -33,7 +87,8 @@ pub const STANDARD_INPUT: &str = "-";
 /// [`AnalysisError::Io`], [`AnalysisError::Damaged`] for a file that is not what it says, [`AnalysisError::Unsupported`] for one that
 /// holds something else, among it a missing tensor (the message lists those there are), [`AnalysisError::Memory`].
 pub fn open(path: &Path, name: Option<&str>, usual: &str, memory_limit: usize) -> Result<Tensor> {
-    tensor_in(path, open_bytes(path, memory_limit)?, name, usual, memory_limit)
+    let wanted = Wanted { path, name, usual, memory_limit };
+    tensor_in(open_bytes(&wanted)?, &wanted)
 }
 
 /// As [`open`], for the contents of a file; `path` is what errors call it.
@@ -47,189 +102,46 @@ pub fn open_in_memory(
     usual: &str,
     memory_limit: usize,
 ) -> Result<Tensor> {
-    tensor_in(path, Bytes::Memory(contents), name, usual, memory_limit)
+    tensor_in(Bytes::in_memory(contents), &Wanted { path, name, usual, memory_limit })
 }
 
-fn tensor_in(
-    path: &Path,
-    mut bytes: Bytes,
-    name: Option<&str>,
-    usual: &str,
-    memory_limit: usize,
-) -> Result<Tensor> {
-    let head = bytes.head(16).map_err(AnalysisError::io("read", path))?;
-    if head.starts_with(b"\x93NUMPY") {
-        return match name {
-            Some(name) => {
-                let problem = format!("a .npy file holds one array without a name, not `{name}`");
-                Err(AnalysisError::unsupported(path, problem))
-            }
-            None => npy_tensor(path, bytes, 0, None),
-        };
+fn tensor_in(mut bytes: Bytes, wanted: &Wanted<'_>) -> Result<Tensor> {
+    let head = bytes.head(16).map_err(AnalysisError::io("read", wanted.path))?;
+    let known = FORMATS.iter().find(|format| (format.recognises)(&head));
+    if wanted.path.as_os_str() == STANDARD_INPUT && known.is_none_or(|format| format.name != npy::FORMAT.name)
+    {
+        return Err(wanted.damaged("standard input is not a .npy array: it does not begin with \\x93NUMPY"));
     }
-    if path.as_os_str() == STANDARD_INPUT {
-        return Err(AnalysisError::damaged(
-            path,
-            "standard input is not a .npy array: it does not begin with \\x93NUMPY",
-        ));
+    match known {
+        Some(format) => (format.tensor)(bytes, wanted),
+        None => {
+            let names = FORMATS.map(|format| format.name).join(" nor ");
+            Err(wanted.damaged(format!("is neither {names}: wrong first bytes")))
+        }
     }
-    if head.starts_with(b"PK") {
-        return npz_tensor(path, bytes, name, usual, memory_limit);
-    }
-    if head.get(8) == Some(&b'{') {
-        return safetensors_tensor(path, bytes, name, usual);
-    }
-    let problem = "is neither .npy nor .npz nor .safetensors: wrong first bytes";
-    Err(AnalysisError::damaged(path, problem))
 }
 
-fn open_bytes(path: &Path, memory_limit: usize) -> Result<Bytes> {
+fn open_bytes(wanted: &Wanted<'_>) -> Result<Bytes> {
+    let path = wanted.path;
     if path.as_os_str() == STANDARD_INPUT {
-        return read_stream(path, &mut std::io::stdin().lock(), memory_limit);
+        return read_stream(&mut std::io::stdin().lock(), wanted);
     }
     let mut file = File::open(path).map_err(AnalysisError::io("open", path))?;
     let metadata = file.metadata().map_err(AnalysisError::io("read", path))?;
     if metadata.is_dir() {
-        return Err(AnalysisError::unsupported(path, "is a folder, not a file"));
+        return Err(wanted.unsupported("is a folder, not a file"));
     }
     if metadata.is_file() {
-        return Ok(Bytes::File { file, len: metadata.len() });
+        return Ok(Bytes::File(file));
     }
-    read_stream(path, &mut file, memory_limit)
+    read_stream(&mut file, wanted)
 }
 
-fn read_stream(path: &Path, stream: &mut dyn std::io::Read, memory_limit: usize) -> Result<Bytes> {
+fn read_stream(stream: &mut dyn std::io::Read, wanted: &Wanted<'_>) -> Result<Bytes> {
     let mut bytes = Vec::new();
-    let limit = memory_limit as u64;
-    stream.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(AnalysisError::io("read", path))?;
-    if bytes.len() > memory_limit {
-        let what = "a stream (held in memory, which a file is not)".to_owned();
-        return Err(AnalysisError::Memory { what, needed: limit.saturating_add(1), limit });
-    }
-    Ok(Bytes::Memory(bytes))
-}
-
-/// The array whose header begins at `start` and whose numbers fill the rest, or `end` bytes.
-fn npy_tensor(path: &Path, mut bytes: Bytes, start: u64, end: Option<u64>) -> Result<Tensor> {
-    let refused = |refusal| match refusal {
-        npy::Refusal::Damaged(problem) => AnalysisError::damaged(path, problem),
-        npy::Refusal::Unsupported(problem) => AnalysisError::unsupported(path, problem),
-    };
-    let end = end.unwrap_or(bytes.len());
-    let mut prefix = vec![0; usize::try_from(end.saturating_sub(start).min(12)).unwrap_or_default()];
-    bytes.read_at(start, &mut prefix).map_err(AnalysisError::io("read", path))?;
-    let header_len = npy::header_len(&prefix).map_err(refused)?;
-    if start + header_len as u64 > end {
-        return Err(AnalysisError::damaged(path, "is truncated within its .npy header"));
-    }
-    let mut header = vec![0; header_len];
-    bytes.read_at(start, &mut header).map_err(AnalysisError::io("read", path))?;
-    let header = npy::parse(&header).map_err(refused)?;
-    let data = start + header.offset as u64;
-    Tensor::new(path, bytes, data..end, header.data_type, header.fortran_order, header.shape)
-}
-
-/// The position of the tensor that is meant.
-fn choose<'a>(path: &Path, names: &[&'a str], name: Option<&str>, usual: &str) -> Result<&'a str> {
-    let wanted = match (name, names) {
-        (None, &[only]) => return Ok(only),
-        (None, _) => usual,
-        (Some(name), _) => name,
-    };
-    if let Some(found) = names.iter().find(|name| **name == wanted) {
-        return Ok(found);
-    }
-    let listed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    let problem = match name {
-        Some(name) => format!("holds no tensor `{name}`; those there are: {listed}"),
-        None => format!("holds several tensors, name one of them with --tensor: {listed}"),
-    };
-    Err(AnalysisError::unsupported(path, problem))
-}
-
-/// The first name that stands twice in a list.
-fn repeated<'a>(names: &[&'a str]) -> Option<&'a str> {
-    let mut seen = std::collections::BTreeSet::new();
-    names.iter().copied().find(|name| !seen.insert(*name))
-}
-
-fn npz_tensor(
-    path: &Path,
-    mut bytes: Bytes,
-    name: Option<&str>,
-    usual: &str,
-    memory_limit: usize,
-) -> Result<Tensor> {
-    let members = npz::members(&mut bytes).map_err(AnalysisError::io("read", path))?;
-    let members = members.map_err(|problem| AnalysisError::damaged(path, problem))?;
-    let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
-    if let Some(twice) = repeated(&names) {
-        return Err(AnalysisError::damaged(path, format!("holds two members called `{twice}`")));
-    }
-    let chosen = choose(path, &names, name, usual)?;
-    let damaged = || AnalysisError::damaged(path, format!("the member `{chosen}` is truncated or damaged"));
-    let member = members.iter().find(|member| member.name == chosen).ok_or_else(damaged)?;
-    let start = member.data_start(&mut bytes).map_err(AnalysisError::io("read", path))?;
-    let start = start.ok_or_else(damaged)?;
-    match member.method {
-        0 if member.size != member.packed_size => Err(damaged()),
-        0 => {
-            let found = bytes.crc(start, member.size).map_err(AnalysisError::io("read", path))?;
-            if found != member.crc {
-                return Err(damaged());
-            }
-            npy_tensor(path, bytes, start, Some(start + member.size))
-        }
-        8 => {
-            if member.size > memory_limit as u64 {
-                let what = format!(
-                    "the member `{}`, inflated (held in memory, which a stored one is not)",
-                    crate::error::plain(chosen)
-                );
-                return Err(AnalysisError::Memory { what, needed: member.size, limit: memory_limit as u64 });
-            }
-            let mut packed = vec![0; usize::try_from(member.packed_size).map_err(|_| damaged())?];
-            bytes.read_at(start, &mut packed).map_err(AnalysisError::io("read", path))?;
-            let mut inflated = Vec::new();
-            let decoder = flate2::read::DeflateDecoder::new(&packed[..]);
-            decoder.take(member.size.saturating_add(1)).read_to_end(&mut inflated).map_err(|_| damaged())?;
-            let mut crc = flate2::Crc::new();
-            crc.update(&inflated);
-            if inflated.len() as u64 != member.size || crc.sum() != member.crc {
-                return Err(damaged());
-            }
-            npy_tensor(path, Bytes::Memory(inflated), 0, None)
-        }
-        other => {
-            let problem = format!("`{chosen}` is compressed by method {other}, supported: stored, deflated");
-            Err(AnalysisError::unsupported(path, problem))
-        }
-    }
-}
-
-fn safetensors_tensor(path: &Path, mut bytes: Bytes, name: Option<&str>, usual: &str) -> Result<Tensor> {
-    let mut length = [0; 8];
-    bytes.read_at(0, &mut length).map_err(AnalysisError::io("read", path))?;
-    let length = u64::from_le_bytes(length);
-    if length > safetensors::LONGEST_HEADER || length.saturating_add(8) > bytes.len() {
-        return Err(AnalysisError::damaged(path, "is truncated within its .safetensors header"));
-    }
-    let mut header = vec![0; usize::try_from(length).unwrap_or_default()];
-    bytes.read_at(8, &mut header).map_err(AnalysisError::io("read", path))?;
-    let entries = safetensors::parse(&header).map_err(|problem| {
-        AnalysisError::damaged(path, format!("has a damaged .safetensors header: {problem}"))
-    })?;
-    let names: Vec<&str> = entries.keys().map(String::as_str).collect();
-    let chosen = choose(path, &names, name, usual)?;
-    let entry = &entries[chosen];
-    let data_type = entry.data_type().map_err(|found| {
-        let problem = format!("`{chosen}` has entries of type {found}, supported: F16, BF16, F32, F64 (for labels integers, too)");
-        AnalysisError::unsupported(path, problem)
-    })?;
-    let (start, end) = entry.data_offsets;
-    let (start, end) = (start.saturating_add(8 + length), end.saturating_add(8 + length));
-    if start > end || end > bytes.len() {
-        return Err(AnalysisError::damaged(path, format!("is truncated: `{chosen}` ends after the file")));
-    }
-    Tensor::new(path, bytes, start..end, data_type, false, entry.shape.clone())
+    let limit = (wanted.memory_limit as u64).saturating_add(1);
+    stream.take(limit).read_to_end(&mut bytes).map_err(AnalysisError::io("read", wanted.path))?;
+    wanted
+        .require_memory(bytes.len() as u64, || "a stream (held in memory, which a file is not)".to_owned())?;
+    Ok(Bytes::in_memory(bytes))
 }

@@ -3,35 +3,60 @@
 //! `\x93NUMPY`, two bytes of version, the length of the header (two bytes in version 1, four from 2 on), and the header: the text of a
 //! Python dictionary with the keys `descr`, `fortran_order` and `shape`. Source: NumPy enhancement proposal 1 and `numpy.lib.format`.
 
+use std::ops::Range;
+
+use super::bytes::Bytes;
 use super::data_type::{DataType, Kind};
+use super::{Format, Wanted};
+use crate::files::Tensor;
+use crate::{AnalysisError, Result};
+
+pub(super) const FORMAT: Format = Format {
+    name: ".npy",
+    recognises: |head| head.starts_with(MAGIC),
+    tensor: |bytes, wanted| {
+        if let Some(name) = wanted.name {
+            return Err(
+                wanted.unsupported(format!("a .npy file holds one array without a name, not `{name}`"))
+            );
+        }
+        let len = bytes.len().map_err(AnalysisError::io("read", wanted.path))?;
+        tensor_at(bytes, 0..len, wanted)
+    },
+};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// No header of ours is longer; one that says so is damaged.
 const LONGEST_HEADER: usize = 1 << 20;
 
-/// What the header of an array says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) data_type: DataType,
-    pub(crate) fortran_order: bool,
-    pub(crate) shape: Vec<usize>,
-    /// Where the numbers begin.
-    pub(crate) offset: usize,
+/// The array whose header begins at the start of `place` and whose numbers fill the rest of it.
+pub(super) fn tensor_at(mut bytes: Bytes, place: Range<u64>, wanted: &Wanted<'_>) -> Result<Tensor> {
+    let read = AnalysisError::io("read", wanted.path);
+    let len = place.end.saturating_sub(place.start);
+    let mut prefix = vec![0; usize::try_from(len.min(12)).unwrap_or_default()];
+    bytes.read_at(place.start, &mut prefix).map_err(&read)?;
+    let header_len = header_len(&prefix, wanted)?;
+    if header_len as u64 > len {
+        return Err(wanted.damaged("is truncated within its .npy header"));
+    }
+    let mut header = vec![0; header_len];
+    bytes.read_at(place.start, &mut header).map_err(&read)?;
+    let header = parse(&header, wanted)?;
+    let numbers = place.start + header_len as u64..place.end;
+    Tensor::new(wanted.path, bytes, numbers, header.data_type, header.fortran_order, header.shape)
 }
 
-/// Why a header is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// It is not what a header is.
-    Damaged(String),
-    /// It is one, of something that is not supported.
-    Unsupported(String),
+/// What the header of an array says.
+struct Header {
+    data_type: DataType,
+    fortran_order: bool,
+    shape: Vec<usize>,
 }
 
 /// Bytes that a header takes, from its first ten or twelve.
-pub(crate) fn header_len(start: &[u8]) -> Result<usize, Refusal> {
-    let damaged = |problem: &str| Err(Refusal::Damaged(problem.to_owned()));
+fn header_len(start: &[u8], wanted: &Wanted<'_>) -> Result<usize> {
+    let damaged = |problem: &str| Err(wanted.damaged(problem));
     if !start.starts_with(MAGIC) {
         return damaged("is not a .npy file: it does not begin with \\x93NUMPY");
     }
@@ -46,7 +71,7 @@ pub(crate) fn header_len(start: &[u8]) -> Result<usize, Refusal> {
         (1..=3, _) => return damaged("is truncated within its .npy header"),
         _ => {
             let problem = format!("is .npy version {major}, supported: 1 to 3");
-            return Err(Refusal::Unsupported(problem));
+            return Err(wanted.unsupported(problem));
         }
     };
     if size > LONGEST_HEADER {
@@ -56,12 +81,12 @@ pub(crate) fn header_len(start: &[u8]) -> Result<usize, Refusal> {
 }
 
 /// The header in `bytes`, which are exactly as many as [`header_len`] says.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Header, Refusal> {
-    let damaged = |problem: String| Refusal::Damaged(problem);
+fn parse(bytes: &[u8], wanted: &Wanted<'_>) -> Result<Header> {
+    let damaged = |problem: String| wanted.damaged(problem);
     let prefix = if bytes.get(6) == Some(&1) { 10 } else { 12 };
     let text = bytes.get(prefix..).unwrap_or_default();
     let text = String::from_utf8_lossy(text);
-    let value = |key: &str| -> Result<&str, Refusal> {
+    let value = |key: &str| -> Result<&str> {
         let start = ['\'', '"'].iter().find_map(|quote| {
             let quoted = format!("{quote}{key}{quote}");
             text.find(&quoted).map(|at| at + quoted.len())
@@ -79,19 +104,17 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Header, Refusal> {
         }
     };
     Ok(Header {
-        data_type: parse_descr(value("descr")?)?,
+        data_type: parse_descr(value("descr")?, wanted)?,
         fortran_order,
         shape: parse_shape(value("shape")?)
             .ok_or_else(|| damaged("has a .npy header whose `shape` is no tuple of sizes".to_owned()))?,
-        offset: bytes.len(),
     })
 }
 
-fn parse_descr(text: &str) -> Result<DataType, Refusal> {
-    const SUPPORTED: &str = "supported: f2, f4, f8, bfloat16 (for labels integers, too)";
+fn parse_descr(text: &str, wanted: &Wanted<'_>) -> Result<DataType> {
     let quote = text.chars().next().filter(|&c| c == '\'' || c == '"');
     let Some((descr, _)) = quote.and_then(|quote| text[1..].split_once(quote)) else {
-        return Err(Refusal::Unsupported(format!("has records for entries, {SUPPORTED}")));
+        return Err(wanted.unsupported(format!("has records for entries, {}", Kind::SUPPORTED)));
     };
     let (order, name) = match descr.chars().next() {
         Some(order @ ('<' | '>' | '=' | '|')) => (order, &descr[1..]),
@@ -113,9 +136,9 @@ fn parse_descr(text: &str) -> Result<DataType, Refusal> {
         "i8" => Kind::Signed(8),
         "O" => {
             let problem = "holds Python objects, which are never unpickled; save an array of numbers";
-            return Err(Refusal::Unsupported(problem.to_owned()));
+            return Err(wanted.unsupported(problem));
         }
-        _ => return Err(Refusal::Unsupported(format!("has entries of type {descr:?}, {SUPPORTED}"))),
+        _ => return Err(wanted.unsupported(format!("has entries of type {descr:?}, {}", Kind::SUPPORTED))),
     };
     let big_endian = order == '>' || (order == '=' && cfg!(target_endian = "big"));
     Ok(DataType { kind, big_endian })

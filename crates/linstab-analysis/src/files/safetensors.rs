@@ -1,99 +1,65 @@
-//! The header of a `.safetensors` file: eight bytes of length and a JSON object `{name: {"dtype", "shape", "data_offsets"}}`.
+//! `.safetensors` files: eight bytes of length, a JSON header of names, types, shapes and places, and the numbers.
 
-use std::collections::BTreeMap;
+use ::safetensors::tensor::{Dtype, Metadata};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-
+use super::bytes::Bytes;
 use super::data_type::{DataType, Kind};
+use super::{Format, Wanted};
+use crate::files::Tensor;
+use crate::{AnalysisError, Result};
+
+pub(super) const FORMAT: Format =
+    Format { name: ".safetensors", recognises: |head| head.get(8) == Some(&b'{'), tensor };
 
 /// The format's own limit.
-pub(crate) const LONGEST_HEADER: u64 = 100_000_000;
+const LONGEST_HEADER: u64 = 100_000_000;
 
-/// A tensor as the header describes it.
-#[derive(Clone, Debug, serde::Deserialize)]
-pub(crate) struct Entry {
-    dtype: String,
-    pub(crate) shape: Vec<usize>,
-    /// Where its bytes begin and end, after the header.
-    pub(crate) data_offsets: (u64, u64),
+fn tensor(mut bytes: Bytes, wanted: &Wanted<'_>) -> Result<Tensor> {
+    let read = AnalysisError::io("read", wanted.path);
+    let mut length = [0; 8];
+    bytes.read_at(0, &mut length).map_err(&read)?;
+    let length = u64::from_le_bytes(length);
+    let len = bytes.len().map_err(&read)?;
+    if length > LONGEST_HEADER || length.saturating_add(8) > len {
+        return Err(wanted.damaged("is truncated within its .safetensors header"));
+    }
+    let mut header = vec![0; usize::try_from(length).unwrap_or_default()];
+    bytes.read_at(8, &mut header).map_err(&read)?;
+    // The library refuses tensors that overlap, leave a hole or are named twice: places must follow on one another.
+    let metadata: Metadata = serde_json::from_slice(&header)
+        .map_err(|error| wanted.damaged(format!("has a damaged .safetensors header: {error}")))?;
+    let mut names = metadata.offset_keys();
+    names.sort_unstable();
+    let chosen = wanted.choose(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let truncated = || wanted.damaged(format!("is truncated: `{chosen}` ends after the file"));
+    let info = metadata.info(chosen).ok_or_else(truncated)?;
+    let place = info.data_offsets.0 as u64 + 8 + length..info.data_offsets.1 as u64 + 8 + length;
+    if place.end > len {
+        return Err(truncated());
+    }
+    let data_type = data_type(info.dtype).ok_or_else(|| {
+        wanted.unsupported(format!("`{chosen}` has entries of type {}, {}", info.dtype, Kind::SUPPORTED))
+    })?;
+    Tensor::new(wanted.path, bytes, place, data_type, false, info.shape.clone())
 }
 
-impl Entry {
-    /// The type of its entries, or the name of one that is not supported.
-    pub(crate) fn data_type(&self) -> Result<DataType, &str> {
-        let kind = match self.dtype.as_str() {
-            "F16" => Kind::F16,
-            "BF16" => Kind::Bf16,
-            "F32" => Kind::F32,
-            "F64" => Kind::F64,
-            "BOOL" | "U8" => Kind::Unsigned(1),
-            "U16" => Kind::Unsigned(2),
-            "U32" => Kind::Unsigned(4),
-            "U64" => Kind::Unsigned(8),
-            "I8" => Kind::Signed(1),
-            "I16" => Kind::Signed(2),
-            "I32" => Kind::Signed(4),
-            "I64" => Kind::Signed(8),
-            other => return Err(other),
-        };
-        Ok(DataType { kind, big_endian: false })
-    }
-}
-
-/// The tensors by name, or what is wrong with the header.
-pub(crate) fn parse(header: &[u8]) -> Result<BTreeMap<String, Entry>, String> {
-    let Pairs(values) = serde_json::from_slice(header).map_err(|error| error.to_string())?;
-    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-    for (name, value) in values {
-        if name == "__metadata__" {
-            continue;
-        }
-        let entry = serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))?;
-        if entries.contains_key(&name) {
-            return Err(format!("two tensors are called `{name}`"));
-        }
-        entries.insert(name, entry);
-    }
-    match overlapping(&entries) {
-        Some((one, other)) => Err(format!("the tensors `{one}` and `{other}` overlap")),
-        None => Ok(entries),
-    }
-}
-
-/// Two tensors that share bytes.
-fn overlapping(entries: &BTreeMap<String, Entry>) -> Option<(&str, &str)> {
-    let mut places: Vec<(u64, u64, &str)> = entries
-        .iter()
-        .map(|(name, entry)| (entry.data_offsets.0, entry.data_offsets.1, name.as_str()))
-        .filter(|(start, end, _)| start < end)
-        .collect();
-    places.sort_unstable();
-    places.windows(2).find(|pair| pair[1].0 < pair[0].1).map(|pair| (pair[0].2, pair[1].2))
-}
-
-/// The members of a JSON object in their order, those of the same name, too: a map would keep one of them without a word.
-struct Pairs(Vec<(String, serde_json::Value)>);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Pairs;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("an object with a member for each tensor")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
+fn data_type(dtype: Dtype) -> Option<DataType> {
+    let kind = match dtype {
+        Dtype::F16 => Kind::F16,
+        Dtype::BF16 => Kind::Bf16,
+        Dtype::F32 => Kind::F32,
+        Dtype::F64 => Kind::F64,
+        Dtype::BOOL | Dtype::U8 => Kind::Unsigned(1),
+        Dtype::U16 => Kind::Unsigned(2),
+        Dtype::U32 => Kind::Unsigned(4),
+        Dtype::U64 => Kind::Unsigned(8),
+        Dtype::I8 => Kind::Signed(1),
+        Dtype::I16 => Kind::Signed(2),
+        Dtype::I32 => Kind::Signed(4),
+        Dtype::I64 => Kind::Signed(8),
+        _ => return None,
+    };
+    Some(DataType { kind, big_endian: false })
 }
 
 /// A file of single-precision tensors: names, shapes and entries in row-major order.

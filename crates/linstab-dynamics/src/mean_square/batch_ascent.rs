@@ -6,12 +6,10 @@
 //! micro-batch as rows `F`, `G = F^T (I + c F F^T) F`, so the batches are factored, too.
 
 use linstab_linalg::{Factored, Mat, Reduced, symmetric};
-use rand::Rng;
 
 use super::{MeanSquare, Threshold};
 use crate::error::require_nonnegative;
 use crate::optimizer::ascent;
-use crate::sampling::BatchSampler;
 use crate::second_moment::require_same_number;
 use crate::subsets::{num_subsets, subsets};
 use crate::{BatchSampling, DynamicsError, Optimizer, Result, SamplingScheme};
@@ -40,19 +38,6 @@ pub struct BatchAscentSam {
     base: Optimizer,
     rho_over_alpha: f64,
     micro_batch_size: Option<usize>,
-}
-
-/// A threshold estimated from sampled batches.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ThresholdEstimate {
-    /// Mean over independent groups of batches; infinite, with an infinite error, if a group drew no curvature at all.
-    pub mean: f64,
-    /// Standard error over the groups.
-    pub standard_error: f64,
-    /// Roughly the bias of the mean: the difference between the groups and their halves. A finite group knows only its own batches,
-    /// which biases its threshold upwards by a term of the order of one over their number; unless this is small beside the mean,
-    /// the groups are too small, and neither the mean nor the standard error says much. Infinite if half a group drew no curvature.
-    pub bias: f64,
 }
 
 /// The exact analysis over all batches: one-sample SGD on the curvatures `G_b`. What refers to samples or to the curvature of the loss
@@ -179,63 +164,6 @@ impl BatchAscentSam {
         Ok(Some(EnumeratedBatches(self.of_batches(ensemble, sampling, &batches)?)))
     }
 
-    /// The threshold from `num_groups` independent groups of `num_batches` sampled batches each.
-    ///
-    /// # Errors
-    /// As [`BatchAscentSam::enumerated`]; [`DynamicsError::OutOfRange`] for fewer than 2 groups or 2 batches.
-    /// # Examples
-    /// ```
-    /// use linstab_dynamics::{BatchSampling, SamplingScheme, mean_square::BatchAscentSam};
-    /// use linstab_linalg::{Factored, Reduced};
-    /// use rand::SeedableRng;
-    /// // Batches of two out of curvatures 1, 1, 1 are all alike: G = 1 + 1, threshold 1, whichever are drawn.
-    /// let ensemble = Reduced::of(&Factored::new(3, 1, 1, vec![1.0; 3])?)?;
-    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 3, 2)?;
-    /// let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
-    /// let estimate = BatchAscentSam::new(1.0)?.sampled_threshold(&ensemble, sampling, (4, 10), &mut rng)?;
-    /// assert!((estimate.mean - 1.0).abs() < 1e-9 && estimate.standard_error < 1e-9);
-    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
-    /// ```
-    pub fn sampled_threshold<R: Rng>(
-        &self,
-        ensemble: &Reduced,
-        sampling: BatchSampling,
-        (num_groups, num_batches): (usize, usize),
-        rng: &mut R,
-    ) -> Result<ThresholdEstimate> {
-        require_same_number(ensemble.num_samples(), sampling)?;
-        for (name, value) in [("num_groups", num_groups), ("num_batches", num_batches)] {
-            if value < 2 {
-                return Err(DynamicsError::OutOfRange { name, value: value as f64, allowed: "at least 2" });
-            }
-        }
-        let mut sampler = BatchSampler::<Box<[u64]>>::new(sampling);
-        let (mut thresholds, mut biases) = (Vec::with_capacity(num_groups), Vec::with_capacity(num_groups));
-        for _ in 0..num_groups {
-            let mut batches = vec![Vec::new(); num_batches];
-            for batch in &mut batches {
-                sampler.draw_indices(rng, batch);
-                shuffle(batch, rng);
-            }
-            let threshold = |batches: &[Vec<usize>]| -> Result<f64> {
-                Ok(self.of_batches(ensemble, sampling, batches)?.max_learning_rate()?.value)
-            };
-            let (first, second) = batches.split_at(num_batches / 2);
-            let whole = threshold(&batches)?;
-            thresholds.push(whole);
-            biases.push(0.5 * (threshold(first)? + threshold(second)?) - whole);
-        }
-        if thresholds.iter().any(|threshold| threshold.is_infinite()) {
-            let infinite = f64::INFINITY;
-            return Ok(ThresholdEstimate { mean: infinite, standard_error: infinite, bias: infinite });
-        }
-        let n = num_groups as f64;
-        let mean = thresholds.iter().sum::<f64>() / n;
-        let variance = thresholds.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
-        let bias = biases.iter().sum::<f64>() / n;
-        Ok(ThresholdEstimate { mean, standard_error: (variance / n).sqrt(), bias })
-    }
-
     /// One-sample SGD on the given batches, each as likely as the others.
     fn of_batches(
         &self,
@@ -314,12 +242,4 @@ fn partitions(batch: &[usize], m: usize) -> Vec<Vec<usize>> {
         }
     }
     finished
-}
-
-/// Which samples share a micro-batch is random, too: a uniform order of the batch.
-fn shuffle<R: Rng>(batch: &mut [usize], rng: &mut R) {
-    use rand::RngExt as _;
-    for last in (1..batch.len()).rev() {
-        batch.swap(last, rng.random_range(0..=last));
-    }
 }

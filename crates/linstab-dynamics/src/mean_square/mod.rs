@@ -64,7 +64,7 @@ mod sample_operator;
 mod sample_space;
 mod threshold;
 
-pub use batch_ascent::{BatchAscentSam, EnumeratedBatches, ThresholdEstimate};
+pub use batch_ascent::{BatchAscentSam, EnumeratedBatches};
 pub use bounds::NecessaryConditions;
 pub use gradient_noise::GradientNoise;
 pub(crate) use memory_kernel::{growth_defect, scalar_threshold};
