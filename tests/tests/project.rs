@@ -18,7 +18,7 @@ fn layers_are_kept() {
         ("linstab-linalg", &[][..]),
         ("linstab-dynamics", &["linstab-linalg"]),
         ("linstab-coherence", &["linstab-linalg", "linstab-dynamics"]),
-        ("linstab-relu", &["linstab-linalg"]),
+        ("linstab-relu", &["linstab-linalg", "linstab-dynamics"]),
         ("linstab-report", &[]),
         ("linstab-driver", &["linstab-report"]),
         (

@@ -161,17 +161,21 @@ impl MeanSquare {
         generator: impl Fn(usize) -> R + Sync,
     ) -> Result<AlmostSureThreshold> {
         let start = self.max_learning_rate()?.value;
-        if !start.is_finite() {
-            return Ok(AlmostSureThreshold { value: start, interval: (start, start) });
-        }
-        let mut search =
-            Search { exponent: |eta| self.lyapunov_exponent(eta, options, &generator), known: Vec::new() };
-        let value = search.crossing(start, 0.0)?;
-        Ok(AlmostSureThreshold {
-            value,
-            interval: (search.crossing(start, 2.0)?, search.crossing(start, -2.0)?),
-        })
+        first_crossing(start, |eta| self.lyapunov_exponent(eta, options, &generator))
     }
+}
+
+/// The first crossing of an exponent from `start` on, with two standard errors to either side; infinite if `start` is.
+pub(crate) fn first_crossing(
+    start: f64,
+    exponent: impl Fn(f64) -> Result<ExponentEstimate>,
+) -> Result<AlmostSureThreshold> {
+    if !start.is_finite() {
+        return Ok(AlmostSureThreshold { value: start, interval: (start, start) });
+    }
+    let mut search = Search { exponent, known: Vec::new() };
+    let value = search.crossing(start, 0.0)?;
+    Ok(AlmostSureThreshold { value, interval: (search.crossing(start, 2.0)?, search.crossing(start, -2.0)?) })
 }
 
 /// Largest width of the bracket that a crossing is found in, relative to it: far below the statistical error.

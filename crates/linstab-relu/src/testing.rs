@@ -175,7 +175,7 @@ pub fn contrastive_loss_of_batch(parameters: &[f64], width: usize, data: &Datase
 pub fn train(training: &Training, data: &Dataset, network: &TwoLayer, rng: &mut Pcg64) -> TwoLayer {
     let (d, width) = (network.num_inputs(), network.width());
     let mut w = network.parameters().to_vec();
-    let mut previous = w.clone();
+    let mut memory = vec![0.0; w.len()];
     let mut order: Vec<usize> = (0..data.num_samples()).collect();
     for _ in 0..training.num_epochs {
         let num_batches = match training.batch_order {
@@ -227,9 +227,12 @@ pub fn train(training: &Training, data: &Dataset, network: &TwoLayer, rng: &mut 
                 let contrastive = finite_difference_gradient(of_batch, &w, 1e-6);
                 descent = plus(&descent, training.contrastive_weight, &contrastive);
             }
-            let motion = plus(&w, -1.0, &previous);
-            previous.clone_from(&w);
-            w = plus(&plus(&w, -training.learning_rate, &descent), training.momentum, &motion);
+            // The recursion as its definition has it, one line a line.
+            let (eta, r) = (training.learning_rate, training.recursion);
+            descent = plus(&descent, r.coupled_decay, &w);
+            memory = plus(&plus(&vec![0.0; w.len()], r.memory, &memory), eta * r.input, &descent);
+            let shrunk = plus(&w, -eta * r.decoupled_decay, &w);
+            w = plus(&plus(&shrunk, -eta * r.direct, &descent), -r.output, &memory);
         }
     }
     TwoLayer::new(d, width, w).expect("finite parameters")

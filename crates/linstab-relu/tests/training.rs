@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use linstab_dynamics::optimizer::Recursion;
 use linstab_relu::parity::{self, Redundancy};
 use linstab_relu::testing::{
     self, contrastive_loss_of_batch, distance_to_kink, finite_difference_gradient, random_dataset,
@@ -43,12 +44,40 @@ fn distance(left: &TwoLayer, right: &TwoLayer) -> f64 {
     left.parameters().iter().zip(right.parameters()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
+/// Memories, weights and decays of every size that frameworks have.
+fn recursions() -> impl Strategy<Value = Recursion> {
+    (0.0_f64..0.95, 0.1_f64..1.0, 0.0_f64..1.0, 0.1_f64..1.0, 0.0_f64..0.1, 0.0_f64..0.1).prop_map(
+        |(memory, input, direct, output, coupled_decay, decoupled_decay)| Recursion {
+            memory,
+            input,
+            direct,
+            output,
+            coupled_decay,
+            decoupled_decay,
+        },
+    )
+}
+
 proptest! {
-    /// Three epochs with a smaller last batch, any rule, with momentum.
+    /// A preconditioner that is the same for all parameters divides the learning rate.
+    #[test]
+    fn a_preconditioner_divides_gradients(seed: u64, recursion in recursions(), scale in 0.5_f64..2.0) {
+        let (data, network) = (random_dataset(seed, 5, 3), TwoLayer::uniform(3, 4, &mut rng(seed)).unwrap());
+        let recursion = Recursion { coupled_decay: 0.0, decoupled_decay: 0.0, ..recursion };
+        let training = Training { recursion, ..Training::new(TrainingRule::Sgd, SquaredLoss::Half, 0.003, 2, 3) };
+        let mut preconditioned = network.clone();
+        let entries = vec![scale; network.parameters().len()];
+        let mut trainer = Trainer::new(training, &data, 4).unwrap().preconditioned(&entries).unwrap();
+        trainer.run(&mut preconditioned, &mut rng(seed), unobserved).unwrap();
+        let slower = Training { learning_rate: 0.003 / scale, ..training };
+        prop_assert!(distance(&preconditioned, &trained(slower, &data, &network, seed).0) < 1e-12);
+    }
+
+    /// Three epochs with a smaller last batch, any rule, any recursion.
     #[test]
     fn training_agrees_with_its_twin(
         seed: u64, n in 1_usize..9, d in 1_usize..10, width in 1_usize..6, batch_size in 1_usize..5,
-        rule in rules(), momentum in 0.0_f64..0.95, full: bool, steps_per_epoch in 0_usize..5
+        rule in rules(), recursion in recursions(), full: bool, steps_per_epoch in 0_usize..5
     ) {
         let loss = if full { SquaredLoss::Full } else { SquaredLoss::Half };
         let data = random_dataset(seed, n, d);
@@ -56,7 +85,7 @@ proptest! {
         let batch_order =
             if steps_per_epoch == 0 { BatchOrder::Shuffled } else { BatchOrder::Independent { steps_per_epoch } };
         let training =
-            Training { momentum, batch_order, ..Training::new(rule, loss, 0.003, batch_size.min(n), 3) };
+            Training { recursion, batch_order, ..Training::new(rule, loss, 0.003, batch_size.min(n), 3) };
         let (fast, outcome) = trained(training, &data, &network, seed ^ 1);
         prop_assert_eq!(outcome, Outcome::Completed);
         let slow = testing::train(&training, &data, &network, &mut rng(seed ^ 1));
@@ -129,13 +158,22 @@ fn problem() -> (Dataset, TwoLayer, Training) {
 #[test]
 fn a_wrong_factor_is_caught() {
     let (data, network, training) = problem();
-    let training = Training { momentum: 0.5, ..training };
+    let recursion =
+        Recursion { direct: 0.05, decoupled_decay: 0.2, coupled_decay: 0.1, ..Recursion::heavy_ball(0.5) };
+    let training = Training { recursion, ..training };
     let (fast, _) = trained(training, &data, &network, 1);
     let wrong = [
         Training { loss: SquaredLoss::Half, ..training },
         Training { rule: TrainingRule::Sam { rho: 0.2 }, ..training },
         Training { rule: TrainingRule::UnnormalisedSam { rho: 0.1 }, ..training },
-        Training { momentum: 0.51, ..training },
+        Training { recursion: Recursion { memory: 0.51, ..recursion }, ..training },
+        Training { recursion: Recursion { input: 0.9, ..recursion }, ..training },
+        Training { recursion: Recursion { direct: 0.0, ..recursion }, ..training },
+        Training { recursion: Recursion { output: 0.9, ..recursion }, ..training },
+        Training {
+            recursion: Recursion { coupled_decay: 0.2, decoupled_decay: 0.1, ..recursion },
+            ..training
+        },
         Training { batch_size: 2, ..training },
         Training { batch_order: BatchOrder::Independent { steps_per_epoch: 3 }, ..training },
         Training { contrastive_weight: 0.01, ..training },
@@ -152,8 +190,10 @@ fn a_wrong_factor_is_caught() {
 fn momentum_is_the_heavy_ball() {
     let network = TwoLayer::new(1, 1, vec![2.0, 3.0, 1.0]).unwrap();
     let data = Dataset::new(1, vec![1.0], vec![7.0]).unwrap();
-    let training =
-        Training { momentum: 0.5, ..Training::new(TrainingRule::Sgd, SquaredLoss::Half, 0.125, 1, 2) };
+    let training = Training {
+        recursion: Recursion::heavy_ball(0.5),
+        ..Training::new(TrainingRule::Sgd, SquaredLoss::Half, 0.125, 1, 2)
+    };
     let (found, _) = trained(training, &data, &network, 0);
     // f = 1.5 * 3.5 = 5.25, e = -1.75, g = (3.5; 1.5, 1.5).
     let expected = [
@@ -246,7 +286,8 @@ fn results_are_frozen() {
         (TrainingRule::Sgd, 1.051_363_928_102_758_5),
     ];
     for (rule, frozen) in rules {
-        let training = Training { rule, contrastive_weight: 0.1, momentum: 0.5, ..training };
+        let training =
+            Training { rule, contrastive_weight: 0.1, recursion: Recursion::heavy_ball(0.5), ..training };
         let found = trained(training, &data, &network, 1).0;
         let sum: f64 = found.parameters().iter().enumerate().map(|(p, w)| (1.0 + p as f64).sin() * w).sum();
         assert!((sum - frozen).abs() < 1e-12, "{rule:?}: {sum:?} against {frozen}");
@@ -322,8 +363,8 @@ fn bad_training_is_refused_by_name() {
     let bad = [
         Training { learning_rate: 0.0, ..training },
         Training { learning_rate: f64::NAN, ..training },
-        Training { momentum: 1.0, ..training },
-        Training { momentum: -0.1, ..training },
+        Training { recursion: Recursion::heavy_ball(1.0), ..training },
+        Training { recursion: Recursion { direct: f64::NAN, ..Recursion::SGD }, ..training },
         Training { contrastive_weight: -1.0, ..training },
         Training { divergence_loss: f64::NAN, ..training },
         Training { divergence_loss: 0.0, ..training },

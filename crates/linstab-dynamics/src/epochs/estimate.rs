@@ -16,7 +16,7 @@ use super::coarse::CoarseEpochs;
 use super::crossing::{Crossing, Growths, NUM_POINTS, NUM_POPULATIONS, Points, mean_and_deviation};
 use super::populations::{Population, root};
 use crate::error::require_nonnegative;
-use crate::lyapunov::ExponentEstimate;
+use crate::lyapunov::{AlmostSureThreshold, ExponentEstimate, first_crossing};
 use crate::{DynamicsError, Result};
 
 /// Probability with which an interval holds the threshold.
@@ -169,6 +169,36 @@ impl Epochs {
         };
         let exponents: Vec<f64> = (0..num_chains).into_par_iter().map(chain).collect::<Result<_>>()?;
         ExponentEstimate::of_chains(&exponents, learning_rate)
+    }
+}
+
+impl Epochs {
+    /// The learning rate from `start` on at which the exponent changes sign, with common random numbers, as
+    /// [`crate::MeanSquare::almost_sure_threshold`]: `start` is a learning rate that is stable in the mean square.
+    ///
+    /// # Errors
+    /// As [`Epochs::lyapunov_exponent`].
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch};
+    /// use linstab_dynamics::{Optimizer, epochs::Epochs};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// use rand::SeedableRng;
+    /// // Curvatures 0 and 1 one at a time: an epoch multiplies by 1 - eta.
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![0.0, 1.0])?)?;
+    /// let sampling = EpochSampling::new(EpochOrder::Reshuffling, LastBatch::Keep, 2, 1)?;
+    /// let epochs = Epochs::new(&ensemble, Optimizer::sgd(), sampling)?;
+    /// let found = epochs.almost_sure_threshold(1.5, (4, 2, 10), |i| rand_pcg::Pcg64::seed_from_u64(i as u64))?;
+    /// assert!((found.value - 2.0).abs() < 1e-5);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn almost_sure_threshold<R: Rng + Send>(
+        &self,
+        start: f64,
+        chains: (usize, usize, usize),
+        generator: impl Fn(usize) -> R + Sync,
+    ) -> Result<AlmostSureThreshold> {
+        first_crossing(start, |eta| self.lyapunov_exponent(eta, chains, &generator))
     }
 }
 

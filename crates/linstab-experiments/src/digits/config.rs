@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use linstab_dynamics::Optimizer;
+use linstab_dynamics::sampling::{EpochOrder, Loader};
+use linstab_dynamics::{Optimizer, SamplingScheme};
 use linstab_relu::SquaredLoss;
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +28,8 @@ pub struct Config {
     pub cells: CellsConfig,
     /// How runs are made and judged.
     pub protocol: Protocol,
-    /// How long and how often, by optimizer.
-    pub runs: RunsConfig,
+    /// Which optimizers and loaders, how often and how long.
+    pub contenders: Vec<Contender>,
     /// How the Lyapunov exponent is estimated.
     pub lyapunov: LyapunovConfig,
     /// Cells of a quick run.
@@ -61,26 +62,34 @@ pub struct MinimumConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CellsConfig {
-    /// Optimizers.
-    pub optimizers: Vec<Contender>,
     /// Batch sizes `B`.
     pub batch_sizes: Vec<usize>,
-    /// Learning rates in units of the exact threshold.
+    /// Learning rates in units of the threshold.
     pub learning_rate_ratios: Vec<f64>,
-    /// Heavy-ball momentum of the optimizer of that name.
-    pub momentum: f64,
-    /// Ratio of radius to fixed gradient norm of SAM as analysed; SAM as practised is compared with its threshold.
-    pub rho_over_alpha: f64,
-    /// Radius of SAM as practised.
-    pub rho: f64,
+}
+
+/// An optimizer and a loader whose runs are held against a threshold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contender {
+    /// Its name in tables.
+    pub name: String,
+    /// What is analysed, and run unless `normalised_ascent` says otherwise.
+    pub optimizer: Optimizer,
+    /// How batches are drawn: without replacement or reshuffled.
+    pub sampling: Loader,
+    /// SAM as practised: runs ascend by so much along the normalised gradient of the batch, which has no threshold of its own.
+    pub normalised_ascent: Option<f64>,
+    /// Runs a cell.
+    pub num_runs: usize,
+    /// Steps a run, for each of [`CellsConfig::batch_sizes`].
+    pub num_steps: Vec<usize>,
 }
 
 /// How runs are made and judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Protocol {
-    /// Whether batches are independent.
-    pub batch_order: Order,
     /// Root mean square of the distance from the minimum at the start.
     pub distance: f64,
     /// Times at which the loss is recorded, where batches are independent; otherwise it is after every epoch.
@@ -89,40 +98,6 @@ pub struct Protocol {
     pub grown_loss: f64,
     /// A run whose loss falls below this has decayed.
     pub decayed_loss: f64,
-}
-
-/// Whether the batches of a run are independent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// Every batch is drawn afresh.
-    Independent,
-    /// The batches of an epoch are disjoint.
-    Shuffled,
-}
-
-/// A value for each optimizer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct RunsConfig {
-    /// Of [`Contender::Sgd`].
-    pub sgd: Length,
-    /// Of [`Contender::Momentum`].
-    pub momentum: Length,
-    /// Of [`Contender::Sam`].
-    pub sam: Length,
-    /// Of [`Contender::NormalisedSam`].
-    pub normalised_sam: Length,
-}
-
-/// How often, and how long.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Length {
-    /// Runs a cell.
-    pub num_runs: usize,
-    /// Steps a run, for each of [`CellsConfig::batch_sizes`].
-    pub num_steps: Vec<usize>,
 }
 
 /// How the Lyapunov exponent is estimated.
@@ -143,64 +118,56 @@ pub struct Quick {
     pub batch_sizes: Vec<usize>,
     /// Replaces [`CellsConfig::learning_rate_ratios`].
     pub learning_rate_ratios: Vec<f64>,
-    /// Replaces [`Length::num_runs`] of every optimizer.
+    /// Replaces [`Contender::num_runs`] of every contender.
     pub num_runs: usize,
-}
-
-/// An optimizer of the experiment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Contender {
-    /// Stochastic gradient descent.
-    Sgd,
-    /// SGD with heavy-ball momentum.
-    Momentum,
-    /// SAM as analysed: full-batch ascent with a fixed gradient norm.
-    Sam,
-    /// SAM as practised: normalised ascent on the batch. It has no threshold of its own.
-    NormalisedSam,
 }
 
 impl Contender {
     /// Its name for people.
-    pub(super) fn title(self, cells: &CellsConfig) -> String {
-        match self {
-            Self::Sgd | Self::Momentum => self.analysed(cells).label(),
-            Self::Sam => "SAM, as analysed".to_owned(),
-            Self::NormalisedSam => "SAM, normalised".to_owned(),
-        }
+    pub(super) fn title(&self) -> String {
+        let name = match (self.normalised_ascent, self.optimizer.rho_over_alpha() > 0.0) {
+            (Some(_), _) => "SAM, normalised".to_owned(),
+            (None, true) => "SAM, as analysed".to_owned(),
+            (None, false) => self.optimizer.label(),
+        };
+        if self.reshuffles() { format!("{name}, reshuffled") } else { name }
     }
 
-    /// The optimizer that the theory analyses: SAM at a fixed gradient norm for the normalised one.
-    ///
-    /// # Panics
-    /// For values that a checked configuration does not hold.
-    pub fn analysed(self, cells: &CellsConfig) -> Optimizer {
-        let sgd = Optimizer::sgd();
-        match self {
-            Self::Sgd => sgd,
-            Self::Momentum => sgd.with_momentum(cells.momentum).expect("the momentum was checked"),
-            Self::Sam | Self::NormalisedSam => {
-                Optimizer::sam(cells.rho_over_alpha).expect("the ratio was checked")
-            }
-        }
+    /// Whether batches are cut from a fresh order of all samples once an epoch.
+    pub(super) fn reshuffles(&self) -> bool {
+        self.sampling == Loader::Epochs(EpochOrder::Reshuffling)
     }
 
-    /// Its name in configurations and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sgd => "sgd",
-            Self::Momentum => "momentum",
-            Self::Sam => "sam",
-            Self::NormalisedSam => "normalised-sam",
-        }
+    /// Whether gradients are divided by a preconditioner.
+    pub(super) fn is_preconditioned(&self) -> bool {
+        self.optimizer.rule().preconditioned
     }
 
-    /// The optimizer whose threshold it is compared with.
-    #[must_use]
-    pub fn analysed_as(self) -> Self {
-        if self == Self::NormalisedSam { Self::Sam } else { self }
+    fn check(&self, checker: &Checker, num_batch_sizes: usize) -> Result<()> {
+        let key = |field: &str| format!("contenders.{}.{field}", self.name);
+        let known =
+            self.reshuffles() || self.sampling == Loader::Independent(SamplingScheme::WithoutReplacement);
+        checker.require(known, &key("sampling"), self.sampling, "without-replacement or reshuffling")?;
+        let optimizer = self.optimizer;
+        let decay = optimizer.recursion().coupled_decay + optimizer.recursion().decoupled_decay;
+        let stays = optimizer.batch_ascent().is_none()
+            && decay.abs() <= 0.0
+            && optimizer.perturbation_standard_deviation() <= 0.0;
+        let allowed = "optimizers that stay at a minimum of the loss, whose ascent is on the full batch";
+        checker.require(stays, &key("optimizer"), optimizer, allowed)?;
+        if let Some(rho) = self.normalised_ascent {
+            positive(checker, &key("normalised_ascent"), rho)?;
+        }
+        count(checker, &key("num_runs"), self.num_runs, 1, MAX_RUNS)?;
+        steps(checker, &key("num_steps"), &self.num_steps, num_batch_sizes)
     }
+}
+
+/// Accepts a number of steps for each batch size.
+fn steps(checker: &Checker, key: &str, num_steps: &[usize], expected: usize) -> Result<()> {
+    let allowed = format!("{expected} numbers, one a batch size of cells.batch_sizes");
+    checker.require(num_steps.len() == expected, key, format!("{num_steps:?}"), allowed)?;
+    num_steps.iter().try_for_each(|&steps| count(checker, key, steps, 8, MAX_STEPS))
 }
 
 impl Configuration for Config {
@@ -237,9 +204,9 @@ impl Configuration for Config {
             .filter_map(|batch_size| all.iter().position(|other| other == batch_size))
             .collect();
         let reduced = |num_steps: &Vec<usize>| kept.iter().map(|&at| num_steps[at]).collect();
-        let RunsConfig { sgd, momentum, sam, normalised_sam } = &mut self.runs;
-        for length in [sgd, momentum, sam, normalised_sam] {
-            *length = Length { num_runs, num_steps: reduced(&length.num_steps) };
+        for contender in &mut self.contenders {
+            contender.num_runs = num_runs;
+            contender.num_steps = reduced(&contender.num_steps);
         }
         self.lyapunov.num_steps = reduced(&self.lyapunov.num_steps);
     }
@@ -267,15 +234,12 @@ impl Config {
         config_file::read_checked(path)
     }
 
-    /// How often and how long an optimizer runs.
-    pub fn length(&self, optimizer: Contender) -> &Length {
-        let RunsConfig { sgd, momentum, sam, normalised_sam } = &self.runs;
-        match optimizer {
-            Contender::Sgd => sgd,
-            Contender::Momentum => momentum,
-            Contender::Sam => sam,
-            Contender::NormalisedSam => normalised_sam,
-        }
+    /// The contender whose threshold a contender is held against: the first of this optimizer and loader.
+    pub(super) fn analysed_as<'a>(&'a self, contender: &'a Contender) -> &'a Contender {
+        let same = |other: &&Contender| {
+            (other.optimizer, other.sampling) == (contender.optimizer, contender.sampling)
+        };
+        self.contenders.iter().find(same).unwrap_or(contender)
     }
 
     /// The number of steps in a list that goes with the batch sizes.
@@ -297,7 +261,9 @@ impl Config {
 
     fn check_cells(&self, checker: &Checker) -> Result<()> {
         let cells = &self.cells;
-        checker.require_distinct("cells.optimizers", &cells.optimizers)?;
+        let names: Vec<&str> = self.contenders.iter().map(|contender| contender.name.as_str()).collect();
+        checker.require_distinct("contenders", &names)?;
+        self.contenders.iter().try_for_each(|contender| contender.check(checker, cells.batch_sizes.len()))?;
         for (table, batch_sizes, ratios) in [
             ("cells", &cells.batch_sizes, &cells.learning_rate_ratios),
             ("quick", &self.quick.batch_sizes, &self.quick.learning_rate_ratios),
@@ -316,10 +282,7 @@ impl Config {
                 checker.require(admissible, &rates, ratio, "0.01 to 100")?;
             }
         }
-        let admissible = (0.0..1.0).contains(&cells.momentum);
-        checker.require(admissible, "cells.momentum", cells.momentum, "0 up to, but not, 1")?;
-        positive(checker, "cells.rho_over_alpha", cells.rho_over_alpha)?;
-        positive(checker, "cells.rho", cells.rho)
+        Ok(())
     }
 
     fn check_protocol(&self, checker: &Checker) -> Result<()> {
@@ -334,20 +297,9 @@ impl Config {
         let above = protocol.decayed_loss >= self.minimum.polished_loss;
         let allowed = format!("at least minimum.polished_loss = {:e}", self.minimum.polished_loss);
         checker.require(above, "protocol.decayed_loss", protocol.decayed_loss, allowed)?;
-        let steps = |key: &str, num_steps: &[usize]| {
-            let expected = self.cells.batch_sizes.len();
-            let allowed = format!("{expected} numbers, one a batch size of cells.batch_sizes");
-            checker.require(num_steps.len() == expected, key, format!("{num_steps:?}"), allowed)?;
-            num_steps.iter().try_for_each(|&steps| count(checker, key, steps, 8, MAX_STEPS))
-        };
-        for optimizer in [Contender::Sgd, Contender::Momentum, Contender::Sam, Contender::NormalisedSam] {
-            let (key, length) = (format!("runs.{}", optimizer.name()), self.length(optimizer));
-            count(checker, &format!("{key}.num_runs"), length.num_runs, 1, MAX_RUNS)?;
-            steps(&format!("{key}.num_steps"), &length.num_steps)?;
-        }
         count(checker, "quick.num_runs", self.quick.num_runs, 1, MAX_RUNS)?;
         count(checker, "lyapunov.num_chains", self.lyapunov.num_chains, 2, MAX_RUNS)?;
-        steps("lyapunov.num_steps", &self.lyapunov.num_steps)
+        steps(checker, "lyapunov.num_steps", &self.lyapunov.num_steps, self.cells.batch_sizes.len())
     }
 }
 

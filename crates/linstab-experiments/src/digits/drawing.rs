@@ -17,12 +17,12 @@ pub(super) fn draw(
     config: &Config,
     thresholds: &[ThresholdRow],
     summaries: &[CellSummary],
-    (keys, runs): (&[RunKey], &[RunResult]),
+    (keys, runs): (&[RunKey<'_>], &[RunResult]),
     results: &ResultsFolder,
 ) -> Result<()> {
     results.draw_both("digits", |columns| predictions(columns, config, thresholds, summaries))?;
-    if let Some(optimizer) = section::reference(config) {
-        results.draw("digits-headline", &headline(config, optimizer, summaries))?;
+    if let Some(contender) = section::reference(config) {
+        results.draw("digits-headline", &headline(config, contender, summaries))?;
     }
     results.draw_both("digits-losses", |columns| losses(columns, config, keys, runs))
 }
@@ -50,7 +50,7 @@ fn curves(rows: &[&ThresholdRow]) -> Vec<Series> {
     };
     let line = |colour, width, dashes| Stroke { colour, width, dashes };
     vec![
-        series("exact mean square, η*", line(colour::INK, 1.6, ""), |row| row.max_learning_rate),
+        series("mean square, η*", line(colour::INK, 1.6, ""), |row| row.max_learning_rate),
         series("almost sure", line(colour::INK, 1.1, "3.5 2"), |row| row.almost_sure_threshold),
         series("paper: divergence criterion", line(colour::SERIES[2], 1.3, ""), |row| {
             row.criterion_divergence
@@ -68,16 +68,17 @@ fn predictions(
 ) -> Svg {
     let name =
         "Predicted thresholds and real training on digits: learning rates at which runs decay and grow";
-    let optimizers = &config.cells.optimizers;
-    let (per_row, height) = columns.choose((2, 96.0), (optimizers.len(), 150.0));
-    let num_panels = 2 * per_row * optimizers.len().div_ceil(per_row);
+    let contenders = &config.contenders;
+    let (per_row, height) = columns.choose((2, 96.0), (contenders.len().min(5), 150.0));
+    let num_panels = 2 * per_row * contenders.len().div_ceil(per_row);
     let grid = Grid { columns, num_panels, per_row, height, gap: 31.0 };
     let mut figure = grid.figure(name);
     let mut drawn = Vec::new();
-    for (index, &optimizer) in optimizers.iter().enumerate() {
+    for (index, contender) in contenders.iter().enumerate() {
         let rows: Vec<&ThresholdRow> =
-            thresholds.iter().filter(|row| row.optimizer == optimizer.analysed_as()).collect();
-        let runs: Vec<&CellSummary> = summaries.iter().filter(|cell| cell.optimizer == optimizer).collect();
+            thresholds.iter().filter(|row| row.optimizer == config.analysed_as(contender).name).collect();
+        let runs: Vec<&CellSummary> =
+            summaries.iter().filter(|cell| cell.optimizer == contender.name).collect();
         let all = curves(&rows);
         let values = all.iter().flat_map(|one| &one.points).map(|point| point.1);
         let tested = runs.iter().map(|cell| cell.learning_rate_ratio * cell.max_learning_rate);
@@ -91,7 +92,7 @@ fn predictions(
         let mark = |figure: &mut Svg, at: (f64, f64), radius, cell: &CellSummary| {
             figure.mark(at, |figure| share_mark(figure, at, radius, cell.share_grew()));
         };
-        chart_with(&mut figure, &absolute, &optimizer.title(&config.cells), &all, |figure| {
+        chart_with(&mut figure, &absolute, &contender.title(), &all, |figure| {
             for cell in &runs {
                 let rate = cell.learning_rate_ratio * cell.max_learning_rate;
                 mark(figure, absolute.at(cell.batch_size as f64, rate), 1.9, cell);
@@ -116,9 +117,9 @@ fn predictions(
 }
 
 /// The share of runs that grew over the learning rate in units of the exact threshold, and the step that is predicted.
-fn headline(config: &Config, optimizer: Contender, summaries: &[CellSummary]) -> Svg {
-    let name = optimizer.title(&config.cells);
-    let cells: Vec<&CellSummary> = summaries.iter().filter(|cell| cell.optimizer == optimizer).collect();
+fn headline(config: &Config, contender: &Contender, summaries: &[CellSummary]) -> Svg {
+    let name = contender.title();
+    let cells: Vec<&CellSummary> = summaries.iter().filter(|cell| cell.optimizer == contender.name).collect();
     let ratios = &config.cells.learning_rate_ratios;
     let reach = ratios.iter().map(|ratio| (ratio - 1.0).abs()).fold(0.05, f64::max) + 0.05;
     let (first, last) = (1.0 - reach, 1.0 + reach);
@@ -196,7 +197,7 @@ pub(super) fn nearest_ratios(ratios: &[f64]) -> [Option<f64>; 2] {
 }
 
 /// Loss curves just below and just above the threshold: a row an optimizer, a column a batch size.
-fn losses(columns: Columns, config: &Config, keys: &[RunKey], runs: &[RunResult]) -> Svg {
+fn losses(columns: Columns, config: &Config, keys: &[RunKey<'_>], runs: &[RunResult]) -> Svg {
     const LEFT: f64 = 46.0;
     let cells = &config.cells;
     let pitch = ((columns.width() - LEFT - 4.0) / cells.batch_sizes.len() as f64, 104.0);
@@ -205,13 +206,14 @@ fn losses(columns: Columns, config: &Config, keys: &[RunKey], runs: &[RunResult]
     let mut figure = Svg::new(columns.width(), 0.0, name);
     let ratios = nearest_ratios(&cells.learning_rate_ratios);
     let colours = [colour::BLUE, colour::VERMILION];
-    for (row, &optimizer) in cells.optimizers.iter().enumerate() {
-        let of_row: Vec<_> = keys.iter().zip(runs).filter(|(key, _)| key.optimizer == optimizer).collect();
+    for (row, contender) in config.contenders.iter().enumerate() {
+        let of_row: Vec<_> =
+            keys.iter().zip(runs).filter(|(key, _)| key.contender.name == contender.name).collect();
         let losses = of_row.iter().flat_map(|(_, run)| run.records.iter().map(|record| record.1));
         let scale = Scale::logarithmic(losses.chain([config.protocol.grown_loss]), "");
         for (column, &batch_size) in cells.batch_sizes.iter().enumerate() {
-            let steps = config.num_steps(&config.length(optimizer).num_steps, batch_size) as f64;
-            let last = row + 1 == cells.optimizers.len();
+            let steps = config.num_steps(&contender.num_steps, batch_size) as f64;
+            let last = row + 1 == config.contenders.len();
             let x = Scale {
                 range: (0.0, steps),
                 ticks: columns.choose(vec![0.0], vec![0.0, 0.5 * steps]),
@@ -229,8 +231,9 @@ fn losses(columns: Columns, config: &Config, keys: &[RunKey], runs: &[RunResult]
                 });
                 for (ratio, colour) in ratios.iter().zip(colours) {
                     let Some(ratio) = ratio else { continue };
-                    let shown =
-                        |key: &RunKey| key.batch_size == batch_size && key.ratio.to_bits() == ratio.to_bits();
+                    let shown = |key: &RunKey<'_>| {
+                        key.batch_size == batch_size && key.ratio.to_bits() == ratio.to_bits()
+                    };
                     let runs = of_row.iter().filter(|(key, _)| shown(key)).map(|(_, run)| *run);
                     figure.series(&name_of_ratio(*ratio), &[], |figure| {
                         loss_curves(figure, &panel, runs, colour);
@@ -238,14 +241,14 @@ fn losses(columns: Columns, config: &Config, keys: &[RunKey], runs: &[RunResult]
                 }
             });
             if column == 0 {
-                let label = format!("{}: loss", optimizer.title(&config.cells));
+                let label = format!("{}: loss", contender.title());
                 let text = Text { upwards: true, ..Text::new(&label, 8.0, Anchor::Middle) };
                 figure.text(left - 32.0, top + 0.5 * size.1, text);
             }
         }
     }
     let series = losses_legend(ratios, colours);
-    let top = TOP + pitch.1 * cells.optimizers.len() as f64 + 22.0;
+    let top = TOP + pitch.1 * config.contenders.len() as f64 + 22.0;
     let used = legend(&mut figure, (LEFT, top), &series, columns.width() - LEFT);
     figure.end_at(top + used);
     figure

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use linstab_coherence::Coherence;
-use linstab_linalg::Reduced;
+use linstab_linalg::{Ensemble as _, Factored, Reduced};
 use linstab_relu::polish::{self, PolishOptions, Polished};
 use linstab_relu::training::unobserved;
 use linstab_relu::{Curvature, Dataset, ReluError, Trainer, Training, TrainingRule, TwoLayer};
 use serde::Serialize;
 
-use super::config::{Config, MinimumConfig};
+use super::config::{Config, Contender, MinimumConfig};
 use super::{ID, data};
 use crate::Result;
 use linstab_driver::streams::StreamKey;
@@ -19,7 +19,11 @@ pub(super) struct Minimum {
     pub(super) data: Dataset,
     pub(super) network: TwoLayer,
     /// The Gauss-Newton curvatures, which at a loss of 0 are the Hessians.
-    pub(super) ensemble: Reduced,
+    ensemble: Reduced,
+    /// The same as an optimizer with the preconditioner sees them.
+    preconditioned: Reduced,
+    /// Root of the second moment of gradients where all residuals are 1, and Adam's usual epsilon.
+    pub(super) preconditioner: Vec<f64>,
     pub(super) facts: Facts,
 }
 
@@ -75,8 +79,24 @@ impl Minimum {
             sigma: coherence.measure,
         };
         drop(curvature);
-        Ok(Self { data, network: polished.network, ensemble, facts })
+        let preconditioner = frozen_second_moment(&factored);
+        let scales: Vec<f64> = preconditioner.iter().map(|entry| entry.sqrt().recip()).collect();
+        let preconditioned = Reduced::of(&factored.rescaled(&scales)?)?;
+        Ok(Self { data, network: polished.network, ensemble, preconditioned, preconditioner, facts })
     }
+
+    /// The ensemble that an optimizer sees.
+    pub(super) fn ensemble(&self, contender: &Contender) -> &Reduced {
+        if contender.is_preconditioned() { &self.preconditioned } else { &self.ensemble }
+    }
+}
+
+/// `sqrt(v) + 1e-8`, `v` the mean over the samples of the squares of their gradients where each residual is 1. At the minimum itself
+/// all gradients vanish; on the way there residuals of about one size scale this, and learning rates are counted in units of a threshold.
+fn frozen_second_moment(factored: &Factored) -> Vec<f64> {
+    let (rows, n) = (factored.rows(), factored.num_samples() as f64);
+    let root = |column: usize| (rows.col(column).squared_norm_l2() / n).sqrt();
+    (0..rows.ncols()).map(|column| root(column) + 1e-8).collect()
 }
 
 struct Found {

@@ -13,9 +13,7 @@ mod section;
 mod summary;
 mod thresholds;
 
-pub use config::{
-    CellsConfig, Config, Contender, Length, LyapunovConfig, MinimumConfig, Order, Protocol, Quick, RunsConfig,
-};
+pub use config::{CellsConfig, Config, Contender, LyapunovConfig, MinimumConfig, Protocol, Quick};
 
 use linstab_driver::ResultsFolder;
 use linstab_driver::experiment::DataDigest;

@@ -8,7 +8,7 @@ use linstab_relu::{BatchOrder, Trainer, Training, TrainingRule, TwoLayer};
 use serde::{Deserialize, Serialize};
 
 use super::ID;
-use super::config::{Config, Contender, Order, Protocol};
+use super::config::{Config, Contender, Protocol};
 use super::minimum::Minimum;
 use super::thresholds::ThresholdRow;
 use crate::Result;
@@ -21,10 +21,10 @@ use linstab_driver::table::number;
 
 /// One run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct RunKey {
-    pub(super) optimizer: Contender,
+pub(super) struct RunKey<'a> {
+    pub(super) contender: &'a Contender,
     pub(super) batch_size: usize,
-    /// The exact threshold that the learning rate is relative to.
+    /// The threshold that the learning rate is relative to.
     pub(super) max_learning_rate: f64,
     pub(super) ratio: f64,
     pub(super) run: usize,
@@ -72,11 +72,11 @@ impl RunResult {
 /// A row of `tables/digits-losses.csv`: the loss of a run at a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct LossRow {
-    /// Contender.
-    pub(super) optimizer: Contender,
+    /// Name of the contender.
+    pub(super) optimizer: String,
     /// Batch size `B`.
     pub(super) batch_size: usize,
-    /// Learning rate in units of the exact threshold.
+    /// Learning rate in units of the threshold.
     pub(super) learning_rate_ratio: f64,
     /// The run.
     pub(super) run: usize,
@@ -88,12 +88,13 @@ pub(super) struct LossRow {
 }
 
 /// The recorded losses of the runs at some ratios.
-pub(super) fn losses(keys: &[RunKey], results: &[RunResult], ratios: &[Option<f64>]) -> Vec<LossRow> {
-    let is_shown = |key: &RunKey| ratios.iter().flatten().any(|ratio| ratio.to_bits() == key.ratio.to_bits());
-    let of_run = |(key, result): (&RunKey, &RunResult)| -> Vec<LossRow> {
-        let RunKey { optimizer, batch_size, ratio: learning_rate_ratio, run, .. } = *key;
+pub(super) fn losses(keys: &[RunKey<'_>], results: &[RunResult], ratios: &[Option<f64>]) -> Vec<LossRow> {
+    let is_shown =
+        |key: &RunKey<'_>| ratios.iter().flatten().any(|ratio| ratio.to_bits() == key.ratio.to_bits());
+    let of_run = |(key, result): (&RunKey<'_>, &RunResult)| -> Vec<LossRow> {
+        let RunKey { contender, batch_size, ratio: learning_rate_ratio, run, .. } = *key;
         let row = |&(step, loss): &(f64, f64)| LossRow {
-            optimizer,
+            optimizer: contender.name.clone(),
             batch_size,
             learning_rate_ratio,
             run,
@@ -110,7 +111,7 @@ pub(super) struct RunCells<'a> {
     config: &'a Config,
     minimum: &'a Minimum,
     identity: Identity,
-    keys: Vec<RunKey>,
+    keys: Vec<RunKey<'a>>,
 }
 
 impl<'a> RunCells<'a> {
@@ -121,11 +122,12 @@ impl<'a> RunCells<'a> {
         program: &str,
     ) -> Self {
         let mut keys = Vec::new();
-        for &optimizer in &config.cells.optimizers {
-            for row in thresholds.iter().filter(|row| row.optimizer == optimizer.analysed_as()) {
+        for contender in &config.contenders {
+            let analysed = &config.analysed_as(contender).name;
+            for row in thresholds.iter().filter(|row| row.optimizer == *analysed) {
                 for &ratio in &config.cells.learning_rate_ratios {
-                    keys.extend((0..config.length(optimizer).num_runs).map(|run| RunKey {
-                        optimizer,
+                    keys.extend((0..contender.num_runs).map(|run| RunKey {
+                        contender,
                         batch_size: row.batch_size,
                         max_learning_rate: row.max_learning_rate,
                         ratio,
@@ -138,7 +140,7 @@ impl<'a> RunCells<'a> {
         Self { config, minimum, identity, keys }
     }
 
-    pub(super) fn keys(&self) -> &[RunKey] {
+    pub(super) fn keys(&self) -> &[RunKey<'a>] {
         &self.keys
     }
 
@@ -163,43 +165,47 @@ impl<'a> RunCells<'a> {
         Ok(())
     }
 
-    fn start(&self, key: &RunKey) -> Result<TwoLayer> {
+    fn start(&self, key: &RunKey<'_>) -> Result<TwoLayer> {
         let minimum = &self.minimum.network;
         let spread = self.config.protocol.distance / (minimum.parameters().len() as f64).sqrt();
         Ok(minimum.perturbed(spread, &mut self.stream(key).number(0).generator())?)
     }
 
-    fn training(&self, key: &RunKey) -> Training {
-        let Config { cells, protocol, minimum, .. } = self.config;
-        let rule = match key.optimizer {
-            Contender::Sgd | Contender::Momentum => TrainingRule::Sgd,
-            Contender::Sam => TrainingRule::FullBatchSam { rho_over_alpha: cells.rho_over_alpha },
-            Contender::NormalisedSam => TrainingRule::Sam { rho: cells.rho },
+    fn training(&self, key: &RunKey<'_>) -> Training {
+        let (config, contender) = (self.config, key.contender);
+        let rule = match (contender.normalised_ascent, contender.optimizer.rho_over_alpha()) {
+            (Some(rho), _) => TrainingRule::Sam { rho },
+            (None, rho_over_alpha) if rho_over_alpha > 0.0 => TrainingRule::FullBatchSam { rho_over_alpha },
+            _ => TrainingRule::Sgd,
         };
-        let length = self.config.length(key.optimizer);
-        let num_steps = self.config.num_steps(&length.num_steps, key.batch_size);
-        let steps_per_epoch = steps_per_epoch(protocol, num_steps, self.config.num_samples, key.batch_size);
-        Training {
-            momentum: key.optimizer.analysed(cells).momentum(),
-            batch_order: match protocol.batch_order {
-                Order::Independent => BatchOrder::Independent { steps_per_epoch },
-                Order::Shuffled => BatchOrder::Shuffled,
-            },
-            ..Training::new(
-                rule,
-                minimum.loss,
-                key.ratio * key.max_learning_rate,
-                key.batch_size,
-                num_steps.div_ceil(steps_per_epoch),
-            )
+        let num_steps = config.num_steps(&contender.num_steps, key.batch_size);
+        let steps_per_epoch = self.steps_per_epoch(key);
+        let batch_order = if contender.reshuffles() {
+            BatchOrder::Shuffled
+        } else {
+            BatchOrder::Independent { steps_per_epoch }
+        };
+        let (learning_rate, num_epochs) =
+            (key.ratio * key.max_learning_rate, num_steps.div_ceil(steps_per_epoch));
+        let plain = Training::new(rule, config.minimum.loss, learning_rate, key.batch_size, num_epochs);
+        Training { recursion: contender.optimizer.recursion(), batch_order, ..plain }
+    }
+
+    /// Steps between records.
+    fn steps_per_epoch(&self, key: &RunKey<'_>) -> usize {
+        let Config { protocol, num_samples, .. } = self.config;
+        if key.contender.reshuffles() {
+            num_samples.div_ceil(key.batch_size)
+        } else {
+            self.config.num_steps(&key.contender.num_steps, key.batch_size).div_ceil(protocol.num_records)
         }
     }
 
     /// The address of a run's random streams: start and batches are numbered below it. A run at another ratio starts elsewhere.
-    fn stream(&self, key: &RunKey) -> StreamKey {
+    fn stream(&self, key: &RunKey<'_>) -> StreamKey {
         StreamKey::new(self.config.seed, ID)
             .text("run")
-            .text(key.optimizer.name())
+            .text(&key.contender.name)
             .number(key.batch_size as u64)
             .float(key.ratio)
             .number(key.run as u64)
@@ -209,14 +215,6 @@ impl<'a> RunCells<'a> {
         let data = &self.minimum.data;
         let loss = |predictions: Vec<f64>| self.config.minimum.loss.mean(&predictions, data.labels());
         network.predictions(data).map_or(f64::INFINITY, loss)
-    }
-}
-
-/// Steps between records.
-fn steps_per_epoch(protocol: &Protocol, num_steps: usize, num_samples: usize, batch_size: usize) -> usize {
-    match protocol.batch_order {
-        Order::Independent => num_steps.div_ceil(protocol.num_records),
-        Order::Shuffled => num_samples.div_ceil(batch_size),
     }
 }
 
@@ -240,10 +238,7 @@ impl Cells for RunCells<'_> {
         let key = &self.keys[index];
         let &Protocol { grown_loss, decayed_loss, .. } = &self.config.protocol;
         let (mut network, training) = (self.start(key)?, self.training(key));
-        let steps_per_epoch = match training.batch_order {
-            BatchOrder::Independent { steps_per_epoch } => steps_per_epoch,
-            BatchOrder::Shuffled => self.config.num_samples.div_ceil(key.batch_size),
-        };
+        let steps_per_epoch = self.steps_per_epoch(key);
         let (mut records, mut end) = (Vec::new(), End::Completed);
         let observer = |progress: Progress<'_>| {
             let loss = self.loss_of(progress.network);
@@ -256,7 +251,7 @@ impl Cells for RunCells<'_> {
                 };
             }
             // SAM as practised leaves at once; where it settles is what there is to see.
-            let followed = end == End::LeftLinearRegime && key.optimizer == Contender::NormalisedSam;
+            let followed = end == End::LeftLinearRegime && key.contender.normalised_ascent.is_some();
             if end != End::Completed && !followed {
                 ControlFlow::Break(())
             } else {
@@ -264,6 +259,9 @@ impl Cells for RunCells<'_> {
             }
         };
         let mut trainer = Trainer::new(training, &self.minimum.data, self.minimum.network.width())?;
+        if key.contender.is_preconditioned() {
+            trainer = trainer.preconditioned(&self.minimum.preconditioner)?;
+        }
         let outcome = trainer.run(&mut network, &mut self.stream(key).number(1).generator(), observer)?;
         if let linstab_relu::Outcome::Diverged { epoch, .. } = outcome {
             records.push(((epoch * steps_per_epoch) as f64, f64::INFINITY));
@@ -276,11 +274,11 @@ impl Cells for RunCells<'_> {
 /// A row of `tables/digits.csv`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct RunRow {
-    /// `sgd`, `momentum`, `sam` or `normalised-sam`.
-    pub(super) optimizer: Contender,
+    /// Name of the contender.
+    pub(super) optimizer: String,
     /// Batch size `B`.
     pub(super) batch_size: usize,
-    /// Exact mean-square threshold eta*; for `normalised-sam` that of `sam`.
+    /// Threshold eta* of its optimizer and loader.
     #[serde(serialize_with = "number")]
     pub(super) max_learning_rate: f64,
     /// Learning rate in units of it.
@@ -305,10 +303,10 @@ pub(super) struct RunRow {
 }
 
 impl RunRow {
-    pub(super) fn new(key: &RunKey, result: &RunResult) -> Self {
+    pub(super) fn new(key: &RunKey<'_>, result: &RunResult) -> Self {
         let loss = |record: Option<&(f64, f64)>| record.map_or(f64::NAN, |(_, loss)| *loss);
         Self {
-            optimizer: key.optimizer,
+            optimizer: key.contender.name.clone(),
             batch_size: key.batch_size,
             max_learning_rate: key.max_learning_rate,
             learning_rate_ratio: key.ratio,

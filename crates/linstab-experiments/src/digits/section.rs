@@ -32,10 +32,10 @@ pub(super) fn section(
 }
 
 /// Number of runs of an optimizer, at a ratio of the learning rate to its exact threshold, that the threshold predicts, and number of runs.
-fn obedient(summaries: &[CellSummary], optimizer: Contender, ratio: f64) -> (usize, usize) {
-    let cells = summaries
-        .iter()
-        .filter(|cell| cell.optimizer == optimizer && cell.learning_rate_ratio.to_bits() == ratio.to_bits());
+fn obedient(summaries: &[CellSummary], contender: &Contender, ratio: f64) -> (usize, usize) {
+    let cells = summaries.iter().filter(|cell| {
+        cell.optimizer == contender.name && cell.learning_rate_ratio.to_bits() == ratio.to_bits()
+    });
     cells.fold((0, 0), |(right, all), cell| {
         let grew = cell.num_grew;
         (right + if ratio > 1.0 { grew } else { cell.num_runs - grew }, all + cell.num_runs)
@@ -49,19 +49,18 @@ fn ratios(config: &Config) -> Vec<f64> {
     ratios
 }
 
-/// The optimizer of the first screen: SGD, if it was run.
-pub(super) fn reference(config: &Config) -> Option<Contender> {
-    let all = &config.cells.optimizers;
-    if all.contains(&Contender::Sgd) { Some(Contender::Sgd) } else { all.first().copied() }
+/// The contender of the first screen: the first.
+pub(super) fn reference(config: &Config) -> Option<&Contender> {
+    config.contenders.first()
 }
 
 fn headline(config: &Config, summaries: &[CellSummary]) -> Option<Headline> {
-    let optimizer = reference(config)?;
+    let contender = reference(config)?;
     let counts: Vec<(f64, (usize, usize))> =
-        ratios(config).into_iter().map(|ratio| (ratio, obedient(summaries, optimizer, ratio))).collect();
+        ratios(config).into_iter().map(|ratio| (ratio, obedient(summaries, contender, ratio))).collect();
     let (right, all) = counts.iter().fold((0, 0), |sum, (_, count)| (sum.0 + count.0, sum.1 + count.1));
     let [one, other] = config.digits.classes;
-    let name = optimizer.title(&config.cells);
+    let name = contender.title();
     Some(Headline {
         title: predicts(right, all).to_owned(),
         numbers: counts
@@ -110,6 +109,60 @@ fn comes_to_rest(decayed: usize, all: usize) -> String {
     )
 }
 
+/// Thresholds of two loaders are said to differ by more than the estimate's error and a percent.
+const LOADERS_DIFFER: f64 = 0.01;
+
+/// For each optimizer that was run with both loaders: how far the threshold of the loader is from that of batches drawn afresh.
+fn loaders_differ(config: &Config, thresholds: &[ThresholdRow]) -> Vec<String> {
+    let reshuffled = config.contenders.iter().filter(|contender| contender.reshuffles());
+    reshuffled
+        .filter_map(|contender| {
+            let afresh = config
+                .contenders
+                .iter()
+                .find(|other| !other.reshuffles() && other.optimizer == contender.optimizer)?;
+            let row = |name: &str, batch_size: usize| {
+                thresholds.iter().find(|row| row.optimizer == name && row.batch_size == batch_size)
+            };
+            let pairs: Vec<(usize, f64, (f64, f64))> = config
+                .cells
+                .batch_sizes
+                .iter()
+                .filter_map(|&batch_size| {
+                    let (own, other) = (row(&contender.name, batch_size)?, row(&afresh.name, batch_size)?);
+                    let exact = other.max_learning_rate;
+                    Some((
+                        batch_size,
+                        own.max_learning_rate / exact,
+                        (own.max_learning_rate_lower / exact, own.max_learning_rate_upper / exact),
+                    ))
+                })
+                .collect();
+            (!pairs.is_empty()).then(|| loader_sentence(&afresh.title(), &pairs))
+        })
+        .collect()
+}
+
+/// Batch size, and the ratio of the thresholds with its interval.
+fn loader_sentence(title: &str, pairs: &[(usize, f64, (f64, f64))]) -> String {
+    let differs = |(_, _, (low, high)): &&(usize, f64, (f64, f64))| {
+        *low > 1.0 + LOADERS_DIFFER || *high < 1.0 - LOADERS_DIFFER
+    };
+    let apart: Vec<String> =
+        pairs.iter().filter(differs).map(|(size, ratio, _)| format!("{ratio:.3} at B = {size}")).collect();
+    let ratios = range(pairs.iter().map(|(_, ratio, _)| *ratio), |x| format!("{x:.3}"));
+    conclude(
+        apart.is_empty(),
+        format!(
+            "**A reshuffling loader** moves the threshold of {title} by no more than a percent and the error of its estimate: {ratios} times that of batches drawn afresh."
+        ),
+        format!(
+            "**A reshuffling loader** moves the threshold of {title}: in units of that of batches drawn afresh it is {}; all batch sizes: {ratios}.",
+            list(&apart)
+        ),
+    )
+}
+
 fn findings(
     config: &Config,
     facts: &Facts,
@@ -125,17 +178,17 @@ fn findings(
         facts.rank,
         config.num_samples
     )];
-    for &optimizer in &config.cells.optimizers {
+    for contender in &config.contenders {
         let parts: Vec<String> = ratios(config)
             .into_iter()
             .map(|ratio| {
-                let (right, all) = obedient(summaries, optimizer, ratio);
+                let (right, all) = obedient(summaries, contender, ratio);
                 format!("{right} of {all} at {ratio} η*")
             })
             .collect();
         findings.push(format!(
-            "**{}**, runs that do as the exact threshold says: {}.",
-            optimizer.title(&config.cells),
+            "**{}**, runs that do as its threshold says: {}.",
+            contender.title(),
             list(&parts)
         ));
     }
@@ -153,8 +206,10 @@ fn findings(
         paper(|row| row.criterion_divergence),
         paper(|row| row.criterion_theorem_3_3)
     ));
-    if config.cells.optimizers.contains(&Contender::NormalisedSam) {
-        let normalised = summaries.iter().filter(|cell| cell.optimizer == Contender::NormalisedSam);
+    findings.extend(loaders_differ(config, thresholds));
+    if let Some(practised) = config.contenders.iter().find(|contender| contender.normalised_ascent.is_some())
+    {
+        let normalised = summaries.iter().filter(|cell| cell.optimizer == practised.name);
         let (decayed, all) = normalised.fold((0, 0), |(decayed, all), cell| {
             (decayed + cell.num_runs - cell.num_grew, all + cell.num_runs)
         });
@@ -173,7 +228,7 @@ fn figures(config: &Config) -> Vec<Figure> {
             "digits",
             "Predicted thresholds and what runs did",
             "Above: learning rates; below: the same in units of the exact threshold. Each disc is the runs of a batch size at a learning rate, vermilion for \
-             the share that grew. SAM as normalised is set against the threshold of SAM as analysed."
+             the share that grew. SAM as normalised is set against the threshold of SAM as analysed; a reshuffling loader against a threshold of its own, an estimate."
                 .to_owned(),
             "Curves of the exact and the almost-sure threshold and the paper's criteria over the batch size, a column an optimizer, with discs at the learning \
              rates that were run, from blue where no run grew to vermilion where all did.",
@@ -192,15 +247,15 @@ fn figures(config: &Config) -> Vec<Figure> {
 
 fn table(config: &Config, thresholds: &[ThresholdRow], summaries: &[CellSummary]) -> Table {
     let heads: Vec<String> = ratios(config).iter().map(|ratio| format!("grew at {ratio} η*")).collect();
-    let columns = ["optimizer", "B", "exact η*", "almost sure", "divergence criterion", "Theorem 3.3"];
+    let columns = ["optimizer", "B", "η*", "almost sure", "divergence criterion", "Theorem 3.3"];
     let columns: Vec<&str> = columns.into_iter().chain(heads.iter().map(String::as_str)).collect();
     let mut table = Table::new("Thresholds, and how many runs grew", &columns, "digits-summary");
     "Thresholds have all their digits and bounds in `tables/digits-thresholds.csv`."
         .clone_into(&mut table.note);
-    for &optimizer in &config.cells.optimizers {
+    for contender in &config.contenders {
         for &batch_size in &config.cells.batch_sizes {
             let analysed = |row: &&ThresholdRow| {
-                (row.optimizer, row.batch_size) == (optimizer.analysed_as(), batch_size)
+                (&row.optimizer, row.batch_size) == (&config.analysed_as(contender).name, batch_size)
             };
             let Some(row) = thresholds.iter().find(analysed) else { continue };
             let numbers = [
@@ -209,12 +264,12 @@ fn table(config: &Config, thresholds: &[ThresholdRow], summaries: &[CellSummary]
                 row.criterion_divergence,
                 row.criterion_theorem_3_3,
             ];
-            let mut cells = vec![optimizer.title(&config.cells), batch_size.to_string()];
+            let mut cells = vec![contender.title(), batch_size.to_string()];
             cells.extend(numbers.map(|number| significant(number, 4)));
             cells.extend(ratios(config).into_iter().map(|ratio| {
                 let here = |cell: &&CellSummary| {
-                    (cell.optimizer, cell.batch_size, cell.learning_rate_ratio.to_bits())
-                        == (optimizer, batch_size, ratio.to_bits())
+                    (&cell.optimizer, cell.batch_size, cell.learning_rate_ratio.to_bits())
+                        == (&contender.name, batch_size, ratio.to_bits())
                 };
                 summaries
                     .iter()
@@ -237,6 +292,10 @@ mod tests {
         for (right, all) in [(94, 100), (0, 0)] {
             assert!(predicts(right, all).starts_with("Exact thresholds do not predict"), "{right} of {all}");
         }
+        let moved = loader_sentence("SGD", &[(5, 1.05, (1.04, 1.06)), (50, 1.0, (0.99, 1.01))]);
+        assert!(moved.contains("1.050 at B = 5") && !moved.contains("B = 50"), "{moved}");
+        let same = loader_sentence("SGD", &[(5, 1.004, (0.999, 1.009))]);
+        assert!(same.contains("no more than a percent"), "{same}");
         assert!(comes_to_rest(0, 60).contains("does not come to rest"));
         assert!(comes_to_rest(7, 60).ends_with("did not grow in 7 of 60 runs."));
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::config::{Config, Contender, Order};
+use super::config::Config;
 use super::minimum::Facts;
 use super::runs::{End, RunRow};
 use super::thresholds::{Prediction, ThresholdRow};
@@ -14,11 +14,11 @@ use linstab_driver::table::number;
 /// A row of `tables/digits-summary.csv`: the runs of one optimizer, batch size and learning rate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct CellSummary {
-    /// Contender.
-    pub(super) optimizer: Contender,
+    /// Name of the contender.
+    pub(super) optimizer: String,
     /// Batch size `B`.
     pub(super) batch_size: usize,
-    /// Exact mean-square threshold; for `normalised-sam` that of `sam`.
+    /// Mean-square threshold of its optimizer and loader.
     #[serde(serialize_with = "number")]
     pub(super) max_learning_rate: f64,
     /// Learning rate in units of it.
@@ -53,12 +53,15 @@ impl CellSummary {
         rows: &[RunRow],
         predictions: &[(&ThresholdRow, &Prediction)],
     ) -> Vec<Self> {
-        let key = |row: &RunRow| (row.optimizer, row.batch_size, row.learning_rate_ratio.to_bits());
-        rows.chunk_by(|a, b| key(a) == key(b)).map(|runs| Self::of(config, runs, predictions)).collect()
+        let same = |a: &RunRow, b: &RunRow| {
+            (&a.optimizer, a.batch_size, a.learning_rate_ratio.to_bits())
+                == (&b.optimizer, b.batch_size, b.learning_rate_ratio.to_bits())
+        };
+        rows.chunk_by(same).map(|runs| Self::of(config, runs, predictions)).collect()
     }
 
     fn of(config: &Config, runs: &[RunRow], predictions: &[(&ThresholdRow, &Prediction)]) -> Self {
-        let RunRow { optimizer, batch_size, max_learning_rate, learning_rate_ratio, .. } = runs[0];
+        let RunRow { optimizer, batch_size, max_learning_rate, learning_rate_ratio, .. } = runs[0].clone();
         let place = config
             .cells
             .learning_rate_ratios
@@ -102,17 +105,13 @@ pub(super) fn as_text(
     summaries: &[CellSummary],
 ) -> String {
     let [one, other] = config.digits.classes;
-    let batches = match config.protocol.batch_order {
-        Order::Independent => "independent batches",
-        Order::Shuffled => "shuffled epochs",
-    };
     let mut text = verdicts(config, summaries);
     let _ = write!(
         text,
         "{} images of {one} and {other}: loss {:.1e} after SGD, {:.1e} after {} Gauss-Newton steps (round {}); \
          sharpness {:.4}, sigma {:.2}, rank {}\n\
-         restarted at distance {:e} with {batches}; runs that grew, of all:\n\
-         optimizer          B       eta*  almost sure  divergence  Thm 3.3 ",
+         restarted at distance {:e}; runs that grew, of all:\n\
+         optimizer                  B       eta*  almost sure  divergence  Thm 3.3 ",
         config.num_samples,
         facts.loss_after_sgd,
         facts.loss,
@@ -127,18 +126,19 @@ pub(super) fn as_text(
         let _ = write!(text, "{:>8}", format!("{ratio} eta*"));
     }
     text.push('\n');
-    for cell in summaries.chunk_by(|a, b| (a.optimizer, a.batch_size) == (b.optimizer, b.batch_size)) {
-        let CellSummary { optimizer, batch_size, max_learning_rate, .. } = cell[0];
-        let analysed =
-            |row: &&ThresholdRow| row.optimizer == optimizer.analysed_as() && row.batch_size == batch_size;
+    for cell in summaries.chunk_by(|a, b| (&a.optimizer, a.batch_size) == (&b.optimizer, b.batch_size)) {
+        let &CellSummary { ref optimizer, batch_size, max_learning_rate, .. } = &cell[0];
+        let name = config
+            .contenders
+            .iter()
+            .find(|contender| contender.name == *optimizer)
+            .map(|contender| &config.analysed_as(contender).name);
+        let analysed = |row: &&ThresholdRow| Some(&row.optimizer) == name && row.batch_size == batch_size;
         let Some(row) = thresholds.iter().find(analysed) else { continue };
         let _ = write!(
             text,
-            "{:<15}{batch_size:>5}{max_learning_rate:>11.5}{:>13.5}{:>12.4}{:>9.4} ",
-            optimizer.name(),
-            row.almost_sure_threshold,
-            row.criterion_divergence,
-            row.criterion_theorem_3_3,
+            "{:<23}{batch_size:>5}{max_learning_rate:>11.5}{:>13.5}{:>12.4}{:>9.4} ",
+            optimizer, row.almost_sure_threshold, row.criterion_divergence, row.criterion_theorem_3_3,
         );
         for summary in cell {
             let _ = write!(text, "{:>8}", format!("{}/{}", summary.num_grew, summary.num_runs));
@@ -163,7 +163,7 @@ fn between_thresholds(thresholds: &[ThresholdRow], summaries: &[CellSummary]) ->
         .filter(is_between)
         .map(|cell| {
             let CellSummary { optimizer, batch_size, learning_rate_ratio, num_grew, num_runs, .. } = cell;
-            format!("{} B={batch_size} at {learning_rate_ratio} ({num_grew}/{num_runs})", optimizer.name())
+            format!("{optimizer} B={batch_size} at {learning_rate_ratio} ({num_grew}/{num_runs})")
         })
         .collect();
     if cells.is_empty() {
@@ -178,13 +178,13 @@ fn between_thresholds(thresholds: &[ThresholdRow], summaries: &[CellSummary]) ->
 /// For each optimizer and ratio, how many runs did as the exact threshold says.
 fn verdicts(config: &Config, summaries: &[CellSummary]) -> String {
     let mut text = String::new();
-    for &optimizer in &config.cells.optimizers {
-        let _ = write!(text, "{} did as eta* says:", optimizer.name());
+    for contender in &config.contenders {
+        let _ = write!(text, "{} did as eta* says:", contender.name);
         for &ratio in &config.cells.learning_rate_ratios {
             let cells: Vec<&CellSummary> = summaries
                 .iter()
                 .filter(|cell| {
-                    cell.optimizer == optimizer && cell.learning_rate_ratio.to_bits() == ratio.to_bits()
+                    cell.optimizer == contender.name && cell.learning_rate_ratio.to_bits() == ratio.to_bits()
                 })
                 .collect();
             let right =

@@ -1,7 +1,9 @@
 //! What is predicted: the exact mean-square threshold, the almost-sure one, and the paper's criteria.
 
 use linstab_coherence::criteria::{self, Problem};
-use linstab_dynamics::lyapunov::ChainOptions;
+use linstab_dynamics::epochs::{EpochOptions, Epochs};
+use linstab_dynamics::lyapunov::{ChainOptions, ExponentEstimate};
+use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch};
 use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme};
 use serde::{Deserialize, Serialize};
 
@@ -19,24 +21,24 @@ pub(super) struct ThresholdCells<'a> {
     config: &'a Config,
     minimum: &'a Minimum,
     identity: Identity,
-    cells: Vec<(Contender, usize)>,
+    cells: Vec<(&'a Contender, usize)>,
 }
 
 /// A row of `tables/digits-thresholds.csv`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct ThresholdRow {
-    /// `sgd`, `momentum` or `sam`.
-    pub(super) optimizer: Contender,
-    /// Heavy-ball momentum.
-    pub(super) momentum: f64,
-    /// `rho / alpha`; 0 but for SAM.
-    pub(super) rho_over_alpha: f64,
+    /// Name of the contender.
+    pub(super) optimizer: String,
+    /// What is analysed.
+    pub(super) specification: String,
+    /// How batches are drawn.
+    pub(super) sampling: String,
     /// Batch size `B`.
     pub(super) batch_size: usize,
-    /// Exact mean-square threshold eta*.
+    /// Mean-square threshold eta*: exact for batches drawn afresh, else estimated.
     #[serde(serialize_with = "number")]
     pub(super) max_learning_rate: f64,
-    /// Two-sided bounds on it.
+    /// Proven bounds on it, or for an estimate those of 95 %.
     #[serde(serialize_with = "number")]
     pub(super) max_learning_rate_lower: f64,
     /// The upper one.
@@ -54,10 +56,10 @@ pub(super) struct ThresholdRow {
     /// Threshold of the full batch.
     #[serde(serialize_with = "number")]
     pub(super) gradient_descent_limit: f64,
-    /// Learning rate above which the paper's criterion says divergence (C.8.4); NaN for momentum, of which it does not speak.
+    /// Learning rate above which the paper's criterion says divergence (C.8.4); NaN where it does not speak: momentum, preconditioners, reshuffling.
     #[serde(serialize_with = "number")]
     pub(super) criterion_divergence: f64,
-    /// Learning rate up to which the paper's Theorem 3.3 says that a stable family exists; NaN for momentum.
+    /// Learning rate up to which the paper's Theorem 3.3 says that a stable family exists; NaN as above.
     #[serde(serialize_with = "number")]
     pub(super) criterion_theorem_3_3: f64,
 }
@@ -74,30 +76,20 @@ pub(super) struct Prediction {
 
 impl<'a> ThresholdCells<'a> {
     pub(super) fn new(config: &'a Config, minimum: &'a Minimum, program: &str) -> Self {
-        let mut cells = Vec::new();
-        for optimizer in config.cells.optimizers.iter().map(|optimizer| optimizer.analysed_as()) {
-            for &batch_size in &config.cells.batch_sizes {
-                if !cells.contains(&(optimizer, batch_size)) {
-                    cells.push((optimizer, batch_size));
-                }
+        let mut cells: Vec<(&Contender, usize)> = Vec::new();
+        for contender in config.contenders.iter().map(|contender| config.analysed_as(contender)) {
+            if !cells.iter().any(|(other, _)| other.name == contender.name) {
+                cells.extend(config.cells.batch_sizes.iter().map(|&batch_size| (contender, batch_size)));
             }
         }
         let identity = Identity::new(program, &[ID, "thresholds", &format!("{config:?}")]);
         Self { config, minimum, identity, cells }
     }
 
-    fn analysis(&self, (optimizer, batch_size): (Contender, usize)) -> Result<MeanSquare> {
-        let scheme = SamplingScheme::WithoutReplacement;
-        let sampling = BatchSampling::new(scheme, self.config.num_samples, batch_size)?;
-        let optimizer = optimizer.analysed(&self.config.cells);
-        Ok(MeanSquare::new(&self.minimum.ensemble, optimizer, sampling)?)
-    }
-
     /// The row of a computed cell.
     pub(super) fn row(&self, index: usize, prediction: &Prediction) -> ThresholdRow {
-        let (optimizer, batch_size) = self.cells[index];
-        let analysed = optimizer.analysed(&self.config.cells);
-        let rho_over_alpha = analysed.rho_over_alpha();
+        let (contender, batch_size) = self.cells[index];
+        let rho_over_alpha = contender.optimizer.rho_over_alpha();
         let facts = &self.minimum.facts;
         let problem = Problem {
             num_samples: self.config.num_samples,
@@ -107,13 +99,14 @@ impl<'a> ThresholdCells<'a> {
             min_eigenvalue: facts.min_eigenvalue,
             rho_over_alpha,
         };
+        let plain = contender.optimizer.recursion().is_sgd() && !contender.is_preconditioned();
         let spoken_of = |criterion: fn(&Problem) -> f64| {
-            if analysed.momentum().abs() > 0.0 { f64::NAN } else { criterion(&problem) }
+            if plain && !contender.reshuffles() { criterion(&problem) } else { f64::NAN }
         };
         ThresholdRow {
-            optimizer,
-            momentum: analysed.momentum(),
-            rho_over_alpha,
+            optimizer: contender.name.clone(),
+            specification: contender.optimizer.to_string(),
+            sampling: contender.sampling.to_string(),
             batch_size,
             max_learning_rate: prediction.max_learning_rate.0,
             max_learning_rate_lower: prediction.max_learning_rate.1,
@@ -145,26 +138,36 @@ impl Cells for ThresholdCells<'_> {
     }
 
     fn compute(&self, index: usize) -> Result<Prediction> {
-        let (optimizer, batch_size) = self.cells[index];
-        let analysis = self.analysis(self.cells[index])?;
-        let threshold = analysis.max_learning_rate()?;
-        let lyapunov = &self.config.lyapunov;
-        let num_steps = self.config.num_steps(&lyapunov.num_steps, batch_size);
-        let options = ChainOptions {
-            num_chains: lyapunov.num_chains,
-            burn_in: num_steps / 2,
-            num_steps: num_steps - num_steps / 2,
-        };
+        let (contender, batch_size) = self.cells[index];
         let key = StreamKey::new(self.config.seed, ID)
             .text("lyapunov")
-            .text(optimizer.name())
+            .text(&contender.name)
             .number(batch_size as u64);
-        let generator = |chain: usize| key.number(chain as u64).generator();
-        let mut exponents = Vec::new();
-        for ratio in &self.config.cells.learning_rate_ratios {
-            let estimate = analysis.lyapunov_exponent(ratio * threshold.value, options, generator)?;
-            exponents.push((estimate.mean, estimate.standard_error));
+        if contender.reshuffles() {
+            self.reshuffled(contender, batch_size, key)
+        } else {
+            self.afresh(contender, batch_size, key)
         }
+    }
+}
+
+impl ThresholdCells<'_> {
+    /// Steps of a chain: those that are not counted, and those that are.
+    fn chain_steps(&self, batch_size: usize) -> (usize, usize) {
+        let num_steps = self.config.num_steps(&self.config.lyapunov.num_steps, batch_size);
+        (num_steps / 2, num_steps - num_steps / 2)
+    }
+
+    fn afresh(&self, contender: &Contender, batch_size: usize, key: StreamKey) -> Result<Prediction> {
+        let scheme = SamplingScheme::WithoutReplacement;
+        let sampling = BatchSampling::new(scheme, self.config.num_samples, batch_size)?;
+        let analysis = MeanSquare::new(self.minimum.ensemble(contender), contender.optimizer, sampling)?;
+        let threshold = analysis.max_learning_rate()?;
+        let (burn_in, num_steps) = self.chain_steps(batch_size);
+        let options = ChainOptions { num_chains: self.config.lyapunov.num_chains, burn_in, num_steps };
+        let generator = |chain: usize| key.number(chain as u64).generator();
+        let exponents =
+            self.at_all_ratios(threshold.value, |eta| analysis.lyapunov_exponent(eta, options, generator))?;
         let limit = analysis.gradient_descent_limit();
         // Without sampling noise every run is the mean, and both thresholds are that of gradient descent.
         let almost_sure = if batch_size == self.config.num_samples {
@@ -173,11 +176,60 @@ impl Cells for ThresholdCells<'_> {
             let found = analysis.almost_sure_threshold(options, generator)?;
             (found.value, found.interval.0, found.interval.1)
         };
+        let (low, high) = threshold.interval;
         Ok(Prediction {
-            max_learning_rate: (threshold.value, threshold.interval.0, threshold.interval.1),
+            max_learning_rate: (threshold.value, low, high),
             almost_sure,
             gradient_descent_limit: limit,
             exponents,
         })
+    }
+
+    /// The same where batches are cut from a fresh order of all samples once an epoch.
+    fn reshuffled(&self, contender: &Contender, batch_size: usize, key: StreamKey) -> Result<Prediction> {
+        let sampling = EpochSampling::new(
+            EpochOrder::Reshuffling,
+            LastBatch::Keep,
+            self.config.num_samples,
+            batch_size,
+        )?;
+        let epochs = Epochs::new(self.minimum.ensemble(contender), contender.optimizer, sampling)?;
+        let generator =
+            |kind: &'static str| move |index: usize| key.text(kind).number(index as u64).generator();
+        let threshold = epochs.estimate(EpochOptions::default(), generator("population"))?;
+        let in_epochs = |steps: usize| steps.div_ceil(sampling.num_batches());
+        let (burn_in, num_steps) = self.chain_steps(batch_size);
+        let chains = (self.config.lyapunov.num_chains, in_epochs(burn_in), in_epochs(num_steps));
+        let exponents = self.at_all_ratios(threshold.value, |eta| {
+            epochs.lyapunov_exponent(eta, chains, generator("chain"))
+        })?;
+        let limit = epochs.gradient_descent_limit();
+        let (low, high) = threshold.interval;
+        let almost_sure = if batch_size == self.config.num_samples {
+            (limit, limit, limit)
+        } else {
+            let found = epochs.almost_sure_threshold(low, chains, generator("chain"))?;
+            (found.value, found.interval.0, found.interval.1)
+        };
+        Ok(Prediction {
+            max_learning_rate: (threshold.value, low, high),
+            almost_sure,
+            gradient_descent_limit: limit,
+            exponents,
+        })
+    }
+
+    /// Mean and standard error of the exponent at each ratio of the configuration to a threshold.
+    fn at_all_ratios(
+        &self,
+        threshold: f64,
+        exponent: impl Fn(f64) -> linstab_dynamics::Result<ExponentEstimate>,
+    ) -> Result<Vec<(f64, f64)>> {
+        let mut exponents = Vec::new();
+        for ratio in &self.config.cells.learning_rate_ratios {
+            let estimate = exponent(ratio * threshold)?;
+            exponents.push((estimate.mean, estimate.standard_error));
+        }
+        Ok(exponents)
     }
 }

@@ -1,15 +1,16 @@
 //! Training, epoch by epoch.
 //!
 //! An epoch visits all samples in a fresh random order, in batches of `batch_size`; a smaller last batch is kept, as data
-//! loaders do ([`BatchOrder`] has the independent batches of the theory as well). A step with batch gradient `g_B`, the mean over the batch, is
+//! loaders do ([`BatchOrder`] has the independent batches of the theory as well). A step with batch gradient `g_B`, the mean over the batch, sees
 //!
 //! ```text
-//! w <- w - eta (g_B(point; labels) + lambda grad R_B(w)) + beta (w - w_prev)
+//! G = P^{-1} (g_B(point; labels) + lambda grad R_B(w))
 //! ```
 //!
-//! with the point and the labels of the [`TrainingRule`], the [`contrastive_loss`] `R_B` of the hidden features of the batch
-//! weighted by lambda, and momentum beta (heavy ball; `w_prev = w` at the start). The contrastive gradient is
-//! always taken at `w` itself, and ascent sees the squared loss alone.
+//! with the point and the labels of the [`TrainingRule`], and the [`contrastive_loss`] `R_B` of the hidden features of the batch
+//! weighted by lambda. The contrastive gradient is always taken at `w` itself, and ascent sees the squared loss alone. What is done with
+//! `G` is the [`Recursion`] of the optimizer, its memory 0 at the start; the preconditioner `P` is 1 unless
+//! [given](Trainer::preconditioned).
 
 mod contrastive;
 mod rule;
@@ -20,6 +21,7 @@ use std::ops::ControlFlow;
 use crate::error::{require_nonnegative, require_positive_size};
 use crate::{Dataset, ReluError, Result, SquaredLoss, TwoLayer};
 pub use contrastive::contrastive_loss;
+use linstab_dynamics::optimizer::Recursion;
 pub use rule::TrainingRule;
 pub use trainer::Trainer;
 
@@ -42,7 +44,7 @@ pub enum BatchOrder {
 /// | field | range |
 /// |---|---|
 /// | `learning_rate` | positive |
-/// | `momentum` | 0 up to, but not, 1 |
+/// | `recursion` | a memory above -1 and below 1, finite numbers |
 /// | `batch_size` | 1 to the number of samples |
 /// | `batch_order` | at least 1 step an epoch |
 /// | `num_epochs` | any; 0 leaves the network as it is |
@@ -56,8 +58,8 @@ pub struct Training {
     pub loss: SquaredLoss,
     /// Learning rate `eta`.
     pub learning_rate: f64,
-    /// Heavy-ball momentum `beta`.
-    pub momentum: f64,
+    /// What is done with a gradient: momentum, weight decay.
+    pub recursion: Recursion,
     /// Number of samples a batch, but for a smaller last one.
     pub batch_size: usize,
     /// Which samples the batches hold.
@@ -76,9 +78,10 @@ impl Training {
     ///
     /// # Examples
     /// ```
+    /// use linstab_dynamics::optimizer::Recursion;
     /// use linstab_relu::{SquaredLoss, Training, TrainingRule};
     /// let training = Training::new(TrainingRule::Sgd, SquaredLoss::Full, 0.1, 10, 50);
-    /// let with_momentum = Training { momentum: 0.9, ..training };
+    /// let with_momentum = Training { recursion: Recursion::heavy_ball(0.9), ..training };
     /// assert_eq!((with_momentum.batch_size, with_momentum.num_epochs), (10, 50));
     /// ```
     pub fn new(
@@ -92,7 +95,7 @@ impl Training {
             rule,
             loss,
             learning_rate,
-            momentum: 0.0,
+            recursion: Recursion::SGD,
             batch_size,
             batch_order: BatchOrder::Shuffled,
             num_epochs,
@@ -119,9 +122,22 @@ impl Training {
         self.rule.checked()?;
         require_nonnegative("learning_rate", self.learning_rate, true)?;
         require_nonnegative("contrastive_weight", self.contrastive_weight, false)?;
-        if !(0.0..1.0).contains(&self.momentum) {
-            let (name, value) = ("momentum", self.momentum);
-            return Err(ReluError::OutOfRange { name, value, allowed: "0 up to, but not, 1" });
+        let Recursion { memory, input, direct, output, coupled_decay, decoupled_decay } = self.recursion;
+        if !(memory > -1.0 && memory < 1.0) {
+            return Err(ReluError::OutOfRange {
+                name: "memory",
+                value: memory,
+                allowed: "above -1 and below 1",
+            });
+        }
+        for value in [input, direct, output, coupled_decay, decoupled_decay] {
+            if !value.is_finite() {
+                return Err(ReluError::OutOfRange {
+                    name: "a number of the recursion",
+                    value,
+                    allowed: "finite",
+                });
+            }
         }
         if self.divergence_loss.is_nan() || self.divergence_loss <= 0.0 {
             let (name, value) = ("divergence_loss", self.divergence_loss);

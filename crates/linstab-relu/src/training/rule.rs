@@ -5,7 +5,7 @@ use crate::error::require_nonnegative;
 
 /// At which point, and for which labels, the gradient `g_B` of a batch is taken: `w <- w - eta g_B(point)`.
 ///
-/// A new rule is a new variant here and an arm in `Trainer::step`; momentum and the contrastive term work with any.
+/// A new rule is a new variant here and an arm in `Trainer::step`; every recursion and the contrastive term work with any.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TrainingRule {
     /// Stochastic gradient descent: at `w`.

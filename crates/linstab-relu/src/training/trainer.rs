@@ -7,7 +7,7 @@ use rand_distr::StandardNormal;
 
 use super::contrastive::Contrastive;
 use super::{BatchOrder, Outcome, Progress, Training, TrainingRule};
-use crate::error::{require_positive_size, require_size};
+use crate::error::{require_nonnegative, require_positive_size, require_size};
 use crate::layout::{Layout, add_combination};
 use crate::{Dataset, Result, SquaredLoss, TwoLayer, draws};
 
@@ -25,7 +25,9 @@ pub struct Trainer<'a> {
     /// The point at which the gradient is taken, where it is not the weights.
     point: Vec<f64>,
     gradient: Vec<f64>,
-    velocity: Vec<f64>,
+    memory: Vec<f64>,
+    /// What gradients are multiplied by, if by anything.
+    scales: Option<Vec<f64>>,
     order: Vec<usize>,
     /// Labels of the batch, with their noise.
     labels: Vec<f64>,
@@ -65,13 +67,48 @@ impl<'a> Trainer<'a> {
             weights: zeros.clone(),
             point: zeros.clone(),
             gradient: zeros.clone(),
-            velocity: zeros,
+            memory: zeros,
+            scales: None,
             order: (0..data.num_samples()).collect(),
             labels: vec![0.0; batch_size],
             features: vec![0.0; largest_pass * width],
             factors: vec![0.0; largest_pass],
             contrastive,
         })
+    }
+
+    /// The same trainer, for an optimizer that divides gradients by a fixed preconditioner (Adam with its second moment frozen).
+    ///
+    /// # Errors
+    /// [`crate::ReluError::SizeMismatch`] unless it has one number a parameter, in the order of [`TwoLayer::parameters`];
+    /// [`crate::ReluError::OutOfRange`] unless all are positive and finite.
+    /// # Examples
+    /// ```
+    /// use linstab_relu::{Dataset, SquaredLoss, Trainer, Training, TrainingRule, TwoLayer, training};
+    /// use rand_pcg::{Pcg64, rand_core::SeedableRng};
+    /// // g = (4; 2, 2) as below; the first entry is halved.
+    /// let mut network = TwoLayer::new(1, 1, vec![2.0, 3.0, 1.0])?;
+    /// let data = Dataset::new(1, vec![1.0], vec![7.0])?;
+    /// let training = Training::new(TrainingRule::Sgd, SquaredLoss::Half, 0.125, 1, 1);
+    /// let mut trainer = Trainer::new(training, &data, 1)?.preconditioned(&[2.0, 1.0, 1.0])?;
+    /// trainer.run(&mut network, &mut Pcg64::seed_from_u64(1), training::unobserved)?;
+    /// assert_eq!(network.parameters(), &[1.75, 2.75, 0.75]);
+    /// # Ok::<(), linstab_relu::ReluError>(())
+    /// ```
+    pub fn preconditioned(mut self, preconditioner: &[f64]) -> Result<Self> {
+        require_size(
+            "preconditioner",
+            self.layout.width * (self.layout.num_inputs + 2),
+            preconditioner.len(),
+        )?;
+        for &entry in preconditioner {
+            require_nonnegative("an entry of the preconditioner", entry, true)?;
+        }
+        let inverse: Vec<f64> = preconditioner.iter().map(|entry| entry.recip()).collect();
+        let mut scales = vec![0.0; self.layout.len()];
+        self.layout.pack(&inverse, &mut scales);
+        self.scales = Some(scales);
+        Ok(self)
     }
 
     /// Trains `network`; the observer sees it before the first epoch and after each, and can break off.
@@ -107,7 +144,7 @@ impl<'a> Trainer<'a> {
         require_size("num_inputs of the network", self.layout.num_inputs, network.num_inputs())?;
         require_size("width of the network", self.layout.width, network.width())?;
         self.layout.pack(network.parameters(), &mut self.weights);
-        self.velocity.fill(0.0);
+        self.memory.fill(0.0);
         for (index, sample) in self.order.iter_mut().enumerate() {
             *sample = index;
         }
@@ -197,12 +234,23 @@ impl<'a> Trainer<'a> {
             }
         };
         self.add_contrastive_gradient(batch);
-        let Training { learning_rate, momentum, .. } = self.training;
-        for ((w, v), g) in self.weights.iter_mut().zip(&mut self.velocity).zip(&self.gradient) {
-            *v = momentum * *v - learning_rate * g;
-            *w += *v;
-        }
+        self.descend();
         loss
+    }
+
+    /// The step of the recursion with the gradient.
+    fn descend(&mut self) {
+        if let Some(scales) = &self.scales {
+            self.gradient.iter_mut().zip(scales).for_each(|(g, scale)| *g *= scale);
+        }
+        let Training { learning_rate, recursion: r, .. } = self.training;
+        let (input, direct) = (learning_rate * r.input, learning_rate * r.direct);
+        let kept = 1.0 - learning_rate * r.decoupled_decay;
+        for ((w, u), g) in self.weights.iter_mut().zip(&mut self.memory).zip(&self.gradient) {
+            let gradient = g + r.coupled_decay * *w;
+            *u = r.memory * *u + input * gradient;
+            *w = kept * *w - direct * gradient - r.output * *u;
+        }
     }
 
     fn fetch_labels(&mut self, batch: &[usize]) {
