@@ -210,11 +210,11 @@ fn intervals_cover() {
         }
         let _ = writeln!(
             log,
-            "{seed} n={n} b={b} dim={dim} {last_batch:?} mu={momentum} exact {exact:.6} found {:.6} off {off:.2e} interval {:.2e} settled {} epochs {}",
+            "{seed} n={n} b={b} dim={dim} {last_batch:?} mu={momentum} exact {exact:.6} found {:.6} off {off:.2e} interval {:.2e} settled {} orders {}",
             found.value,
             found.interval.1 / found.interval.0 - 1.0,
             found.settled,
-            found.num_epochs
+            found.num_orders
         );
     }
     println!("{log}{covered} of {all} covered, worst {worst:.3e}");

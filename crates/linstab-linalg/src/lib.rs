@@ -5,6 +5,7 @@
 //! - [`ensemble`]: the [`Ensemble`] abstraction and its three representations.
 //! - [`symmetric`]: eigenvalues of symmetric matrices, the only place that calls faer's factorisations.
 //! - [`lanczos`]: the largest eigenvalue of a symmetric operator.
+//! - [`dominant_eigenpair`]: the same without symmetry.
 //! - [`low_rank`]: smooth kernels in low-rank form, and the samples as they see each other through one.
 //! - [`Reduced`]: any ensemble in the eigenbasis of its mean; [`sum_of_sandwiches`] on it.
 //! - [`GramAccumulator`]: the Gram matrix of factors that arrive in blocks.
@@ -13,6 +14,7 @@
 //! - `testing` (feature `testing`): random ensembles for property tests.
 #![forbid(unsafe_code)]
 
+mod arnoldi;
 mod comparison;
 pub mod ensemble;
 mod error;
@@ -27,6 +29,7 @@ pub mod symmetric;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use arnoldi::{Dominant, dominant_eigenpair};
 pub use comparison::Comparison;
 pub use ensemble::{AxisAligned, Dense, Ensemble, Factored};
 pub use error::{LinalgError, Result};

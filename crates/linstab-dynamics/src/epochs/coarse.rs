@@ -1,11 +1,9 @@
-//! The directions that decide.
+//! One order for good in the directions that decide.
 
-use super::Epochs;
-use crate::mean_square::Threshold;
-use crate::{BatchSampling, MeanSquare, Result, SamplingScheme};
+use super::{Epochs, FEWEST_DIRECTIONS};
+use crate::Result;
 
-/// Directions of the smallest coarse space, and by how much it may move a threshold.
-pub(super) const FEWEST_DIRECTIONS: usize = 16;
+/// By how much twice as many directions may move a threshold.
 const COARSE: f64 = 5e-4;
 
 /// Epochs in the directions of the largest mean curvatures alone.
@@ -13,40 +11,28 @@ const COARSE: f64 = 5e-4;
 pub struct CoarseEpochs {
     /// The epochs in these directions.
     pub epochs: Epochs,
-    /// By how much leaving out the others moves the threshold of batches drawn afresh, as a logarithm.
+    /// By how much half of them more moved the threshold, as a logarithm; 0 with all directions.
     pub moved: f64,
-    /// That threshold with all directions.
-    pub(super) afresh: f64,
-    /// And in these.
-    pub(super) reference: Threshold,
 }
 
 impl Epochs {
-    /// The same in as few directions as leave the threshold of batches drawn afresh where it is, to a relative 5e-4.
+    /// The same in as many directions as leave the enumerated threshold where it is, to a relative 5e-4; all of them where there is none to
+    /// enumerate.
     ///
     /// # Errors
-    /// Those of [`MeanSquare::max_learning_rate`].
+    /// Those of [`super::EnumeratedEpochs::max_learning_rate`].
     pub fn coarse(&self) -> Result<CoarseEpochs> {
-        let whole = self.reference()?.max_learning_rate()?;
-        let afresh = whole.value;
-        let mut rank = FEWEST_DIRECTIONS;
-        while 2 * rank < self.original.rank() {
-            let (original, effective) = (self.original.leading(rank), self.effective.leading(rank));
-            let epochs = Self { effective, original, ..self.clone() };
-            let reference = epochs.reference()?.max_learning_rate()?;
-            let moved = (reference.value / afresh).ln().abs();
+        let (mut rank, mut earlier) = (FEWEST_DIRECTIONS, f64::NAN);
+        while 2 * rank < self.effective.rank() {
+            let epochs = self.leading(rank);
+            let Some(enumerated) = epochs.enumerated() else { break };
+            let threshold = enumerated.max_learning_rate()?;
+            let moved = (threshold / earlier).ln().abs();
             if moved <= COARSE {
-                return Ok(CoarseEpochs { epochs, moved, afresh, reference });
+                return Ok(CoarseEpochs { epochs, moved });
             }
-            rank *= 2;
+            (earlier, rank) = (threshold, 2 * rank);
         }
-        Ok(CoarseEpochs { epochs: self.clone(), moved: 0.0, afresh, reference: whole })
-    }
-
-    /// The same optimizer with batches drawn afresh, with SAM's ascent on the full batch: what a search starts from.
-    fn reference(&self) -> Result<MeanSquare> {
-        let (n, b) = (self.sampling.num_samples(), self.sampling.batch_size());
-        let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, n, b)?;
-        MeanSquare::new(&self.original, self.optimizer.with_full_ascent(), sampling)
+        Ok(CoarseEpochs { epochs: self.clone(), moved: 0.0 })
     }
 }

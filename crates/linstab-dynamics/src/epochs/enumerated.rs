@@ -2,8 +2,7 @@
 
 use linstab_linalg::{Ensemble as _, Mat, packed, spectral_radius};
 
-use super::coarse::FEWEST_DIRECTIONS;
-use super::{COARSE_STEP, Epochs, STEP, first_crossing};
+use super::{COARSE_STEP, Epochs, FEWEST_DIRECTIONS, STEP, first_crossing};
 use crate::Result;
 use crate::error::require_nonnegative;
 use crate::sampling::EpochOrder;
@@ -64,12 +63,6 @@ impl Epochs {
         }
         partial.into_iter().map(|(order, _)| order).collect()
     }
-
-    /// Length of the state: the iterate, and the memory if there is one.
-    fn state_len(&self) -> usize {
-        let rank = self.effective.rank();
-        if self.optimizer.recursion().is_memoryless() { rank } else { 2 * rank }
-    }
 }
 
 impl EnumeratedEpochs<'_> {
@@ -84,11 +77,7 @@ impl EnumeratedEpochs<'_> {
         }
         let growth = match &self.orders[..] {
             // Of one order the map is X -> J X J^T.
-            [order] => {
-                let columns = self.product(order, learning_rate)?;
-                let len = columns.len();
-                spectral_radius(Mat::from_fn(len, len, |row, column| columns[column][row])).powi(2)
-            }
+            [order] => spectral_radius(self.epochs.product(order, learning_rate)?).powi(2),
             _ => spectral_radius(self.epoch_map(learning_rate)?),
         };
         Ok(growth.powf((self.epochs.sampling.num_batches() as f64).recip()))
@@ -121,15 +110,15 @@ impl EnumeratedEpochs<'_> {
         let mut map = Mat::<f64>::zeros(size, size);
         let share = (self.orders.len() as f64).recip();
         for order in &self.orders {
-            let product = self.product(order, learning_rate)?;
+            let product = self.epochs.product(order, learning_rate)?;
             let mut column = 0;
             for k in 0..dim {
                 for l in k..dim {
                     // The image of the unit matrix of the entries (l, k) and (k, l).
                     let unit = if k == l { share } else { share * std::f64::consts::FRAC_1_SQRT_2 };
                     let image = packed::from_fn(dim, |i, j| {
-                        let across = if k == l { 0.0 } else { product[k][i] * product[l][j] };
-                        unit * (product[l][i] * product[k][j] + across)
+                        let across = if k == l { 0.0 } else { product[(i, k)] * product[(j, l)] };
+                        unit * (product[(i, l)] * product[(j, k)] + across)
                     });
                     for (row, entry) in image.iter().enumerate() {
                         map[(row, column)] += entry;
@@ -139,21 +128,5 @@ impl EnumeratedEpochs<'_> {
             }
         }
         Ok(map)
-    }
-
-    /// The columns of the product of the steps of an epoch.
-    fn product(&self, order: &[usize], learning_rate: f64) -> Result<Vec<Vec<f64>>> {
-        let (dim, rank) = (self.epochs.state_len(), self.epochs.effective.rank());
-        let mut stepper = self.epochs.stepper(learning_rate)?;
-        let columns = (0..dim).map(|column| {
-            let mut state: Vec<f64> = (0..2 * rank).map(|at| f64::from(u8::from(at == column))).collect();
-            let (w, memory) = state.split_at_mut(rank);
-            for batch in self.epochs.sampling.batches(order) {
-                stepper.step((w, memory), batch, batch.len(), |_| ());
-            }
-            state.truncate(dim);
-            state
-        });
-        Ok(columns.collect())
     }
 }

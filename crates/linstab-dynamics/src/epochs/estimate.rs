@@ -1,35 +1,40 @@
-//! Thresholds by populations of states, with a confidence interval.
+//! Thresholds from sampled orders, with a confidence interval.
 //!
-//! Independent populations run at three learning rates just above the threshold, with the same random numbers at each. The logarithm of the
-//! growth is a smooth function of that of the learning rate; each population says by how much its growth at the middle is off, all of
-//! them together say the slope, and so each has a threshold of its own. Student's law makes the interval; runs are added until
-//! it is narrow enough. They run in a coarse space, the directions of large curvature that decide the threshold of batches drawn afresh;
-//! by how much leaving out the others moves that threshold is added to the interval. Below the threshold populations would end in flat
-//! directions, which decay slowest; at or above it they need not.
+//! The growth of the epoch map in the mean over `N` orders ([`SampledMap`]) passes 1 at a learning rate near the threshold. With its eigenmatrix
+//! `X` there and that of the adjoint `Z`, the growths `<Z, J X J^T> / <Z, X>` of the single orders have the growth as their mean, and
+//! their spread is its statistical error. A map of few orders grows faster than their mean, by a bias of the order of one over their number: halves
+//! of the orders have twice the bias, which says what it is, and it is taken off. Both, and by how much the last directions moved the crossing,
+//! are in the interval.
+//!
+//! It is done in the directions of the largest mean curvatures, twice as many until that moves the crossing no more, and with four times as
+//! many orders until the interval is narrow enough.
 
 use linstab_linalg::Mat;
 use rand::Rng;
-use rayon::prelude::*;
 
-use super::Epochs;
-use super::coarse::CoarseEpochs;
-use super::crossing::{Crossing, Growths, NUM_POINTS, NUM_POPULATIONS, Points, mean_and_deviation};
-use super::populations::{Population, root};
+use super::sampled::{Eigenmatrix, SampledMap, eigenmatrix, inner, left_eigenmatrix};
+use super::{Epochs, FEWEST_DIRECTIONS};
 use crate::error::require_nonnegative;
-use crate::lyapunov::{AlmostSureThreshold, ExponentEstimate, first_crossing};
-use crate::{DynamicsError, Result};
+use crate::{BatchSampling, MeanSquare, Result, SamplingScheme};
 
-/// Probability with which an interval holds the threshold.
+/// Probability with which an interval holds the threshold, and the quantile of the normal law for it on both sides.
 const CONFIDENCE: f64 = 0.95;
-/// Epochs that let the start be forgotten; as many count, twice.
-const BURN_IN: usize = 8;
-/// Distance of the learning rates from one another, relative, at first and at most.
-const SPACING: f64 = 0.015;
-const WIDEST: f64 = 0.12;
-/// Allowance for what finite populations, the start and the parabola leave out.
-const SYSTEMATIC: f64 = 1e-3;
-/// Steps of the search for the neighbourhood.
-const MAX_STEPS: usize = 40;
+const QUANTILE: f64 = 1.959_964;
+/// By how much twice as many directions may move the crossing.
+const COARSE: f64 = 2e-3;
+/// Orders of the first map.
+const FIRST_ORDERS: usize = 256;
+/// The fewest orders of a map, where one costs much.
+const FEWEST_ORDERS: usize = 32;
+/// Most numbers in the products of a map: 512 MiB.
+const MAX_ENTRIES: usize = 1 << 26;
+/// Width of the bracket of a crossing, and the first step of the search for it.
+const WIDTH: f64 = 0.005;
+const STEP: f64 = 1.02;
+/// Allowance for the eigenmatrices, which are iterated to a residual.
+const ROUNDING: f64 = 1e-4;
+/// Applications of a map for an eigenmatrix, roughly.
+const APPLICATIONS: f64 = 40.0;
 
 /// How much an estimate may cost, and how good it has to be.
 ///
@@ -40,8 +45,6 @@ const MAX_STEPS: usize = 40;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpochOptions {
-    /// States a population.
-    pub num_states: usize,
     /// Half of the width of the interval, relative to the threshold, that is good enough.
     pub relative_error: f64,
     /// Multiplications that may be spent in all, roughly.
@@ -50,34 +53,80 @@ pub struct EpochOptions {
 
 impl Default for EpochOptions {
     fn default() -> Self {
-        Self { num_states: 32, relative_error: 0.005, max_multiplications: 2e11 }
+        Self { relative_error: 0.005, max_multiplications: 6e11 }
     }
 }
 
-/// A threshold estimated by populations of states.
+/// A threshold estimated from sampled orders.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpochThreshold {
     /// The learning rate at which the mean square neither grows nor decays.
     pub value: f64,
-    /// Learning rates between which it lies with the probability of `confidence`, but for the bias of finite populations.
+    /// Learning rates between which it lies with the probability of `confidence`.
     pub interval: (f64, f64),
     /// That probability; 1 where the answer is exact.
     pub confidence: f64,
     /// Whether the interval is as narrow as was asked for.
     pub settled: bool,
-    /// Epochs of each state at each of the three learning rates.
-    pub num_epochs: usize,
+    /// Orders that were sampled.
+    pub num_orders: usize,
+}
+
+impl EpochThreshold {
+    fn exact(value: f64) -> Self {
+        Self { value, interval: (value, value), confidence: 1.0, settled: true, num_orders: 0 }
+    }
+
+    /// Nothing is known but where the search ended.
+    fn unknown(value: f64) -> Self {
+        Self { value, interval: (0.0, f64::INFINITY), confidence: CONFIDENCE, settled: false, num_orders: 0 }
+    }
+}
+
+/// A learning rate and what grows there.
+struct Point {
+    eta: f64,
+    top: Eigenmatrix,
+}
+
+impl Point {
+    /// Where the secant to a point above passes 0, at least so large a share of the way from either.
+    fn between(&self, above: &Self, least_share: f64) -> f64 {
+        let (low, high) = (self.top.log_growth, above.top.log_growth);
+        let share = (-low / (high - low)).clamp(least_share, 1.0 - least_share);
+        self.eta * (above.eta / self.eta).powf(if share.is_nan() { 0.5 } else { share })
+    }
+}
+
+/// The crossing of a map, between two learning rates.
+struct Place {
+    epochs: Epochs,
+    num_orders: usize,
+    below: Point,
+    above: Point,
+    crossing: f64,
+    /// By how much the last directions moved it, as a logarithm; 0 with all of them.
+    moved: f64,
+}
+
+impl Place {
+    fn new(epochs: Epochs, num_orders: usize, [below, above]: [Point; 2], moved: f64) -> Self {
+        let crossing = below.between(&above, 0.0);
+        Self { epochs, num_orders, below, above, crossing, moved }
+    }
 }
 
 impl Epochs {
     /// The mean-square threshold, estimated; exact without noise (one batch an epoch).
     ///
-    /// `generator(i)` makes the random numbers of population `i`. The search starts at the threshold of batches drawn afresh and
+    /// `generator(i)` makes the random numbers of group `i` of orders. The search starts at the threshold of batches drawn afresh and
     /// follows the growth to where it is 1: of several crossings it finds one nearby.
     /// # Cost
-    /// About `6 n k r` multiplications a state and epoch. Runs on the ambient rayon pool, with the same bits for any number of threads.
+    /// For states of `s` numbers (`r` directions, twice that with a memory) and `N` orders: `2 n k r s N` multiplications for the map at a
+    /// learning rate and `4 s^3 N` an application, some thirty of which make an eigenvalue. Runs on the ambient rayon pool, with the same bits for any
+    /// number of threads.
     /// # Errors
-    /// [`DynamicsError::OutOfRange`] for fewer than 2 states or a bad tolerance; those of [`crate::MeanSquare::max_learning_rate`].
+    /// [`crate::DynamicsError::OutOfRange`] for a bad tolerance; those of [`crate::MeanSquare::max_learning_rate`].
     /// # Examples
     /// ```
     /// use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch};
@@ -89,7 +138,7 @@ impl Epochs {
     /// let sampling = EpochSampling::new(EpochOrder::Reshuffling, LastBatch::Keep, 4, 2)?;
     /// let epochs = Epochs::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// let found = epochs.estimate(EpochOptions::default(), |i| rand_pcg::Pcg64::seed_from_u64(i as u64))?;
-    /// assert!((found.value / 2.7223 - 1.0).abs() < 0.02 && found.interval.0 < found.interval.1);
+    /// assert!((found.value / 2.7223 - 1.0).abs() < 0.01 && found.interval.0 < found.interval.1);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn estimate<R: Rng + Send>(
@@ -97,283 +146,198 @@ impl Epochs {
         options: EpochOptions,
         generator: impl Fn(usize) -> R + Sync,
     ) -> Result<EpochThreshold> {
-        if options.num_states < 2 {
-            let (name, allowed) = ("num_states", "at least 2");
-            return Err(DynamicsError::OutOfRange { name, value: options.num_states as f64, allowed });
-        }
         require_nonnegative("relative_error", options.relative_error, true)?;
         if self.effective.rank() == 0 || self.is_full_batch() {
-            let value = self.gradient_descent_limit();
-            let (interval, confidence) = ((value, value), 1.0);
-            return Ok(EpochThreshold { value, interval, confidence, settled: true, num_epochs: 0 });
+            return Ok(EpochThreshold::exact(self.gradient_descent_limit()));
         }
-        let CoarseEpochs { epochs, moved, afresh, reference } = self.coarse()?;
-        let root = root(&reference.critical)?;
-        let systematic = SYSTEMATIC + moved;
-        let search = Search { epochs: &epochs, root: &root, systematic, options, generator: &generator };
-        let mut place = search.neighbourhood(afresh)?;
-        let (mut spacing, mut budget) = (SPACING, options.max_multiplications);
-        loop {
-            match search.refine(place, spacing, &mut budget)? {
-                Outcome::Found(found) => return Ok(found),
-                Outcome::Elsewhere(elsewhere) => place = elsewhere,
-                Outcome::Flat => spacing = (2.0 * spacing).min(WIDEST),
-            }
-        }
-    }
-
-    /// The Lyapunov exponent a step: the mean logarithm of the growth of the state over epochs, by independent chains.
-    ///
-    /// # Errors
-    /// [`DynamicsError::OutOfRange`] for a bad learning rate, fewer than 2 chains or no epoch.
-    /// # Examples
-    /// ```
-    /// use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch};
-    /// use linstab_dynamics::{Optimizer, epochs::Epochs};
-    /// use linstab_linalg::{Factored, Reduced};
-    /// use rand::SeedableRng;
-    /// // Curvatures 0 and 1 at learning rate 3: an epoch multiplies by 1 - 3, whatever the order.
-    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![0.0, 1.0])?)?;
-    /// let sampling = EpochSampling::new(EpochOrder::Reshuffling, LastBatch::Keep, 2, 1)?;
-    /// let epochs = Epochs::new(&ensemble, Optimizer::sgd(), sampling)?;
-    /// let found = epochs.lyapunov_exponent(3.0, (4, 2, 10), |i| rand_pcg::Pcg64::seed_from_u64(i as u64))?;
-    /// assert!((found.mean - 0.5 * 2.0_f64.ln()).abs() < 1e-12 && found.standard_error < 1e-12);
-    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
-    /// ```
-    pub fn lyapunov_exponent<R: Rng + Send>(
-        &self,
-        learning_rate: f64,
-        (num_chains, burn_in, num_epochs): (usize, usize, usize),
-        generator: impl Fn(usize) -> R + Sync,
-    ) -> Result<ExponentEstimate> {
-        require_nonnegative("learning_rate", learning_rate, true)?;
-        for (name, value, least) in [("num_chains", num_chains, 2), ("num_epochs", num_epochs, 1)] {
-            if value < least {
-                let allowed = "at least 2 chains and 1 epoch";
-                return Err(DynamicsError::OutOfRange { name, value: value as f64, allowed });
-            }
-        }
-        let rank = self.effective.rank();
-        if rank == 0 {
-            return Ok(ExponentEstimate { mean: 0.0, standard_error: 0.0 });
-        }
-        let identity = Mat::identity(rank, rank);
-        let chain = |index: usize| -> Result<f64> {
-            // A population of one is a chain.
-            let mut chain = Population::new(self, learning_rate, &identity, 1, generator(index))?;
-            for _ in 0..burn_in {
-                chain.epoch();
-            }
-            let sum: f64 = (0..num_epochs).map(|_| chain.epoch().ln()).sum();
-            Ok(0.5 * sum / (num_epochs * self.sampling.num_batches()) as f64)
+        let start = self.reference()?.max_learning_rate()?.value;
+        let mut estimation = Estimation { epochs: self, options, generator: &generator, spent: 0.0 };
+        let Some(mut place) = estimation.place(start)? else {
+            return Ok(EpochThreshold::unknown(start));
         };
-        let exponents: Vec<f64> = (0..num_chains).into_par_iter().map(chain).collect::<Result<_>>()?;
-        ExponentEstimate::of_chains(&exponents, learning_rate)
+        loop {
+            let found = estimation.refine(&place)?;
+            let next = 4 * place.num_orders;
+            // More orders do not help where the directions are what is not known.
+            let hopeless = 2.0 * place.moved >= options.relative_error;
+            if found.settled || hopeless || !estimation.affords(&place.epochs, next) {
+                return Ok(found);
+            }
+            let Place { epochs, moved, above, crossing, .. } = place;
+            let x = &above.top.matrix;
+            place = match estimation.crossing(&epochs, next, crossing, x)? {
+                Some(points) => Place::new(epochs, next, points, moved),
+                None => return Ok(found),
+            };
+        }
+    }
+
+    /// The same optimizer with batches drawn afresh, with SAM's ascent on the full batch: what a search starts from.
+    fn reference(&self) -> Result<MeanSquare> {
+        let (n, b) = (self.sampling.num_samples(), self.sampling.batch_size());
+        let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, n, b)?;
+        MeanSquare::new(&self.original, self.optimizer.with_full_ascent(), sampling)
+    }
+
+    /// The same in the directions of the largest mean curvatures alone.
+    pub(super) fn leading(&self, num_directions: usize) -> Self {
+        let rank = num_directions.min(self.effective.rank());
+        let (original, effective) = (self.original.leading(rank), self.effective.leading(rank));
+        Self { effective, original, ..self.clone() }
     }
 }
 
-impl Epochs {
-    /// The learning rate from `start` on at which the exponent changes sign, with common random numbers, as
-    /// [`crate::MeanSquare::almost_sure_threshold`]: `start` is a learning rate that is stable in the mean square.
-    ///
-    /// # Errors
-    /// As [`Epochs::lyapunov_exponent`].
-    /// # Examples
-    /// ```
-    /// use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch};
-    /// use linstab_dynamics::{Optimizer, epochs::Epochs};
-    /// use linstab_linalg::{Factored, Reduced};
-    /// use rand::SeedableRng;
-    /// // Curvatures 0 and 1 one at a time: an epoch multiplies by 1 - eta.
-    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![0.0, 1.0])?)?;
-    /// let sampling = EpochSampling::new(EpochOrder::Reshuffling, LastBatch::Keep, 2, 1)?;
-    /// let epochs = Epochs::new(&ensemble, Optimizer::sgd(), sampling)?;
-    /// let found = epochs.almost_sure_threshold(1.5, (4, 2, 10), |i| rand_pcg::Pcg64::seed_from_u64(i as u64))?;
-    /// assert!((found.value - 2.0).abs() < 1e-5);
-    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
-    /// ```
-    pub fn almost_sure_threshold<R: Rng + Send>(
-        &self,
-        start: f64,
-        chains: (usize, usize, usize),
-        generator: impl Fn(usize) -> R + Sync,
-    ) -> Result<AlmostSureThreshold> {
-        first_crossing(start, |eta| self.lyapunov_exponent(eta, chains, &generator))
-    }
-}
-
-enum Outcome {
-    Found(EpochThreshold),
-    /// The crossing is not next to the learning rates, but about here.
-    Elsewhere(f64),
-    /// The learning rates are too close together for the noise.
-    Flat,
-}
-
-struct Search<'a, F> {
+struct Estimation<'a, F> {
     epochs: &'a Epochs,
-    root: &'a Mat<f64>,
-    /// Allowance for what is not random.
-    systematic: f64,
     options: EpochOptions,
     generator: &'a F,
+    /// Multiplications so far.
+    spent: f64,
 }
 
-impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Search<'_, F> {
-    /// Growth an epoch of every population: the mean over `num_epochs` after `burn_in`, and over as many after these.
-    fn growth(
-        &self,
-        learning_rate: f64,
-        run: usize,
-        (burn_in, num_epochs): (usize, usize),
-    ) -> Result<[Vec<f64>; 2]> {
-        let of_population = |index: usize| -> Result<[f64; 2]> {
-            let rng = (self.generator)(run * NUM_POPULATIONS + index);
-            let mut population =
-                Population::new(self.epochs, learning_rate, self.root, self.options.num_states, rng)?;
-            for _ in 0..burn_in {
-                population.epoch();
-            }
-            Ok([(); 2].map(|()| (0..num_epochs).map(|_| population.epoch()).sum::<f64>() / num_epochs as f64))
-        };
-        let pairs: Vec<[f64; 2]> =
-            (0..NUM_POPULATIONS).into_par_iter().map(of_population).collect::<Result<_>>()?;
-        Ok([0, 1].map(|half| pairs.iter().map(|pair| pair[half]).collect()))
+impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Estimation<'_, F> {
+    /// The orders of a map: those of a smaller one come first.
+    fn orders(&self, count: usize) -> Vec<Vec<usize>> {
+        let mut rng = (self.generator)(0);
+        let mut order: Vec<usize> = (0..self.epochs.sampling.num_samples()).collect();
+        (0..count).map(|_| self.epochs.draw(&mut order, &mut rng)).collect()
     }
 
-    /// A learning rate within a few percent of the crossing: steps towards it, then bisection.
-    fn neighbourhood(&self, start: f64) -> Result<f64> {
-        let excess = |eta: f64| -> Result<f64> {
-            let growth = mean_and_deviation(&self.growth(eta, 0, (2, 3))?[0]).0;
-            Ok(if growth.is_nan() { f64::INFINITY } else { growth - 1.0 })
-        };
-        let (mut eta, mut step) = (start, 1.03_f64);
-        let grows = excess(eta)? > 0.0;
-        let (mut low, mut high) = (eta, eta);
-        for _ in 0..MAX_STEPS {
-            eta = if grows { eta / step } else { eta * step };
-            if grows {
-                low = eta;
-            } else {
-                high = eta;
-            }
-            if (excess(eta)? > 0.0) != grows {
-                break;
-            }
-            if grows {
-                high = eta;
-            } else {
-                low = eta;
-            }
-            step *= 1.2;
-        }
-        while high > low * 1.03 {
-            let middle = (low * high).sqrt();
-            if excess(middle)? > 0.0 { high = middle } else { low = middle }
-        }
-        Ok((low * high).sqrt())
+    /// Whether the crossing of a map in these directions is within what may be spent.
+    fn affords(&self, epochs: &Epochs, num_orders: usize) -> bool {
+        self.spent + 8.0 * cost(epochs, num_orders) <= self.options.max_multiplications
+            && num_orders * epochs.state_len().pow(2) <= MAX_ENTRIES
     }
 
-    /// Runs populations just above `place` until the crossing is known well enough, or the budget is spent.
-    fn refine(&self, place: f64, spacing: f64, budget: &mut f64) -> Result<Outcome> {
-        let points: Points = [1.0, 4.0, 7.0].map(|at| 1.0 + at / 3.0 * spacing);
-        let empty = || -> [Growths; 2] { [(); 2].map(|()| points.map(|_| vec![0.0; NUM_POPULATIONS])) };
-        let (mut burn_in, mut run, mut sums) = (BURN_IN, 0, empty());
+    /// The crossing of a map, in as many directions as it needs or may have; `None` if there is none.
+    fn place(&mut self, start: f64) -> Result<Option<Place>> {
+        let full = self.epochs.effective.rank();
+        let (mut rank, mut earlier): (usize, Option<Place>) = (FEWEST_DIRECTIONS, None);
         loop {
-            self.add_run(place, &points, run, burn_in, &mut sums)?;
-            run += 1;
-            *budget -= self.cost_of_epoch() * (3 * burn_in) as f64;
-            let exhausted = *budget <= 0.0;
-            // Looked at after 2, 4, 8, .. runs: the more often one looks, the sooner luck is taken for an answer.
-            let looked_at = run >= 2 && run.is_power_of_two();
-            if !(exhausted || looked_at) {
-                continue;
+            let whole = 2 * rank > full;
+            let epochs = if whole { self.epochs.clone() } else { self.epochs.leading(rank) };
+            if let Some(earlier) = earlier.take_if(|_| !self.affords(&epochs, FIRST_ORDERS)) {
+                return Ok(Some(earlier));
             }
-            let runs = run as f64;
-            let [first, second] =
-                sums.each_ref().map(|half| Crossing::of(half, &points, runs, self.systematic));
-            let Some(second) = second else {
-                let highest = mean_and_deviation(&sums[1][NUM_POINTS - 1]).0 / runs;
-                return Ok(if exhausted {
-                    Outcome::Found(unknown(place))
-                } else {
-                    without(place, spacing, highest)
-                });
+            let len = epochs.state_len();
+            let (eta, x) = match &earlier {
+                Some(place) => (place.crossing, embedded(&place.above.top.matrix, &place.epochs, &epochs)),
+                None => (start, Mat::identity(len, len)),
             };
-            let forgotten = first.is_some_and(|first| first.agrees_with(&second));
-            let settled = forgotten && second.half <= self.options.relative_error;
-            let beside = (second.shift + spacing).abs() > 2.0 * spacing + second.half;
-            if beside && !exhausted {
-                return Ok(Outcome::Elsewhere(place * second.shift.clamp(-0.3, 0.3).exp()));
+            // The first space may be the whole one, and large.
+            let mut num_orders = FIRST_ORDERS;
+            while num_orders > FEWEST_ORDERS && !self.affords(&epochs, num_orders) {
+                num_orders /= 2;
             }
-            if settled || exhausted {
-                let drift = match first {
-                    Some(_) if forgotten => 0.0,
-                    Some(first) => (first.shift - second.shift).abs(),
-                    None => spacing,
-                };
-                return Ok(Outcome::Found(found(place, second, drift, settled, run * 3 * burn_in)));
+            let Some(points) = self.crossing(&epochs, num_orders, eta, &x)? else { return Ok(None) };
+            let mut place = Place::new(epochs, num_orders, points, 0.0);
+            if whole {
+                return Ok(Some(place));
             }
-            // The slope is lost in the noise where the interval is wider than the points are apart.
-            if second.half > 2.0 * spacing && spacing < WIDEST {
-                return Ok(Outcome::Flat);
+            place.moved =
+                earlier.map_or(f64::INFINITY, |earlier| (place.crossing / earlier.crossing).ln().abs());
+            if place.moved <= COARSE {
+                return Ok(Some(place));
             }
-            if !forgotten && run >= 4 {
-                (burn_in, run, sums) = (2 * burn_in, 0, empty());
-            }
+            (earlier, rank) = (Some(place), 2 * rank);
         }
     }
 
-    /// Adds the growth of one run of all populations at all learning rates, in both halves.
-    fn add_run(
-        &self,
-        place: f64,
-        points: &Points,
-        run: usize,
-        burn_in: usize,
-        sums: &mut [Growths; 2],
-    ) -> Result<()> {
-        for (at, point) in points.iter().enumerate() {
-            let found = self.growth(place * point, run, (burn_in, burn_in))?;
-            for (sums, found) in sums.iter_mut().zip(&found) {
-                for (sum, growth) in sums[at].iter_mut().zip(found) {
-                    *sum += growth;
-                }
+    /// Where the growth of a map passes 1: learning rates just below and above; `None` if it never does.
+    fn crossing(
+        &mut self,
+        epochs: &Epochs,
+        num_orders: usize,
+        start: f64,
+        x: &Mat<f64>,
+    ) -> Result<Option<[Point; 2]>> {
+        let orders = self.orders(num_orders);
+        let mut point = |eta: f64, x: &Mat<f64>| -> Result<Point> {
+            self.spent += cost(epochs, num_orders);
+            let map = SampledMap::new(epochs, eta, &orders)?;
+            Ok(Point { eta, top: eigenmatrix(map.all(), x) })
+        };
+        let mut last = point(start, x)?;
+        let (upwards, mut step) = (last.top.log_growth <= 0.0, STEP);
+        let [mut low, mut high] = loop {
+            let eta = if upwards { last.eta * step } else { last.eta / step };
+            if !(1e-9..1e9).contains(&(eta / start)) {
+                return Ok(None);
             }
+            let next = point(eta, &last.top.matrix)?;
+            if (next.top.log_growth > 0.0) == upwards {
+                break if upwards { [last, next] } else { [next, last] };
+            }
+            (last, step) = (next, step.powf(1.5));
+        };
+        while high.eta > low.eta * (1.0 + WIDTH) {
+            // The secant, kept from the ends: growth is no straight line, and below the threshold not even rising.
+            let middle = point(low.between(&high, 0.2), &high.top.matrix)?;
+            if middle.top.log_growth > 0.0 { high = middle } else { low = middle }
         }
-        Ok(())
+        Ok(Some([low, high]))
     }
 
-    /// Multiplications of an epoch of all populations at all learning rates.
-    fn cost_of_epoch(&self) -> f64 {
-        let size = self.epochs.sampling.num_samples() * self.epochs.effective.num_factors();
-        let states = NUM_POPULATIONS * self.options.num_states * NUM_POINTS;
-        4.0 * (size * self.epochs.effective.rank() * states) as f64
+    /// The threshold that the single orders say next to the crossing of their map.
+    fn refine(&mut self, place: &Place) -> Result<EpochThreshold> {
+        let &Place { ref epochs, num_orders, ref below, ref above, moved, .. } = place;
+        let orders = self.orders(num_orders);
+        self.spent += 3.0 * cost(epochs, num_orders);
+        let map = SampledMap::new(epochs, above.eta, &orders)?;
+        let x = &above.top.matrix;
+        let len = epochs.state_len();
+        let z = left_eigenmatrix(map.all(), &Mat::identity(len, len)).matrix;
+        // What single orders say a little below, with the same eigenmatrices: the slope of this mode, whatever else there is.
+        let quotients = map.quotients(&z, x);
+        let lower = SampledMap::new(epochs, below.eta, &orders)?.quotients(&z, x);
+        let (mean, deviation) = mean_and_deviation(&quotients);
+        let slope = (mean / mean_and_deviation(&lower).0).ln() / (above.eta / below.eta).ln();
+        let base = inner(&z, x);
+        let halves = map.halves().map(|half| eigenmatrix(half, x).log_growth);
+        let bias = 0.5 * (halves[0] + halves[1]) - (mean / base).ln();
+        if !(slope > 0.0 && slope.is_finite() && bias.is_finite() && (mean / base) > 0.0) {
+            return Ok(EpochThreshold::unknown(place.crossing));
+        }
+        // The quotient has the square of the error of the eigenvalue; the bias is that of a map of as many orders.
+        let shift = -((mean / base).ln() - bias) / slope;
+        let value = above.eta * shift.exp();
+        let random = QUANTILE * deviation / mean.abs() / (num_orders as f64).sqrt() / slope;
+        let half = random.hypot(bias / slope) + moved + shift * shift + ROUNDING;
+        Ok(EpochThreshold {
+            value,
+            interval: (value * (-half).exp(), value * half.exp()),
+            confidence: CONFIDENCE,
+            settled: half <= self.options.relative_error,
+            num_orders,
+        })
     }
 }
 
-/// The threshold that a crossing beside `place` says; what the start still does to it widens the interval.
-fn found(place: f64, crossing: Crossing, drift: f64, settled: bool, num_epochs: usize) -> EpochThreshold {
-    let (value, half) = (place * crossing.shift.exp(), crossing.half.hypot(drift));
-    let interval = (value * (-half).exp(), value * half.exp());
-    EpochThreshold { value, interval, confidence: CONFIDENCE, settled, num_epochs }
+/// Multiplications of the growth of a map of so many orders: its products, and its applications.
+fn cost(epochs: &Epochs, num_orders: usize) -> f64 {
+    let Epochs { effective, sampling, .. } = epochs;
+    let len = epochs.state_len() as f64;
+    let step = 2.0 * (sampling.num_samples() * effective.num_factors() * effective.rank()) as f64;
+    num_orders as f64 * len * (step + 0.5 * APPLICATIONS * len * len)
 }
 
-/// What to do where growth does not rise with the learning rate; `highest` is that of the largest one.
-fn without(place: f64, spacing: f64, highest: f64) -> Outcome {
-    if (0.9..1.5).contains(&highest) && spacing < WIDEST {
-        return Outcome::Flat;
-    }
-    Outcome::Elsewhere(if highest <= 0.9 { place * 1.1 } else { place / 1.1 })
+/// A second moment of few directions among more of them.
+fn embedded(x: &Mat<f64>, few: &Epochs, many: &Epochs) -> Mat<f64> {
+    let (small, large) = (few.effective.rank(), many.effective.rank());
+    let place = |at: usize| {
+        let (part, direction) = (at / large, at % large);
+        (direction < small).then_some(part * small + direction)
+    };
+    let len = many.state_len();
+    Mat::from_fn(len, len, |i, j| match (place(i), place(j)) {
+        (Some(i), Some(j)) => x[(i, j)],
+        _ => 0.0,
+    })
 }
 
-/// Nothing is known but where the search ended.
-fn unknown(value: f64) -> EpochThreshold {
-    EpochThreshold {
-        value,
-        interval: (0.0, f64::INFINITY),
-        confidence: CONFIDENCE,
-        settled: false,
-        num_epochs: 0,
-    }
+fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
+    (mean, variance.sqrt())
 }

@@ -14,7 +14,7 @@
 //! - [`AxisAlignedEpochs`]: commuting curvatures, exactly. Along an axis `J` is a product of scalars that depend on how many samples of
 //!   each curvature a batch has; the expectation is a sum over these counts, batch by batch.
 //! - [`Epochs::enumerated`]: any ensemble of few orders and few directions, exactly, by the matrix of `T`.
-//! - [`Epochs::estimate`]: any ensemble, by populations of states, with a confidence interval.
+//! - [`Epochs::estimate`]: any ensemble, from sampled orders, with a confidence interval.
 //!
 //! # Is reshuffling ever less stable than drawing each batch afresh?
 //!
@@ -24,10 +24,10 @@
 
 mod axis_aligned;
 mod coarse;
-mod crossing;
 mod enumerated;
 mod estimate;
-mod populations;
+mod exponent;
+mod sampled;
 
 use linstab_linalg::Reduced;
 
@@ -115,6 +115,9 @@ fn require_same_number(expected: usize, sampling: EpochSampling) -> Result<()> {
     let (what, found) = ("number of samples of the epochs", sampling.num_samples());
     if expected == found { Ok(()) } else { Err(DynamicsError::SizeMismatch { what, expected, found }) }
 }
+
+/// Directions of the smallest coarse space.
+const FEWEST_DIRECTIONS: usize = 16;
 
 /// Steps of the scan for a threshold, as a factor; and where a step is dear.
 const STEP: f64 = 1.01;

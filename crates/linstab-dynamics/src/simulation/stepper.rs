@@ -54,10 +54,24 @@ impl Stepper {
         size: usize,
         perturb: impl FnOnce(&mut [f64]),
     ) {
+        self.point.copy_from_slice(w);
+        perturb(&mut self.point);
+        self.sum_of_gradients(batch, size);
+        let Recursion { memory: keep, input, direct, output, coupled_decay, decoupled_decay } =
+            self.recursion;
+        let scale = self.learning_rate / size as f64;
+        let (coupled, decoupled) = (self.learning_rate * coupled_decay, self.learning_rate * decoupled_decay);
+        for ((w, memory), g) in w.iter_mut().zip(memory.iter_mut()).zip(&self.gradient) {
+            let gradient = scale * g + coupled * *w;
+            *memory = keep * *memory + input * gradient;
+            *w -= decoupled * *w + direct * gradient + output * *memory;
+        }
+    }
+
+    /// The sum over a batch of the gradients at `point`, into `gradient`.
+    fn sum_of_gradients(&mut self, batch: &[usize], size: usize) {
         let Self { factors, rank, num_factors, point, gradient, .. } = self;
         let sizes = (*rank, *num_factors);
-        point.copy_from_slice(w);
-        perturb(point);
         gradient.fill(0.0);
         match self.ascent {
             None => add_gradients(factors, sizes, batch, point, gradient),
@@ -75,15 +89,6 @@ impl Stepper {
                     add_gradients(factors, sizes, part, &ascended, gradient);
                 }
             }
-        }
-        let Recursion { memory: keep, input, direct, output, coupled_decay, decoupled_decay } =
-            self.recursion;
-        let scale = self.learning_rate / size as f64;
-        let (coupled, decoupled) = (self.learning_rate * coupled_decay, self.learning_rate * decoupled_decay);
-        for ((w, memory), g) in w.iter_mut().zip(memory.iter_mut()).zip(&self.gradient) {
-            let gradient = scale * g + coupled * *w;
-            *memory = keep * *memory + input * gradient;
-            *w -= decoupled * *w + direct * gradient + output * *memory;
         }
     }
 }
