@@ -32,8 +32,20 @@ pub struct Config {
     pub contenders: Vec<Contender>,
     /// How the Lyapunov exponent is estimated.
     pub lyapunov: LyapunovConfig,
+    /// What an estimated threshold may cost.
+    pub estimates: EstimatesConfig,
     /// Cells of a quick run.
     pub quick: Quick,
+}
+
+/// What the estimated threshold of a reshuffling loader may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EstimatesConfig {
+    /// Half of the width of its interval that is good enough, relative.
+    pub relative_error: f64,
+    /// Multiplications, roughly.
+    pub max_multiplications: f64,
 }
 
 /// How the minimum is found.
@@ -297,6 +309,8 @@ impl Config {
         let above = protocol.decayed_loss >= self.minimum.polished_loss;
         let allowed = format!("at least minimum.polished_loss = {:e}", self.minimum.polished_loss);
         checker.require(above, "protocol.decayed_loss", protocol.decayed_loss, allowed)?;
+        positive(checker, "estimates.relative_error", self.estimates.relative_error)?;
+        positive(checker, "estimates.max_multiplications", self.estimates.max_multiplications)?;
         count(checker, "quick.num_runs", self.quick.num_runs, 1, MAX_RUNS)?;
         count(checker, "lyapunov.num_chains", self.lyapunov.num_chains, 2, MAX_RUNS)?;
         steps(checker, "lyapunov.num_steps", &self.lyapunov.num_steps, self.cells.batch_sizes.len())

@@ -13,7 +13,9 @@ mod section;
 mod summary;
 mod thresholds;
 
-pub use config::{CellsConfig, Config, Contender, LyapunovConfig, MinimumConfig, Protocol, Quick};
+pub use config::{
+    CellsConfig, Config, Contender, EstimatesConfig, LyapunovConfig, MinimumConfig, Protocol, Quick,
+};
 
 use linstab_driver::ResultsFolder;
 use linstab_driver::experiment::DataDigest;

@@ -8,7 +8,7 @@ use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme};
 use serde::{Deserialize, Serialize};
 
 use super::ID;
-use super::config::{Config, Contender};
+use super::config::{Config, Contender, EstimatesConfig};
 use super::minimum::Minimum;
 use crate::Result;
 use linstab_driver::checkpoint::Identity;
@@ -196,7 +196,9 @@ impl ThresholdCells<'_> {
         let epochs = Epochs::new(self.minimum.ensemble(contender), contender.optimizer, sampling)?;
         let generator =
             |kind: &'static str| move |index: usize| key.text(kind).number(index as u64).generator();
-        let threshold = epochs.estimate(EpochOptions::default(), generator("population"))?;
+        let EstimatesConfig { relative_error, max_multiplications } = self.config.estimates;
+        let options = EpochOptions { relative_error, max_multiplications };
+        let threshold = epochs.estimate(options, generator("orders"))?;
         let in_epochs = |steps: usize| steps.div_ceil(sampling.num_batches());
         let (burn_in, num_steps) = self.chain_steps(batch_size);
         let chains = (self.config.lyapunov.num_chains, in_epochs(burn_in), in_epochs(num_steps));
