@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use linstab_dynamics::SamplingScheme;
+use linstab_dynamics::sampling::Loader;
 use serde::{Deserialize, Serialize};
 
 use super::search::Budget;
@@ -115,7 +117,7 @@ impl Config {
     pub(super) fn map(&self, configs: &Path) -> Result<stability_map::Config> {
         let mut map = stability_map::Config::read(&configs.join("stability-map.toml"))?;
         map.seed = self.seed;
-        map.sampling = vec![linstab_dynamics::SamplingScheme::WithoutReplacement];
+        map.sampling = vec![Loader::Independent(SamplingScheme::WithoutReplacement)];
         (map.coherence.step, map.batch_size.step) = (self.sizes.coherence_step, self.sizes.batch_size_step);
         Ok(map)
     }

@@ -239,3 +239,44 @@ fn both_orders_of_thresholds_occur() {
     println!("{lower} lower, {higher} higher");
     assert!(higher > 0);
 }
+
+/// The mean of many runs over two epochs is the exact mean square: along two axes, with a smaller last batch.
+#[test]
+fn runs_along_axes_have_the_exact_mean_square() {
+    use linstab_dynamics::simulation::{Divergence, MeasuredNorm};
+    let curvatures = [[1.0, 0.0], [1.0, 2.0], [0.0, 0.5], [3.0, 0.0], [0.0, 0.0]];
+    let diagonals: Vec<Vec<f64>> = curvatures.iter().map(|h| h.to_vec()).collect();
+    let ensemble = AxisAligned::from_diagonals(&diagonals).unwrap();
+    for (optimizer, congruence) in [("sgd", 0.0), ("sam:rho_over_alpha=0.5", 0.5)] {
+        let sampling = EpochSampling::new(ORDER, LastBatch::Keep, 5, 2).unwrap();
+        let epochs = AxisAlignedEpochs::new(&ensemble, optimizer.parse().unwrap(), sampling).unwrap();
+        let (eta, num_runs) = (0.7, 20_000);
+        let divergence = Divergence::new(6, 1e9, MeasuredNorm::SquaredNorm).unwrap();
+        let mut rng = Pcg64::seed_from_u64(5);
+        let norms: Vec<f64> = (0..num_runs)
+            .map(|_| epochs.simulate(&[1.0, 2.0], eta, divergence, &mut rng).unwrap().final_squared_norm)
+            .collect();
+        let mean = norms.iter().sum::<f64>() / f64::from(num_runs);
+        let variance = norms.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(num_runs);
+        // Both epochs have the same mean growth along an axis, and are independent.
+        let exact = |c: f64| -> f64 {
+            [(0, 1.0), (1, 4.0)]
+                .map(|(axis, start)| {
+                    let of_axis: Vec<f64> = curvatures.iter().map(|h| h[axis]).collect();
+                    let mean = of_axis.iter().sum::<f64>() / 5.0;
+                    let seen: Vec<f64> = of_axis.iter().map(|h| h * (1.0 + c * mean)).collect();
+                    start * literal_scalar(&seen, 2, LastBatch::Keep, eta).0.powi(2)
+                })
+                .iter()
+                .sum()
+        };
+        let error = 5.0 * (variance / f64::from(num_runs)).sqrt();
+        assert!(
+            (mean - exact(congruence)).abs() < error,
+            "{optimizer}: {mean} against {}",
+            exact(congruence)
+        );
+        // Negative control: the other optimizer's is another.
+        assert!((mean - exact(0.5 - congruence)).abs() > error, "{optimizer}");
+    }
+}

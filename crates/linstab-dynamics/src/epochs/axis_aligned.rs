@@ -30,9 +30,9 @@ const MAX_TERMS: usize = 1 << 26;
 /// ```
 #[derive(Clone, Debug)]
 pub struct AxisAlignedEpochs {
-    effective: AxisAligned,
+    pub(super) effective: AxisAligned,
     recursion: Recursion,
-    sampling: EpochSampling,
+    pub(super) sampling: EpochSampling,
 }
 
 impl AxisAlignedEpochs {
@@ -105,7 +105,7 @@ impl AxisAlignedEpochs {
     }
 
     /// The factor of a step, exactly 0 to within rounding.
-    fn factor(&self, learning_rate: f64, curvature: f64) -> f64 {
+    pub(super) fn factor(&self, learning_rate: f64, curvature: f64) -> f64 {
         crate::axis_aligned::step_factor(self.recursion.step(learning_rate, curvature))
     }
 

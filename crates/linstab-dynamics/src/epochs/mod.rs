@@ -28,6 +28,7 @@ mod enumerated;
 mod estimate;
 mod exponent;
 mod sampled;
+mod simulation;
 
 use linstab_linalg::Reduced;
 

@@ -94,6 +94,22 @@ impl Loader {
         }
     }
 
+    /// Its name for people.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::sampling::Loader;
+    /// assert_eq!(Loader::ALL[0].title(), "reshuffled once an epoch");
+    /// ```
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Independent(scheme) => scheme.title(),
+            Self::Epochs(EpochOrder::Reshuffling) => "reshuffled once an epoch",
+            Self::Epochs(EpochOrder::Cyclic) => "in one order",
+            Self::Epochs(EpochOrder::Afresh) => SamplingScheme::WithoutReplacement.title(),
+        }
+    }
+
     /// What it does, in a line.
     ///
     /// # Examples

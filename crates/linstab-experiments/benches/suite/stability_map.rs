@@ -41,7 +41,8 @@ fn sgd_config() -> (std::path::PathBuf, Config) {
     let mut config =
         Config::read(&configs.join("stability-map.toml")).expect("the shipped configuration is valid");
     config.optimizers = vec![Family::Sgd];
-    config.sampling = vec![SamplingScheme::WithoutReplacement];
+    config.sampling =
+        vec![linstab_dynamics::sampling::Loader::Independent(SamplingScheme::WithoutReplacement)];
     config.learning_rate = vec![0.5];
     (configs, config)
 }

@@ -1,9 +1,14 @@
 //! The cells of the map: which there are, how one is computed, and its row in the table.
 
 use linstab_coherence::criteria::{self, Problem};
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, Optimizer, Outcome, SamplingScheme, Simulator};
-use linstab_linalg::AxisAligned;
+use linstab_dynamics::epochs::AxisAlignedEpochs;
+use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch, Loader};
+use linstab_dynamics::{
+    AxisAlignedDynamics, BatchSampling, Divergence, Optimizer, Outcome, Run, SamplingScheme, Simulator,
+};
+use linstab_linalg::{AxisAligned, Ensemble as _};
 use rand::RngExt;
+use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use super::ID;
@@ -19,8 +24,8 @@ use linstab_driver::table::number;
 pub struct Cell {
     /// Family.
     pub optimizer: Family,
-    /// Sampling scheme.
-    pub sampling: SamplingScheme,
+    /// How batches are drawn.
+    pub sampling: Loader,
     /// Learning rate eta.
     pub learning_rate: f64,
     /// `rho / alpha` of SAM; 0 for the other optimizers.
@@ -59,11 +64,9 @@ impl<'a> MapCells<'a> {
     pub fn new(config: &'a Config, program: &str) -> Self {
         let mut cells = Vec::new();
         for &optimizer in &config.optimizers {
-            let rho_over_alpha: &[f64] =
-                if optimizer == Family::Sam { &config.rho_over_alpha } else { &[0.0] };
             for &sampling in &config.sampling {
                 for &learning_rate in &config.learning_rate {
-                    for &rho_over_alpha in rho_over_alpha {
+                    for &rho_over_alpha in config.ratios(optimizer, sampling) {
                         let map = Cell {
                             optimizer,
                             sampling,
@@ -91,20 +94,64 @@ impl<'a> MapCells<'a> {
         &self.cells
     }
 
-    fn simulate(&self, cell: &Cell, dynamics: &AxisAlignedDynamics) -> Result<CellResult> {
+    /// Batches drawn afresh: exact answers, and runs.
+    fn afresh(&self, cell: &Cell, ensemble: &AxisAligned, scheme: SamplingScheme) -> Result<CellResult> {
+        let sampling = BatchSampling::new(scheme, self.config.num_samples, cell.batch_size)?;
+        let dynamics = AxisAlignedDynamics::new(ensemble, cell.optimizer(self.config)?, sampling)?;
+        let mut simulator = Simulator::new(&dynamics, cell.learning_rate)?;
+        let runs = self.runs(cell, |start, divergence, rng| simulator.run(start, divergence, rng))?;
+        Ok(CellResult {
+            mean_square_growth: dynamics.growth_per_step(cell.learning_rate)?,
+            lyapunov_exponent: dynamics.lyapunov_exponent(cell.learning_rate)?,
+            max_learning_rate: dynamics.max_learning_rate(),
+            gradient_descent_limit: dynamics.gradient_descent_limit(),
+            ..runs
+        })
+    }
+
+    /// Batches by epochs.
+    fn by_epochs(&self, cell: &Cell, ensemble: &AxisAligned, order: EpochOrder) -> Result<CellResult> {
+        let config = self.config;
+        let sampling = EpochSampling::new(order, LastBatch::Keep, config.num_samples, cell.batch_size)?;
+        let optimizer = cell.optimizer(config)?;
+        let epochs = AxisAlignedEpochs::new(ensemble, optimizer, sampling)?;
+        let eta = cell.learning_rate;
+        let runs = self.runs(cell, |start, divergence, rng| epochs.simulate(start, eta, divergence, rng))?;
+        // The axes of single samples are all alike: one of them says what all do.
+        let few = [0, ensemble.dim() - 1].map(|index| {
+            let axis = ensemble.axis(index);
+            axis.samples().iter().copied().zip(axis.curvatures().iter().copied()).collect()
+        });
+        let few = AxisAligned::from_axes(config.num_samples, few.to_vec())?;
+        let exact = AxisAlignedEpochs::new(&few, optimizer, sampling)?;
+        Ok(CellResult {
+            mean_square_growth: exact.growth_per_step(eta)?,
+            lyapunov_exponent: exact.lyapunov_exponent(eta)?,
+            gradient_descent_limit: optimizer
+                .recursion()
+                .noise_free_limit(optimizer.effective_ensemble(ensemble)?.sharpness()?),
+            ..runs
+        })
+    }
+
+    /// How the runs of a cell end; what is exact is left open.
+    fn runs(
+        &self,
+        cell: &Cell,
+        mut run: impl FnMut(&[f64], Divergence, &mut Pcg64) -> linstab_dynamics::Result<Run>,
+    ) -> Result<CellResult> {
         let config = self.config;
         let divergence = config.divergence()?;
-        let mut simulator = Simulator::new(dynamics, cell.learning_rate)?;
         let mut start = vec![0.0; config.num_samples - cell.coherence + 1];
         let mut result = CellResult {
             num_diverged: 0,
             num_converged: 0,
             sum_of_divergence_steps: 0,
             mean_final_squared_norm: 0.0,
-            mean_square_growth: dynamics.growth_per_step(cell.learning_rate)?,
-            lyapunov_exponent: dynamics.lyapunov_exponent(cell.learning_rate)?,
-            max_learning_rate: dynamics.max_learning_rate(),
-            gradient_descent_limit: dynamics.gradient_descent_limit(),
+            mean_square_growth: f64::NAN,
+            lyapunov_exponent: f64::NAN,
+            max_learning_rate: f64::NAN,
+            gradient_descent_limit: f64::NAN,
             criterion_divergence: f64::NAN,
             criterion_theorem_3_3: f64::NAN,
         };
@@ -112,7 +159,7 @@ impl<'a> MapCells<'a> {
         for repetition in 0..config.num_repetitions {
             let mut rng = key.number(repetition as u64).generator();
             start.fill_with(|| rng.random());
-            let run = simulator.run(&start, divergence, &mut rng)?;
+            let run = run(&start, divergence, &mut rng)?;
             match run.outcome {
                 Outcome::Converged => result.num_converged += 1,
                 Outcome::Diverged { step } => {
@@ -170,13 +217,15 @@ impl Cells for MapCells<'_> {
         let (config, cell) = (self.config, &self.cells[index]);
         let sharpness = config.sharpness * config.loss.curvature_factor();
         let ensemble = AxisAligned::shared_direction(config.num_samples, cell.coherence, sharpness)?;
-        let sampling = BatchSampling::new(cell.sampling, config.num_samples, cell.batch_size)?;
-        let dynamics = AxisAlignedDynamics::new(&ensemble, cell.optimizer(config)?, sampling)?;
+        let computed = match cell.sampling {
+            Loader::Independent(scheme) => self.afresh(cell, &ensemble, scheme)?,
+            Loader::Epochs(order) => self.by_epochs(cell, &ensemble, order)?,
+        };
         let problem = Problem::of(&ensemble, cell.coherence as f64, cell.batch_size, cell.rho_over_alpha)?;
         Ok(CellResult {
             criterion_divergence: criteria::divergence(&problem),
             criterion_theorem_3_3: criteria::existence_of_stable(&problem),
-            ..self.simulate(cell, &dynamics)?
+            ..computed
         })
     }
 }
@@ -186,8 +235,8 @@ impl Cells for MapCells<'_> {
 pub struct Row {
     /// `sgd`, `sam` or `random-perturbation`.
     pub optimizer: Family,
-    /// `without-replacement`, `with-replacement` or `bernoulli`.
-    pub sampling: SamplingScheme,
+    /// `without-replacement`, `with-replacement`, `bernoulli`, `reshuffling` or `cyclic`.
+    pub sampling: Loader,
     /// Learning rate eta.
     pub learning_rate: f64,
     /// `rho / alpha` of SAM; 0 for the other optimizers.
@@ -219,7 +268,7 @@ pub struct Row {
     /// Exact Lyapunov exponent.
     #[serde(serialize_with = "number")]
     pub lyapunov_exponent: f64,
-    /// Exact mean-square threshold.
+    /// Exact mean-square threshold; NaN for epochs, where it takes a scan.
     #[serde(serialize_with = "number")]
     pub max_learning_rate: f64,
     /// Threshold of full-batch gradient descent.

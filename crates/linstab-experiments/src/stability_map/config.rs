@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use linstab_dynamics::Divergence;
+use linstab_dynamics::sampling::Loader;
 use linstab_dynamics::simulation::MeasuredNorm;
-use linstab_dynamics::{Divergence, SamplingScheme};
 use serde::{Deserialize, Serialize};
 
 use linstab_driver::Context;
@@ -26,8 +27,9 @@ pub struct Config {
     pub batch_size: Grid,
     /// Optimizers.
     pub optimizers: Vec<Family>,
-    /// Sampling schemes; the first is drawn in the main figures.
-    pub sampling: Vec<SamplingScheme>,
+    /// How batches are drawn; the first is drawn in the main figures. Epochs are simulated without noise of their own (no random
+    /// perturbation), and with SAM at `reference_rho_over_alpha` only.
+    pub sampling: Vec<Loader>,
     /// Learning rates; the first is drawn in the main figures.
     pub learning_rate: Vec<f64>,
     /// Ratios of perturbation radius to gradient norm, for SAM.
@@ -222,12 +224,21 @@ impl Config {
         config_file::read_checked(path)
     }
 
+    /// The values of `rho_over_alpha` of an optimizer with a loader, a map each; 0 where there is no such parameter.
+    pub(super) fn ratios(&self, optimizer: Family, sampling: Loader) -> &[f64] {
+        match (optimizer, sampling) {
+            (Family::Sam, Loader::Independent(_)) => &self.rho_over_alpha,
+            (Family::Sam, Loader::Epochs(_)) => std::slice::from_ref(&self.reference_rho_over_alpha),
+            (Family::RandomPerturbation, Loader::Epochs(_)) => &[],
+            (Family::Sgd | Family::RandomPerturbation, _) => &[0.0],
+        }
+    }
+
     /// Number of cells of all maps; saturates.
     fn num_cells(&self) -> usize {
-        let maps_per_optimizer = self.sampling.len() * self.learning_rate.len();
-        let maps = |optimizer: &Family| match optimizer {
-            Family::Sam => maps_per_optimizer * self.rho_over_alpha.len(),
-            Family::Sgd | Family::RandomPerturbation => maps_per_optimizer,
+        let maps = |&optimizer: &Family| -> usize {
+            let of_loader = |&sampling: &Loader| self.ratios(optimizer, sampling).len();
+            self.learning_rate.len() * self.sampling.iter().map(of_loader).sum::<usize>()
         };
         let cells = self.coherence.values().count().saturating_mul(self.batch_size.values().count());
         cells.saturating_mul(self.optimizers.iter().map(maps).sum())

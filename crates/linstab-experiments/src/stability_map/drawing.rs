@@ -5,6 +5,7 @@ use super::config::{self, Config, Family};
 use super::summary::{self, Boundary, MapKey, MapSummary, maps};
 use linstab_driver::Result;
 use linstab_driver::ResultsFolder;
+use linstab_dynamics::sampling::Loader;
 use linstab_report::drawing::{
     Anchor, Columns, Grid, HEADLINE_HEIGHT, LEFT, ONE_COLUMN, Panel, Scale, Series, Stroke, Svg, Text,
     colour, legend_entry, zero_contours,
@@ -30,6 +31,7 @@ pub(super) fn draw(
             ("figure-1a", maps.figure_a(columns)),
             ("figure-1b", maps.figure_b(columns)),
             ("figure-1c", maps.figure_c(columns)),
+            ("stability-map-loaders", maps.loaders(columns)),
         ] {
             if let Some(figure) = figure {
                 results.draw(&format!("{folder}{name}"), &figure)?;
@@ -75,9 +77,19 @@ struct Maps<'a> {
 }
 
 impl<'a> Maps<'a> {
-    /// A map under the first sampling scheme of the configuration.
+    /// A map with the first way to draw batches of the configuration.
     fn find(&self, optimizer: Family, learning_rate: f64, rho_over_alpha: f64) -> Option<&'a [Row]> {
-        let wanted = MapKey { optimizer, sampling: self.config.sampling[0], learning_rate, rho_over_alpha };
+        self.find_with(self.config.sampling[0], optimizer, learning_rate, rho_over_alpha)
+    }
+
+    fn find_with(
+        &self,
+        sampling: Loader,
+        optimizer: Family,
+        learning_rate: f64,
+        rho_over_alpha: f64,
+    ) -> Option<&'a [Row]> {
+        let wanted = MapKey { optimizer, sampling, learning_rate, rho_over_alpha };
         self.maps.iter().copied().find(|map| MapKey::of(&map[0]) == wanted)
     }
 
@@ -121,6 +133,29 @@ impl<'a> Maps<'a> {
                     self.heat_map(&mut figure, &panel, map, columns.choose(short, &title));
                     any = true;
                 }
+            }
+        }
+        heat_map_legend(&mut figure, &grid);
+        any.then_some(figure)
+    }
+
+    /// Batches drawn afresh beside a loader's, a row an optimizer, at the first learning rate.
+    fn loaders(&self, columns: Columns) -> Option<Svg> {
+        let config = self.config;
+        let epochs = config.sampling.iter().find(|sampling| matches!(sampling, Loader::Epochs(_)))?;
+        let rows = [(Family::Sgd, 0.0), (Family::Sam, config.reference_rho_over_alpha)];
+        let (height, gap) = columns.choose((74.0, 40.0), (196.0, 50.0));
+        let grid = Grid { columns, num_panels: 2 * rows.len(), per_row: 2, height, gap };
+        let mut figure = grid.figure("Batches drawn afresh beside batches of a reshuffling loader");
+        let mut any = false;
+        for (row, (optimizer, c)) in rows.into_iter().enumerate() {
+            for (column, &sampling) in [&config.sampling[0], epochs].into_iter().enumerate() {
+                let Some(map) = self.find_with(sampling, optimizer, config.learning_rate[0], c) else {
+                    continue;
+                };
+                let title = format!("{}: {}", optimizer.title(), sampling.title());
+                self.heat_map(&mut figure, &self.panel(&grid, 2 * row + column), map, &title);
+                any = true;
             }
         }
         heat_map_legend(&mut figure, &grid);

@@ -3,7 +3,9 @@
 use super::cells::Row;
 use super::config::{Config, Family};
 use super::explorer;
-use super::summary::{self, Boundary, MapKey, MapSummary};
+use super::summary::{self, Boundary, MapKey, MapSummary, maps};
+use linstab_dynamics::SamplingScheme;
+use linstab_dynamics::sampling::Loader;
 use linstab_report::conclusion::conclude;
 use linstab_report::section::{Figure, Headline, Map, Number, Picture, Section, Table};
 use linstab_report::text::short;
@@ -15,7 +17,7 @@ pub(super) fn section(config: &Config, rows: &[Row], summaries: &[MapSummary]) -
         title: "The stability map: where do runs diverge?".to_owned(),
         short_title: "Stability map".to_owned(),
         paper: paper(config),
-        findings: findings(config, summaries),
+        findings: findings(config, rows, summaries),
         headline: headline(config, summaries),
         figures: figures(config, summaries),
         map: Some(map(rows, summaries)),
@@ -126,7 +128,50 @@ fn best_of_maps(summaries: &[MapSummary]) -> String {
     )
 }
 
-fn findings(config: &Config, summaries: &[MapSummary]) -> Vec<String> {
+/// For each map of a loader: who tells its cells better, its own boundaries or those of batches drawn afresh.
+fn loaders(rows: &[Row]) -> Vec<String> {
+    let of_loader = maps(rows).filter(|map| matches!(map[0].sampling, Loader::Epochs(_)));
+    of_loader
+        .filter_map(|map| {
+            let key = MapKey::of(&map[0]);
+            let same = |other: &&[Row]| {
+                let other = MapKey::of(&other[0]);
+                let scheme = Loader::Independent(SamplingScheme::WithoutReplacement);
+                other == MapKey { sampling: scheme, ..key }
+            };
+            let afresh = maps(rows).find(same)?;
+            let right = |predictions: &[Row], boundary: Boundary| {
+                let pairs = predictions.iter().zip(map);
+                pairs.filter(|(row, run)| boundary.predicts_divergence(row) == run.diverged).count()
+            };
+            let ends_otherwise = afresh.iter().zip(map).filter(|(a, b)| a.diverged != b.diverged).count();
+            let counts = [Boundary::MeanSquare, Boundary::Lyapunov]
+                .map(|boundary| [right(map, boundary), right(afresh, boundary)]);
+            Some(loader_sentence(&key.title(), map.len(), ends_otherwise, counts))
+        })
+        .collect()
+}
+
+/// `counts`: cells told rightly, by its own boundary and by that of batches drawn afresh, for the mean square and for the exponent.
+fn loader_sentence(title: &str, num_cells: usize, ends_otherwise: usize, counts: [[usize; 2]; 2]) -> String {
+    let [[mean_square, mean_square_afresh], [exponent, exponent_afresh]] = counts;
+    let share = |count| percent(count, num_cells);
+    let told = format!(
+        "**{title}:** {ends_otherwise} of {num_cells} cells end otherwise than with batches drawn afresh. Its own mean-square boundary predicts {} \
+         of the cells, that of batches drawn afresh {}; the exponents {} and {}.",
+        share(mean_square),
+        share(mean_square_afresh),
+        share(exponent),
+        share(exponent_afresh)
+    );
+    conclude(
+        mean_square > mean_square_afresh && exponent >= exponent_afresh,
+        format!("{told} The theory has to know the loader."),
+        format!("{told} Here the theory need not know the loader."),
+    )
+}
+
+fn findings(config: &Config, rows: &[Row], summaries: &[MapSummary]) -> Vec<String> {
     let mut findings = Vec::new();
     if !summaries.is_empty() {
         let shares = |boundary: Boundary| {
@@ -161,6 +206,7 @@ fn findings(config: &Config, summaries: &[MapSummary]) -> Vec<String> {
             findings.push(format!("**η = {}, {sampling}:** {}.", short(rate), said.join("; ")));
         }
     }
+    findings.extend(loaders(rows));
     findings.push(
         "The exponent says how a run ends; the protocol asks whether it ever passes the cut. The two differ where noise of its own (random perturbation) \
          throws a run up again and again, and beyond the gradient-descent limit, where a batch can happen to cancel a direction."
@@ -203,6 +249,15 @@ fn figures(config: &Config, summaries: &[MapSummary]) -> Vec<Figure> {
             )
             .of_the_paper("Figure 1 (c)"),
         );
+    }
+    if (sgd || sam) && config.sampling.iter().any(|sampling| matches!(sampling, Loader::Epochs(_))) {
+        figures.push(Figure::new("stability-map-loaders",
+            "Batches drawn afresh and a reshuffling loader",
+            format!("SGD above, SAM at ρ/α = {} below, η = {}; to the right the exact boundaries are those of the loader.", config.reference_rho_over_alpha, short(config.learning_rate[0])),
+            "Heat maps over batch size and coherence, to the left with batches drawn afresh, to the right reshuffled: orange cells, in which runs diverge, and the \
+             curves of the Lyapunov exponent, the exact mean square, Theorem 3.3 and the divergence criterion.",
+            "stability-map",
+        ));
     }
     figures.push(Figure::new("stability-map-agreement",
         "Who predicts the simulation?",
@@ -278,6 +333,9 @@ mod tests {
             "{theorem}"
         );
         assert!(simulated_boundary(counts([1, 4, 4, 2])).starts_with("Several boundaries"));
+        let own = loader_sentence("SGD", 100, 7, [[90, 80], [95, 85]]);
+        assert!(own.contains("7 of 100 cells") && own.ends_with("has to know the loader."), "{own}");
+        assert!(loader_sentence("SGD", 100, 0, [[90, 90], [95, 95]]).ends_with("need not know the loader."));
         assert!(best_of_maps(&[]).ends_with("in 0 of 0 maps."));
     }
 }

@@ -3,7 +3,7 @@
 use linstab_report::text::short;
 use std::fmt::Write;
 
-use linstab_dynamics::SamplingScheme;
+use linstab_dynamics::sampling::Loader;
 use serde::Serialize;
 
 use super::cells::Row;
@@ -44,6 +44,8 @@ impl Boundary {
         match self {
             Self::DivergenceCriterion => (row.learning_rate / row.criterion_divergence).ln(),
             Self::Theorem33 => (row.learning_rate / row.criterion_theorem_3_3).ln(),
+            // Where there is no threshold the growth says the same.
+            Self::MeanSquare if row.max_learning_rate.is_nan() => row.mean_square_growth.ln(),
             Self::MeanSquare => (row.learning_rate / row.max_learning_rate).ln(),
             Self::Lyapunov => row.lyapunov_exponent,
         }
@@ -65,8 +67,8 @@ impl Boundary {
 pub struct MapKey {
     /// Family.
     pub optimizer: Family,
-    /// Sampling scheme.
-    pub sampling: SamplingScheme,
+    /// How batches are drawn.
+    pub sampling: Loader,
     /// Learning rate.
     pub learning_rate: f64,
     /// `rho / alpha` of SAM; 0 for the other optimizers.
@@ -113,8 +115,8 @@ impl MapKey {
 pub struct MapSummary {
     /// Family.
     pub optimizer: Family,
-    /// Sampling scheme.
-    pub sampling: SamplingScheme,
+    /// How batches are drawn.
+    pub sampling: Loader,
     /// Learning rate.
     pub learning_rate: f64,
     /// `rho / alpha` of SAM; 0 for the other optimizers.
