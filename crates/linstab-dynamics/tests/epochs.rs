@@ -198,8 +198,7 @@ fn intervals_cover() {
         let optimizer = Optimizer::sgd().with_momentum(momentum).unwrap();
         let epochs = Epochs::new(&Reduced::of(&ensemble).unwrap(), optimizer, sampling).unwrap();
         let exact = epochs.enumerated().expect("at most 720 orders").max_learning_rate().unwrap();
-        let options =
-            EpochOptions { relative_error: 0.01, max_multiplications: 1e8, ..EpochOptions::default() };
+        let options = EpochOptions { relative_error: 0.01, max_multiplications: 1e8 };
         let found = epochs.estimate(options, |i| Pcg64::seed_from_u64(seed << 16 | i as u64)).unwrap();
         all += 1;
         covered +=

@@ -135,7 +135,9 @@ impl Krylov {
 fn normalise(x: &mut [f64]) -> f64 {
     let length = x.iter().map(|x| x * x).sum::<f64>().sqrt();
     if length > 0.0 {
-        x.iter_mut().for_each(|x| *x /= length);
+        for entry in x.iter_mut() {
+            *entry /= length;
+        }
     }
     length
 }

@@ -112,13 +112,11 @@ fn tensor_in(mut bytes: Bytes, wanted: &Wanted<'_>) -> Result<Tensor> {
     {
         return Err(wanted.damaged("standard input is not a .npy array: it does not begin with \\x93NUMPY"));
     }
-    match known {
-        Some(format) => (format.tensor)(bytes, wanted),
-        None => {
-            let names = FORMATS.map(|format| format.name).join(" nor ");
-            Err(wanted.damaged(format!("is neither {names}: wrong first bytes")))
-        }
-    }
+    let Some(format) = known else {
+        let names = FORMATS.map(|format| format.name).join(" nor ");
+        return Err(wanted.damaged(format!("is neither {names}: wrong first bytes")));
+    };
+    (format.tensor)(bytes, wanted)
 }
 
 fn open_bytes(wanted: &Wanted<'_>) -> Result<Bytes> {

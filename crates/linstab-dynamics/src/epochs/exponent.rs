@@ -103,7 +103,9 @@ impl Epochs {
             state.iter().take(self.state_len()).zip(h.iter().chain(h)).map(|(z, h)| h * z * z).sum();
         let length = squared.sqrt();
         if length > 0.0 && length.is_finite() {
-            state.iter_mut().for_each(|z| *z /= length);
+            for entry in state.iter_mut() {
+                *entry /= length;
+            }
         }
         length.ln()
     }

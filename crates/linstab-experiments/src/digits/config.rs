@@ -86,6 +86,8 @@ pub struct CellsConfig {
 pub struct Contender {
     /// Its name in tables.
     pub name: String,
+    /// Its name for people.
+    pub title: String,
     /// What is analysed, and run unless `normalised_ascent` says otherwise.
     pub optimizer: Optimizer,
     /// How batches are drawn: without replacement or reshuffled.
@@ -135,16 +137,6 @@ pub struct Quick {
 }
 
 impl Contender {
-    /// Its name for people.
-    pub(super) fn title(&self) -> String {
-        let name = match (self.normalised_ascent, self.optimizer.rho_over_alpha() > 0.0) {
-            (Some(_), _) => "SAM, normalised".to_owned(),
-            (None, true) => "SAM, as analysed".to_owned(),
-            (None, false) => self.optimizer.label(),
-        };
-        if self.reshuffles() { format!("{name}, reshuffled") } else { name }
-    }
-
     /// Whether batches are cut from a fresh order of all samples once an epoch.
     pub(super) fn reshuffles(&self) -> bool {
         self.sampling == Loader::Epochs(EpochOrder::Reshuffling)

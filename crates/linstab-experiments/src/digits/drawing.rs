@@ -92,7 +92,7 @@ fn predictions(
         let mark = |figure: &mut Svg, at: (f64, f64), radius, cell: &CellSummary| {
             figure.mark(at, |figure| share_mark(figure, at, radius, cell.share_grew()));
         };
-        chart_with(&mut figure, &absolute, &contender.title(), &all, |figure| {
+        chart_with(&mut figure, &absolute, &contender.title, &all, |figure| {
             for cell in &runs {
                 let rate = cell.learning_rate_ratio * cell.max_learning_rate;
                 mark(figure, absolute.at(cell.batch_size as f64, rate), 1.9, cell);
@@ -118,7 +118,7 @@ fn predictions(
 
 /// The share of runs that grew over the learning rate in units of the exact threshold, and the step that is predicted.
 fn headline(config: &Config, contender: &Contender, summaries: &[CellSummary]) -> Svg {
-    let name = contender.title();
+    let name = contender.title.clone();
     let cells: Vec<&CellSummary> = summaries.iter().filter(|cell| cell.optimizer == contender.name).collect();
     let ratios = &config.cells.learning_rate_ratios;
     let reach = ratios.iter().map(|ratio| (ratio - 1.0).abs()).fold(0.05, f64::max) + 0.05;
@@ -241,7 +241,7 @@ fn losses(columns: Columns, config: &Config, keys: &[RunKey<'_>], runs: &[RunRes
                 }
             });
             if column == 0 {
-                let label = format!("{}: loss", contender.title());
+                let label = format!("{}: loss", contender.title.clone());
                 let text = Text { upwards: true, ..Text::new(&label, 8.0, Anchor::Middle) };
                 figure.text(left - 32.0, top + 0.5 * size.1, text);
             }

@@ -38,7 +38,7 @@ impl Experiment for Digits {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 3.5 } else { 46.0 }
+        if quick { 20.0 } else { 400.0 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {

@@ -60,7 +60,7 @@ fn headline(config: &Config, summaries: &[CellSummary]) -> Option<Headline> {
         ratios(config).into_iter().map(|ratio| (ratio, obedient(summaries, contender, ratio))).collect();
     let (right, all) = counts.iter().fold((0, 0), |sum, (_, count)| (sum.0 + count.0, sum.1 + count.1));
     let [one, other] = config.digits.classes;
-    let name = contender.title();
+    let name = contender.title.clone();
     Some(Headline {
         title: predicts(right, all).to_owned(),
         numbers: counts
@@ -138,7 +138,7 @@ fn loaders_differ(config: &Config, thresholds: &[ThresholdRow]) -> Vec<String> {
                     ))
                 })
                 .collect();
-            (!pairs.is_empty()).then(|| loader_sentence(&afresh.title(), &pairs))
+            (!pairs.is_empty()).then(|| loader_sentence(&afresh.title, &pairs))
         })
         .collect()
 }
@@ -188,7 +188,7 @@ fn findings(
             .collect();
         findings.push(format!(
             "**{}**, runs that do as its threshold says: {}.",
-            contender.title(),
+            contender.title.clone(),
             list(&parts)
         ));
     }
@@ -264,7 +264,7 @@ fn table(config: &Config, thresholds: &[ThresholdRow], summaries: &[CellSummary]
                 row.criterion_divergence,
                 row.criterion_theorem_3_3,
             ];
-            let mut cells = vec![contender.title(), batch_size.to_string()];
+            let mut cells = vec![contender.title.clone(), batch_size.to_string()];
             cells.extend(numbers.map(|number| significant(number, 4)));
             cells.extend(ratios(config).into_iter().map(|ratio| {
                 let here = |cell: &&CellSummary| {

@@ -30,7 +30,7 @@ impl Experiment for StabilityMap {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 2.5 } else { 59.0 }
+        if quick { 3.5 } else { 78.0 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {
