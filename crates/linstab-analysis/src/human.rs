@@ -185,6 +185,7 @@ fn in_short(line: &StabilityReport) -> String {
     let (low, high) = line.max_learning_rate_interval;
     let width = 50.0 * (high.0 - low.0) / line.max_learning_rate.0;
     match line.confidence {
+        Some(_) if !width.is_finite() => "not estimated".to_owned(),
         Some(_) => format!("{} to {width:.2} %", line.basis.name()),
         None => line.basis.name().to_owned(),
     }

@@ -30,7 +30,7 @@ pub struct Work {
     pub num_momentum_growth_rates: usize,
     /// Lyapunov exponents.
     pub num_exponents: usize,
-    /// Thresholds estimated by random runs.
+    /// Thresholds estimated from sampled orders.
     pub num_estimates: usize,
 }
 
@@ -195,7 +195,7 @@ impl Work {
 }
 
 /// An estimate takes from one to a hundred seconds: what noise decides, not sizes.
-const ESTIMATE_SECONDS: f64 = 10.0;
+const ESTIMATE_SECONDS: f64 = 20.0;
 
 /// Most seconds that the budget of an exponent is worth.
 const EXPONENT_SECONDS: f64 = 2.0;

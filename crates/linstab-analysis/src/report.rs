@@ -169,7 +169,7 @@ pub enum Basis {
     Exact,
     /// By an iteration, between bounds that are proven.
     Certified,
-    /// By random runs, within an interval of a stated confidence; or by an iteration whose bound could not be proven (no confidence then).
+    /// From sampled orders, within an interval of a stated confidence; or by an iteration whose bound could not be proven (no confidence then).
     Estimated,
 }
 

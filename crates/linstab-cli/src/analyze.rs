@@ -31,7 +31,7 @@ factor. Thresholds are exact for these curvatures: below, the mean square of the
 above, it grows.
 
 Batches drawn afresh have thresholds between proven bounds (certified). Loaders reshuffle once an epoch: the batches of
-an epoch depend on one another, and thresholds are estimated by random runs, to half a percent with 95 % confidence where
+an epoch depend on one another, and thresholds are estimated from sampled orders, to half a percent with 95 % confidence where
 that is reached; the interval says how far it came. With few batches, and for the order of the file (cyclic) where not too
 many directions matter, they are exact.
 
