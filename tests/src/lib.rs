@@ -65,7 +65,7 @@ pub fn configs_with(replacements: &[(&str, &str)]) -> tempfile::TempDir {
 /// Replacements that leave the SGD map of the shipped configuration.
 pub const ONLY_SGD: [(&str, &str); 3] = [
     (r#"["sgd", "random-perturbation", "sam"]"#, r#"["sgd"]"#),
-    (r#"["without-replacement", "bernoulli"]"#, r#"["without-replacement"]"#),
+    (r#"["without-replacement", "bernoulli", "reshuffling"]"#, r#"["without-replacement"]"#),
     ("[0.5, 0.8]", "[0.5]"),
 ];
 

@@ -146,7 +146,7 @@ fn the_sgd_map_is_the_known_one_for_any_seed() {
 const SLOW: [(&str, &str); 3] = [
     ("coherence = { from = 1, to = 50 }", "coherence = { from = 1, to = 50, step = 4 }"),
     ("batch_size = { from = 1, to = 49 }", "batch_size = { from = 1, to = 49, step = 4 }"),
-    (r#"["without-replacement", "bernoulli"]"#, r#"["with-replacement", "bernoulli"]"#),
+    (r#"["without-replacement", "bernoulli", "reshuffling"]"#, r#"["with-replacement", "bernoulli"]"#),
 ];
 
 #[test]

@@ -13,7 +13,7 @@ use crate::files::{MANIFEST, PROGRAM};
 use crate::{DriverError, Result};
 
 /// Where a run took place. Faces fill it in: the driver does not ask the environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Revision of the source that the program was built from, with `-dirty` appended if it had been changed; empty if
     /// unknown.

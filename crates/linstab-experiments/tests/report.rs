@@ -112,7 +112,11 @@ fn verdicts(row: &Row) -> u32 {
         row["diverged"] == "true",
         above("criterion_divergence"),
         above("criterion_theorem_3_3"),
-        above("max_learning_rate"),
+        if row["max_learning_rate"].is_empty() {
+            number(row, "mean_square_growth").ln() > 1e-12
+        } else {
+            above("max_learning_rate")
+        },
         number(row, "lyapunov_exponent") > 1e-12,
     ];
     says.iter().rev().fold(0, |bits, &says| 2 * bits + u32::from(says))

@@ -128,6 +128,8 @@ pub struct LyapunovConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quick {
+    /// Names of some of [`Config::contenders`].
+    pub contenders: Vec<String>,
     /// Some of [`CellsConfig::batch_sizes`].
     pub batch_sizes: Vec<usize>,
     /// Replaces [`CellsConfig::learning_rate_ratios`].
@@ -198,7 +200,8 @@ impl Configuration for Config {
     }
 
     fn reduce(&mut self) {
-        let Quick { batch_sizes, learning_rate_ratios, num_runs } = self.quick.clone();
+        let Quick { contenders, batch_sizes, learning_rate_ratios, num_runs } = self.quick.clone();
+        self.contenders.retain(|contender| contenders.contains(&contender.name));
         let all = std::mem::replace(&mut self.cells.batch_sizes, batch_sizes);
         self.cells.learning_rate_ratios = learning_rate_ratios;
         let kept: Vec<usize> = self
@@ -267,6 +270,10 @@ impl Config {
         let cells = &self.cells;
         let names: Vec<&str> = self.contenders.iter().map(|contender| contender.name.as_str()).collect();
         checker.require_distinct("contenders", &names)?;
+        for name in &self.quick.contenders {
+            let allowed = format!("some of the contenders {names:?}");
+            checker.require(names.contains(&name.as_str()), "quick.contenders", name, allowed)?;
+        }
         self.contenders.iter().try_for_each(|contender| contender.check(checker, cells.batch_sizes.len()))?;
         for (table, batch_sizes, ratios) in [
             ("cells", &cells.batch_sizes, &cells.learning_rate_ratios),

@@ -45,7 +45,8 @@ pub struct CellResult {
     mean_final_squared_norm: f64,
     mean_square_growth: f64,
     lyapunov_exponent: f64,
-    max_learning_rate: f64,
+    /// None by epochs, where it takes a scan.
+    max_learning_rate: Option<f64>,
     gradient_descent_limit: f64,
     criterion_divergence: f64,
     criterion_theorem_3_3: f64,
@@ -103,7 +104,7 @@ impl<'a> MapCells<'a> {
         Ok(CellResult {
             mean_square_growth: dynamics.growth_per_step(cell.learning_rate)?,
             lyapunov_exponent: dynamics.lyapunov_exponent(cell.learning_rate)?,
-            max_learning_rate: dynamics.max_learning_rate(),
+            max_learning_rate: Some(dynamics.max_learning_rate()),
             gradient_descent_limit: dynamics.gradient_descent_limit(),
             ..runs
         })
@@ -150,7 +151,7 @@ impl<'a> MapCells<'a> {
             mean_final_squared_norm: 0.0,
             mean_square_growth: f64::NAN,
             lyapunov_exponent: f64::NAN,
-            max_learning_rate: f64::NAN,
+            max_learning_rate: None,
             gradient_descent_limit: f64::NAN,
             criterion_divergence: f64::NAN,
             criterion_theorem_3_3: f64::NAN,
@@ -268,9 +269,8 @@ pub struct Row {
     /// Exact Lyapunov exponent.
     #[serde(serialize_with = "number")]
     pub lyapunov_exponent: f64,
-    /// Exact mean-square threshold; NaN for epochs, where it takes a scan.
-    #[serde(serialize_with = "number")]
-    pub max_learning_rate: f64,
+    /// Exact mean-square threshold; empty for epochs, where it takes a scan.
+    pub max_learning_rate: Option<f64>,
     /// Threshold of full-batch gradient descent.
     #[serde(serialize_with = "number")]
     pub gradient_descent_limit: f64,

@@ -60,7 +60,7 @@ fn data(config: &Config, rows: &[Row], summaries: &[MapSummary]) -> MapData {
             |row: &Row| row.mean_divergence_step.unwrap_or(f64::NAN),
             |row: &Row| row.criterion_divergence,
             |row: &Row| row.criterion_theorem_3_3,
-            |row: &Row| row.max_learning_rate,
+            |row: &Row| row.max_learning_rate.unwrap_or(f64::NAN),
             |row: &Row| row.mean_square_growth,
             |row: &Row| row.lyapunov_exponent,
             |row: &Row| row.gradient_descent_limit,

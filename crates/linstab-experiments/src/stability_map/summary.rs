@@ -45,8 +45,10 @@ impl Boundary {
             Self::DivergenceCriterion => (row.learning_rate / row.criterion_divergence).ln(),
             Self::Theorem33 => (row.learning_rate / row.criterion_theorem_3_3).ln(),
             // Where there is no threshold the growth says the same.
-            Self::MeanSquare if row.max_learning_rate.is_nan() => row.mean_square_growth.ln(),
-            Self::MeanSquare => (row.learning_rate / row.max_learning_rate).ln(),
+            Self::MeanSquare => row.max_learning_rate.map_or_else(
+                || row.mean_square_growth.ln(),
+                |threshold| (row.learning_rate / threshold).ln(),
+            ),
             Self::Lyapunov => row.lyapunov_exponent,
         }
     }
