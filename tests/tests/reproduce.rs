@@ -73,7 +73,7 @@ fn a_quick_run_is_complete_and_consistent() {
     let out = folder.path().join("results");
     reproduce(Path::new("data/configs"), &out, &["--quick"]);
     let rows = read_csv(&out.join("tables/stability-map.csv"));
-    assert_eq!(rows.len(), 24 * 13 * 8, "24 maps of 13 batch sizes and 8 coherences");
+    assert_eq!(rows.len(), 28 * 13 * 8, "28 maps of 13 batch sizes and 8 coherences");
     for column in COLUMNS {
         assert!(rows[0].contains_key(column), "{column}");
     }
@@ -257,7 +257,10 @@ fn small_configs(max_polish_steps: usize) -> tempfile::TempDir {
         ("\"../digits/digits.csv\"", format!("{:?}", digits.to_str().unwrap())),
         ("max_polish_steps = 100", format!("max_polish_steps = {max_polish_steps}")),
         ("max_rounds = 5 ", "max_rounds = 1 ".to_owned()),
-        ("[\"sgd\", \"momentum\", \"sam\", \"normalised-sam\"]", "[\"sgd\"]".to_owned()),
+        (
+            "contenders = [\"sgd\", \"momentum\", \"nesterov\", \"sam\", \"normalised-sam\", \"sgd-reshuffled\"]",
+            "contenders = [\"sgd\"]".to_owned(),
+        ),
         ("batch_sizes = [50, 100]", "batch_sizes = [100]".to_owned()),
     ];
     let text = replacements.iter().fold(text, |text, (from, to)| {
