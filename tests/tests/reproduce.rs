@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use linstab_tests::{ONLY_SGD, configs_with, linstab, output, stderr};
 use sha2::{Digest, Sha256};
@@ -81,6 +81,11 @@ fn a_quick_run_is_complete_and_consistent() {
         let number = |key: &str| row[key].parse::<f64>().unwrap();
         assert_eq!(row["diverged"], (number("num_diverged") > 5.0).to_string());
         assert_eq!(row["mean_divergence_step"].is_empty(), row["num_diverged"] == "0");
+        // By epochs there is no threshold in the table: it would take a scan.
+        if row["sampling"] == "reshuffling" {
+            assert!(row["max_learning_rate"].is_empty() && number("mean_square_growth") > 0.0, "{row:?}");
+            continue;
+        }
         let unstable = number("learning_rate") > number("max_learning_rate") * (1.0 + 1e-12);
         assert_eq!(unstable, number("mean_square_growth") > 1.0 + 1e-12, "{row:?}");
     }
@@ -154,9 +159,7 @@ fn a_killed_run_resumes_and_no_thread_count_changes_a_bit() {
     let configs = configs_with(&SLOW);
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    let begun = Instant::now();
     reproduce(configs.path(), &whole, &["--only", "stability-map", "--threads", "2"]);
-    let uninterrupted = begun.elapsed();
 
     let resumed = folder.path().join("resumed");
     let arguments = [
@@ -171,12 +174,17 @@ fn a_killed_run_resumes_and_no_thread_count_changes_a_bit() {
         "1",
     ];
     let mut first = linstab(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(uninterrupted.mul_f64(0.6).max(Duration::from_millis(1500)));
+    // As soon as something is saved: later the run could be over.
+    let checkpoints = folder.path().join(".resumed.linstab-work/checkpoints");
+    let saved = || std::fs::read_dir(&checkpoints).is_ok_and(|mut files| files.next().is_some());
+    while first.try_wait().unwrap().is_none() && !saved() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(600));
     assert!(first.try_wait().unwrap().is_none(), "the run is still under way");
     first.kill().unwrap();
     first.wait().unwrap();
     assert!(!resumed.exists(), "nothing is published before it is complete");
-    let checkpoints = folder.path().join(".resumed.linstab-work/checkpoints");
     let checkpoint = std::fs::read_dir(checkpoints).unwrap().next().unwrap().unwrap().path();
     let age = checkpoint.metadata().unwrap().modified().unwrap().elapsed().unwrap();
     assert!(age < Duration::from_secs(1), "at most a second of work is lost, not {age:?}");
