@@ -1,6 +1,5 @@
 //! `linstab reproduce`: its files, its numbers, determinism, interruption.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
-#![expect(clippy::disallowed_methods, reason = "how long a run takes says when to kill it")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
