@@ -53,7 +53,7 @@ pub struct EpochOptions {
 
 impl Default for EpochOptions {
     fn default() -> Self {
-        Self { relative_error: 0.005, max_multiplications: 1e12 }
+        Self { relative_error: 0.005, max_multiplications: 6e11 }
     }
 }
 
