@@ -1,7 +1,7 @@
 //! What there is to say about one interpolating minimum of a network: its coherence, its sharpness, its exact thresholds, and
 //! the paper's criteria beside them.
 
-use linstab_coherence::coherence_matrix;
+use linstab_coherence::FactorCoherence;
 use linstab_coherence::criteria::{self, Problem};
 use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::{Ensemble as _, Factored, Reduced, symmetric};
@@ -129,7 +129,7 @@ pub(crate) struct Questions<'a> {
 /// The answers at an interpolating minimum, in an order that depends on the questions alone.
 pub(crate) fn measure(curvature: &Curvature<'_>, questions: Questions<'_>) -> Result<Vec<Measurement>> {
     let ensemble = gauss_newton(curvature)?;
-    let original = Spectrum::of(&ensemble)?;
+    let original = FactorCoherence::of(&ensemble)?;
     // Directions without curvature are part of the parameter space.
     let flat = ensemble.rank() < curvature.num_parameters();
     let min_eigenvalue = if flat { 0.0 } else { ensemble.mean_eigenvalues().last().copied().unwrap_or(0.0) };
@@ -143,13 +143,10 @@ pub(crate) fn measure(curvature: &Curvature<'_>, questions: Questions<'_>) -> Re
         // Momentum sees the curvatures that its rule sees without it.
         let with_momentum = optimizer.momentum().abs() > 0.0;
         if optimizer == Optimizer::sgd() {
-            original.report(optimizer, questions.num_eigenvalues, &mut answers);
+            answers.extend(report(&ensemble, &original, optimizer, questions.num_eigenvalues)?);
         } else if !with_momentum {
-            Spectrum::of(full_batch.effective_ensemble())?.report(
-                optimizer,
-                questions.num_eigenvalues,
-                &mut answers,
-            );
+            let seen = full_batch.effective_ensemble();
+            answers.extend(report(seen, &FactorCoherence::of(seen)?, optimizer, questions.num_eigenvalues)?);
         }
         let limit = full_batch.gradient_descent_limit();
         answers.push(Measurement::new(optimizer, Metric::GradientDescentLimit, limit));
@@ -164,8 +161,8 @@ pub(crate) fn measure(curvature: &Curvature<'_>, questions: Questions<'_>) -> Re
                 let problem = Problem {
                     num_samples: ensemble.num_samples(),
                     batch_size,
-                    coherence: original.sigma(),
-                    sharpness: original.sharpness,
+                    coherence: original.measure,
+                    sharpness: ensemble.mean_eigenvalues()[0],
                     min_eigenvalue,
                     rho_over_alpha: optimizer.rho_over_alpha(),
                 };
@@ -177,54 +174,30 @@ pub(crate) fn measure(curvature: &Curvature<'_>, questions: Questions<'_>) -> Re
     Ok(answers)
 }
 
-/// Coherence and sharpness of an ensemble.
-struct Spectrum {
-    /// Eigenvalues of `S`, descending.
-    of_coherence_matrix: Vec<f64>,
-    max_sample_sharpness: f64,
-    sharpness: f64,
-    trace: f64,
-}
-
-impl Spectrum {
-    fn of(ensemble: &Reduced) -> Result<Self> {
-        let (n, rank) = (ensemble.num_samples(), ensemble.rank());
-        let (factors, columns) = (ensemble.factors(), rank.max(1));
-        let entry = |at: usize| if rank == 0 { 0.0 } else { factors[(at / columns, at % columns)] };
-        let factored = Factored::new(n, 1, columns, (0..n * columns).map(entry).collect())?;
-        let mut of_coherence_matrix = symmetric::eigenvalues(coherence_matrix(&factored).as_ref())?;
-        of_coherence_matrix.reverse();
-        let mut max_sample_sharpness: f64 = 0.0;
-        for sample in 0..n {
-            max_sample_sharpness = max_sample_sharpness.max(factored.sample_sharpness(sample)?);
-        }
-        let eigenvalues = ensemble.mean_eigenvalues();
-        Ok(Self {
-            of_coherence_matrix,
-            max_sample_sharpness,
-            sharpness: eigenvalues.first().copied().unwrap_or(0.0),
-            trace: eigenvalues.iter().sum(),
-        })
-    }
-
-    fn sigma(&self) -> f64 {
-        self.of_coherence_matrix[0] / self.max_sample_sharpness
-    }
-
-    fn report(&self, optimizer: Optimizer, num_eigenvalues: usize, answers: &mut Vec<Measurement>) {
-        let numbers = [
-            (Metric::LambdaMaxS, self.of_coherence_matrix[0]),
-            (Metric::MaxSampleSharpness, self.max_sample_sharpness),
-            (Metric::Sigma, self.sigma()),
-            (Metric::Sharpness, self.sharpness),
-            (Metric::Trace, self.trace),
-        ];
-        answers.extend(numbers.map(|(metric, value)| Measurement::new(optimizer, metric, value)));
-        for (place, &value) in self.of_coherence_matrix.iter().take(num_eigenvalues).enumerate() {
+/// Coherence and sharpness of what an optimizer sees.
+fn report(
+    ensemble: &Reduced,
+    coherence: &FactorCoherence,
+    optimizer: Optimizer,
+    num_eigenvalues: usize,
+) -> Result<Vec<Measurement>> {
+    let eigenvalues = ensemble.mean_eigenvalues();
+    let numbers = [
+        (Metric::LambdaMaxS, coherence.top_eigenvalue),
+        (Metric::MaxSampleSharpness, coherence.max_sample_sharpness),
+        (Metric::Sigma, coherence.measure),
+        (Metric::Sharpness, eigenvalues[0]),
+        (Metric::Trace, eigenvalues.iter().sum()),
+    ];
+    let mut answers = numbers.map(|(metric, value)| Measurement::new(optimizer, metric, value)).to_vec();
+    if num_eigenvalues > 0 {
+        let ascending = symmetric::eigenvalues(coherence.matrix.as_ref())?;
+        for (place, &value) in ascending.iter().rev().take(num_eigenvalues).enumerate() {
             let index = Some(place + 1);
             answers.push(Measurement { index, ..Measurement::new(optimizer, Metric::SEigenvalue, value) });
         }
     }
+    Ok(answers)
 }
 
 /// The Gauss-Newton curvatures in the eigenbasis of their mean, by way of their Gram matrix: with 10 000 parameters an order of

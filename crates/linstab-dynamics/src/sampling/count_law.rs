@@ -2,7 +2,7 @@
 
 use super::{BatchSampling, RemainingDraws};
 
-/// A probability law on consecutive integers: hypergeometric or binomial, evaluated once for all counts.
+/// A probability law on counts: hypergeometric or binomial, evaluated once for all counts.
 ///
 /// Definition: without replacement, `P(K = k) = C(s,k) C(n-s, B-k) / C(n,B)`; with replacement `K ~ Bin(B, s/n)`;
 /// Bernoulli `K ~ Bin(s, B/n)`. Symbols: `s` size of the subset, `n`, `B` as in [`BatchSampling`].
@@ -21,8 +21,9 @@ use super::{BatchSampling, RemainingDraws};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountLaw {
-    first: usize,
-    probabilities: Vec<f64>,
+    /// Possible counts, ascending, with their probabilities. A scheme may skip counts; one of probability 0 does not stand here,
+    /// since a product over possible batches would take it for possible.
+    counts: Vec<(usize, f64)>,
 }
 
 impl CountLaw {
@@ -62,7 +63,7 @@ impl CountLaw {
     pub(crate) fn binomial(trials: usize, numerator: usize, denominator: usize) -> Self {
         if numerator == 0 || numerator == denominator {
             let first = if numerator == 0 { 0 } else { trials };
-            return Self { first, probabilities: vec![1.0] };
+            return Self { counts: vec![(first, 1.0)] };
         }
         let odds = numerator as f64 / (denominator - numerator) as f64;
         let mode = ((trials + 1) * numerator / denominator).min(trials);
@@ -80,7 +81,7 @@ impl CountLaw {
             probabilities[k - first] = probabilities[k + 1 - first] / ratio(k);
         }
         let total: f64 = probabilities.iter().sum();
-        Self { first, probabilities: probabilities.iter().map(|p| p / total).collect() }
+        Self { counts: (first..).zip(probabilities.iter().map(|p| p / total)).collect() }
     }
 
     /// The counts of positive probability, ascending, with their probabilities (which may underflow to 0).
@@ -95,6 +96,6 @@ impl CountLaw {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, f64)> + '_ {
-        self.probabilities.iter().enumerate().map(|(k, &probability)| (self.first + k, probability))
+        self.counts.iter().copied()
     }
 }

@@ -69,14 +69,17 @@ pub enum Loader {
 }
 
 impl Loader {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Epochs(EpochOrder::Reshuffling),
-        Self::Epochs(EpochOrder::Cyclic),
-        Self::Independent(SamplingScheme::WithoutReplacement),
-        Self::Independent(SamplingScheme::WithReplacement),
-        Self::Independent(SamplingScheme::Bernoulli),
-    ];
+    /// All of them: by epochs, then every [`SamplingScheme`].
+    pub const ALL: [Self; 2 + SamplingScheme::ALL.len()] = {
+        let mut all = [Self::Epochs(EpochOrder::Reshuffling); 2 + SamplingScheme::ALL.len()];
+        all[1] = Self::Epochs(EpochOrder::Cyclic);
+        let mut at = 0;
+        while at < SamplingScheme::ALL.len() {
+            all[2 + at] = Self::Independent(SamplingScheme::ALL[at]);
+            at += 1;
+        }
+        all
+    };
 
     /// Its name in requests and reports.
     ///
