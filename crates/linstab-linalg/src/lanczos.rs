@@ -10,6 +10,7 @@ mod ritz;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Col, ColMut, ColRef, Par};
+use rayon::prelude::*;
 
 use crate::{LinalgError, Mat, MatRef, Result};
 use ritz::RitzPairs;
@@ -63,7 +64,7 @@ impl SymmetricOperator for Explicit {
     }
 }
 
-/// `output = matrix input`, column by column.
+/// `output = matrix input`. Large matrices run on the ambient rayon pool, with the same bits for any number of threads.
 ///
 /// # Examples
 /// ```
@@ -73,11 +74,20 @@ impl SymmetricOperator for Explicit {
 /// assert_eq!(image, [10.0, 21.0]);
 /// ```
 pub fn multiply(matrix: &Mat<f64>, input: &[f64], output: &mut [f64]) {
-    output.fill(0.0);
-    for (at, x) in input.iter().enumerate() {
-        for (output, entry) in output.iter_mut().zip(column(matrix, at)) {
-            *output += x * entry;
+    // An entry of the result sums the columns in turn, wherever its chunk of rows is worked on.
+    const ROWS: usize = 256;
+    let rows = |(chunk, output): (usize, &mut [f64])| {
+        output.fill(0.0);
+        for (at, x) in input.iter().enumerate() {
+            for (output, entry) in output.iter_mut().zip(&column(matrix, at)[chunk * ROWS..]) {
+                *output += x * entry;
+            }
         }
+    };
+    if output.len() > 2 * ROWS {
+        output.par_chunks_mut(ROWS).enumerate().for_each(rows);
+    } else {
+        output.chunks_mut(ROWS).enumerate().for_each(rows);
     }
 }
 

@@ -53,6 +53,9 @@
 mod batch_ascent;
 mod batch_size;
 mod bounds;
+mod by_action;
+mod critical;
+mod formed;
 mod gradient_noise;
 mod growth;
 mod memory_kernel;
@@ -62,6 +65,7 @@ mod perron;
 mod responsible_samples;
 mod sample_operator;
 mod sample_space;
+mod shared_products;
 mod threshold;
 
 pub use batch_ascent::{BatchAscentSam, EnumeratedBatches};
@@ -70,4 +74,5 @@ pub use gradient_noise::GradientNoise;
 pub(crate) use memory_kernel::{growth_defect, scalar_threshold};
 pub use noise_floor::NoiseFloor;
 pub use responsible_samples::ResponsibleSamples;
+pub use shared_products::SharedProducts;
 pub use threshold::{CertificateKind, MeanSquare, Threshold};

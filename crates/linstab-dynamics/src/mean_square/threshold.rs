@@ -3,9 +3,11 @@
 use linstab_linalg::lanczos::SymmetricOperator as _;
 use linstab_linalg::{Mat, RANK_TOLERANCE, Reduced, packed};
 
+use super::critical::CriticalPoint;
 use super::memory_kernel::CriticalWeights;
 use super::operator::WeightedSandwich;
 use super::sample_space::SampleSpace;
+use super::shared_products::SharedProducts;
 use crate::error::require_nonnegative;
 use crate::optimizer::Recursion;
 use crate::second_moment::require_same_number;
@@ -79,7 +81,6 @@ pub enum CertificateKind {
 /// let threshold = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.max_learning_rate()?;
 /// assert!((threshold.value - 0.5).abs() < 1e-12);
 /// assert!(threshold.interval.0 <= 0.5 && 0.5 <= threshold.interval.1);
-/// assert!((threshold.critical[(0, 0)].abs() - 1.0).abs() < 1e-6, "all of it along the first sample");
 /// # Ok::<(), linstab_dynamics::DynamicsError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -92,11 +93,8 @@ pub struct Threshold {
     pub certificate: CertificateKind,
     /// Applications of the operator in sample space, or of the matrix that was made of it: a measure of the work.
     pub num_applications: usize,
-    /// The critical second moment: the `E w w^T` that one step at the threshold reproduces (with momentum, its block of the
-    /// present iterate). (rank, rank), positive semidefinite to the residual of the iteration, of unit Frobenius norm, in the
-    /// eigenbasis of the mean of the effective ensemble (for SAM that of `A^{1/2} w`). Where several directions lose stability at
-    /// once it is one of many. Empty (0, 0) without curvature.
-    pub critical: Mat<f64>,
+    /// What is in balance there.
+    pub(super) critical: CriticalPoint,
 }
 
 impl MeanSquare {
@@ -228,8 +226,8 @@ impl MeanSquare {
     /// The exact mean-square threshold, with a two-sided interval.
     ///
     /// # Cost
-    /// Some tens of applications of an operator on one number a sample (a block of k x k with k factors), each of about
-    /// `2 n k r^2` multiplications; memory for some five matrices of order r.
+    /// Some ten applications of an operator on one number a sample (a block of k x k with k factors), each of about
+    /// `n k r^2` multiplications; with one factor a sample, memory for some eight matrices of order n, else for five of order r.
     /// # Accuracy
     /// A relative 1e-10 without momentum (with it, times `((1 + beta) / (1 - beta))^2` at worst); the interval says what is proven.
     /// # Errors
@@ -249,11 +247,85 @@ impl MeanSquare {
     /// # Source
     /// Mulayoff and Michaeli 2024; with momentum, the [module documentation](super).
     pub fn max_learning_rate(&self) -> Result<Threshold> {
+        self.threshold(&mut SharedProducts::new(&self.effective), true)
+    }
+
+    /// The same, with products that other thresholds of the ensemble have formed already, or will use.
+    ///
+    /// Products change an answer within its rounding: the same ones in the same order give the same bits.
+    ///
+    /// # Cost
+    /// With one factor a sample, once for all of them the cost of some ten applications; then each threshold costs less than one.
+    /// # Errors
+    /// [`DynamicsError::Unsupported`] for products of another ensemble; otherwise as [`MeanSquare::max_learning_rate`].
+    /// # Examples
+    /// See [`SharedProducts`].
+    pub fn max_learning_rate_with(&self, products: &mut SharedProducts) -> Result<Threshold> {
+        self.require_products(products)?;
+        self.threshold(products, true)
+    }
+
+    /// The value of [`MeanSquare::max_learning_rate_with`] alone, as accurate but not proven where a proof costs more than the answer.
+    ///
+    /// # Errors
+    /// As [`MeanSquare::max_learning_rate_with`].
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::mean_square::SharedProducts;
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
+    /// assert!((sgd.max_learning_rate_value(&mut SharedProducts::new(&ensemble))? - 0.5).abs() < 1e-12);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn max_learning_rate_value(&self, products: &mut SharedProducts) -> Result<f64> {
+        self.require_products(products)?;
+        Ok(self.threshold(products, false)?.value)
+    }
+
+    /// The thresholds of several batch sizes, or schemes, in turn: the whole curve for little more than its first point.
+    ///
+    /// # Errors
+    /// [`DynamicsError::SizeMismatch`] for another number of samples; otherwise as [`MeanSquare::max_learning_rate`].
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Curvatures 1, 1, 1, 3: 2 l / (l^2 + s^2) with l = 3/2 and s^2 = 3/4 (4 - B) / (3 B).
+    /// let ensemble = Reduced::of(&Factored::new(4, 1, 1, vec![1.0, 1.0, 1.0, 3.0_f64.sqrt()])?)?;
+    /// let of_size = |size| BatchSampling::new(SamplingScheme::WithoutReplacement, 4, size);
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), of_size(1)?)?;
+    /// let curve = sgd.curve(&[of_size(1)?, of_size(2)?, of_size(4)?])?;
+    /// for (threshold, expected) in curve.iter().zip([1.0, 1.2, 4.0 / 3.0]) {
+    ///     assert!((threshold.value - expected).abs() < 1e-12);
+    /// }
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn curve(&self, samplings: &[BatchSampling]) -> Result<Vec<Threshold>> {
+        let mut products = SharedProducts::new(&self.effective);
+        let threshold = |&sampling: &BatchSampling| {
+            require_same_number(self.effective.num_samples(), sampling)?;
+            Self { sampling, ..self.clone() }.threshold(&mut products, true)
+        };
+        samplings.iter().map(threshold).collect()
+    }
+
+    pub(super) fn require_products(&self, products: &SharedProducts) -> Result<()> {
+        if products.are_of(&self.effective, &self.congruence) {
+            return Ok(());
+        }
+        let (what, why) = ("an analysis with the products of another ensemble", "they hold its factors");
+        Err(DynamicsError::Unsupported { what, why })
+    }
+
+    pub(super) fn threshold(&self, products: &mut SharedProducts, certified: bool) -> Result<Threshold> {
         if self.effective.rank() == 0 {
             // Weight decay alone can be too strong.
             let value = self.gradient_descent_limit();
             let (interval, certificate) = ((value, value), CertificateKind::Trivial);
-            let critical = Mat::zeros(0, 0);
+            let critical = CriticalPoint::None;
             return Ok(Threshold { value, interval, certificate, num_applications: 0, critical });
         }
         let weight = self.sample_weight();
@@ -262,19 +334,31 @@ impl MeanSquare {
         }
         let space = SampleSpace::new(&self.effective, self.critical_weights(), weight);
         let (sharpness, pole) = (space.unit, space.pole);
-        let critical = space.solve(self.scalar_inverse().max(space.trace_bound()))?;
+        let start = space.coarse_start(self.scalar_inverse().max(space.trace_bound()))?;
+        let formed =
+            if products.are_possible() { space.solve_formed(products, start.clone())? } else { None };
+        let critical = match formed {
+            Some(found) => found,
+            None => space.solve_by_action(start, certified)?,
+        };
         let rounding = self.rounding();
         let value = (critical.lambda.max(pole) * sharpness).recip();
         let (below, certificate) = match critical.lambda_above {
             Some(above) => ((above.max(pole) * sharpness).recip(), CertificateKind::Proven),
             None => (value / (1.0 + 1e-6), CertificateKind::Residual),
         };
+        let above = (critical.lambda_below.max(pole) * sharpness).recip();
+        let share = self.share(&space, products, &critical);
         Ok(Threshold {
             value,
-            interval: (below.min(value) / rounding, value * rounding),
+            interval: (below.min(value) / rounding, above.max(value) * rounding),
             certificate,
             num_applications: critical.num_applications,
-            critical: normalised(packed::unpack(&critical.moment, self.effective.rank())),
+            critical: CriticalPoint::Samples {
+                lambda: critical.lambda.max(pole),
+                blocks: critical.blocks,
+                share,
+            },
         })
     }
 
@@ -314,15 +398,13 @@ impl MeanSquare {
 
     /// The threshold of a method without sampling noise: the sharpest direction decides.
     fn without_noise(&self, limit: f64) -> Threshold {
-        let rank = self.effective.rank();
-        let critical = Mat::from_fn(rank, rank, |i, j| f64::from(u8::from(i == 0 && j == 0)));
         let interval = (limit / self.rounding(), limit * self.rounding());
         Threshold {
             value: limit,
             interval,
             certificate: CertificateKind::Proven,
             num_applications: 0,
-            critical,
+            critical: CriticalPoint::Sharpest,
         }
     }
 
@@ -377,11 +459,4 @@ impl MeanSquare {
         operator.apply(&packed::pack(x.as_ref()), &mut image);
         packed::unpack(&image, self.effective.rank())
     }
-}
-
-/// Of unit norm and positive trace.
-fn normalised(matrix: Mat<f64>) -> Mat<f64> {
-    let trace: f64 = (0..matrix.nrows()).map(|a| matrix[(a, a)]).sum();
-    let scale = trace.signum() / matrix.norm_l2();
-    matrix * linstab_linalg::Scale(scale)
 }
