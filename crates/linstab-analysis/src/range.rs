@@ -1,6 +1,9 @@
 //! The range of curvatures that can be analysed, and the units in which they are.
 
+use std::cell::RefCell;
+
 use linstab_dynamics::Optimizer;
+use linstab_dynamics::mean_square::SharedProducts;
 use linstab_linalg::{Mat, MatRef, Reduced};
 
 use crate::{AnalysisError, Grams, Result, Sizes};
@@ -41,6 +44,8 @@ pub(crate) struct Scaled {
     pub(crate) ensemble: Reduced,
     /// A curvature of 1 in these units; a power of two.
     pub(crate) unit: f64,
+    /// What all thresholds of the ensemble share.
+    pub(crate) products: RefCell<SharedProducts>,
 }
 
 impl Scaled {
@@ -56,7 +61,8 @@ impl Scaled {
             let scaled = Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| gram[(i, j)] / unit);
             Reduced::from_gram(scaled.as_ref(), n, k)?
         };
-        Ok(Self { ensemble, unit })
+        let products = RefCell::new(SharedProducts::new(&ensemble));
+        Ok(Self { ensemble, unit, products })
     }
 }
 

@@ -4,7 +4,7 @@
 use linstab_coherence::FactorCoherence;
 use linstab_coherence::criteria::{self, Problem};
 use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
-use linstab_linalg::{Ensemble as _, Factored, Reduced, symmetric};
+use linstab_linalg::{Factored, Reduced, symmetric};
 use linstab_relu::{Curvature, solutions};
 use serde::{Deserialize, Serialize};
 
