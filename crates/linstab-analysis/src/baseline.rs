@@ -98,8 +98,7 @@ pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> 
             (f64::NAN, f64::NAN, 0.0)
         } else {
             let training = Training { optimizer: in_units(optimizer, seen)?, ..line.training };
-            let answer =
-                answer(seen, training, Ask { learning_rate: None, lyapunov: false, seed: 0 })?;
+            let answer = answer(seen, training, Ask { learning_rate: None, lyapunov: false, seed: 0 })?;
             let width =
                 if answer.basis == Basis::Estimated { answer.interval.1 - answer.interval.0 } else { 0.0 };
             (

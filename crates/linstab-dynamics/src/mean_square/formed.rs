@@ -49,9 +49,9 @@ impl SampleSpace<'_> {
             num_applications += top.num_applications;
             let inverse = top.value.recip();
             if inverse < 1.0 {
-                low = low.max(lambda)
+                low = low.max(lambda);
             } else {
-                high = high.min(lambda)
+                high = high.min(lambda);
             }
             let slope = (inverse - last.1) / (lambda - last.0);
             let mut next = lambda + (1.0 - inverse) / slope;
@@ -68,14 +68,14 @@ impl SampleSpace<'_> {
             }
             if settled && accuracy.kernel <= FINAL.kernel {
                 let Form::Explicit(Explicit(matrix)) = form else { return Ok(None) };
-                let mut found = self.enclose(products, next, &top)?;
+                let mut found = self.enclose(products, next, &top);
                 if found.as_ref().is_some_and(|found| {
                     found.lambda_above.is_none_or(|above| above > next * (1.0 + 4.0 * MARGIN))
                 }) {
                     // Eigenvalues can be so close that the iteration took two for one.
                     let top = perron::top_eigenpair(&matrix, &identity_blocks(self.ensemble), &top.vector)?;
                     let root = if (top.value - 1.0).abs() <= 1e-6 { next } else { lambda * top.value };
-                    found = self.enclose(products, root, &top)?;
+                    found = self.enclose(products, root, &top);
                 }
                 return Ok(found.map(|found| Critical { num_applications, ..found }));
             }
@@ -89,12 +89,7 @@ impl SampleSpace<'_> {
     }
 
     /// The interval around a root, from the eigenvector next to it; `None` if a kernel takes too many functions.
-    fn enclose(
-        &self,
-        products: &mut SharedProducts,
-        root: f64,
-        top: &TopEigenpair,
-    ) -> Result<Option<Critical>> {
+    fn enclose(&self, products: &mut SharedProducts, root: f64, top: &TopEigenpair) -> Option<Critical> {
         let sign = top.vector.iter().sum::<f64>().signum();
         let vector: Vec<f64> = top.vector.iter().map(|x| sign * x).collect();
         let root = root.max(self.pole * (1.0 + 1e-15));
@@ -108,7 +103,7 @@ impl SampleSpace<'_> {
                 if !open {
                     continue;
                 }
-                let Some(formed) = self.formed(products, at, FINAL.kernel) else { return Ok(None) };
+                let formed = self.formed(products, at, FINAL.kernel)?;
                 let (quotient, slack) = quotient(products, &formed, &vector);
                 nearest[side].get_or_insert((at, quotient));
                 if side == 0 && quotient - slack >= 1.0 {
@@ -129,14 +124,14 @@ impl SampleSpace<'_> {
             decline = Some((below - above) / (high - low) * lambda);
         }
         let lambda_below = below.unwrap_or(self.pole);
-        Ok(Some(Critical {
+        Some(Critical {
             lambda,
             lambda_below,
             lambda_above: above,
             blocks: vector,
             decline,
             num_applications: 0,
-        }))
+        })
     }
 }
 

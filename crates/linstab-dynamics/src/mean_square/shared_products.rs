@@ -154,7 +154,9 @@ impl SharedProducts {
                 take(&mut function, earlier);
             }
             let length = norm(&function);
-            function.iter_mut().for_each(|x| *x /= length);
+            for x in &mut function {
+                *x /= length;
+            }
             let m = self.functions.len();
             for _ in 0..2 {
                 for (q, column) in columns.iter_mut().enumerate() {
