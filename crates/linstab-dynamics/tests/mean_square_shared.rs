@@ -13,7 +13,7 @@ fn decaying(seed: u64, n: usize, dim: usize, decay: f64) -> Reduced {
     let rows = flat.rows();
     let scale = |a: usize| decay.powf(a as f64 / dim as f64);
     let entries = (0..n * dim).map(|at| rows[(at / dim, at % dim)] * scale(at % dim)).collect();
-    Reduced::of(&Factored::new(n, 1, dim, entries).unwrap()).unwrap()
+    Reduced::of(&Factored::new(n, 1, dim, entries).expect("a valid ensemble")).expect("a valid ensemble")
 }
 
 /// The same ensemble with a factor of zeros a sample more: nothing is shared then.
@@ -23,7 +23,8 @@ fn by_action(ensemble: &Reduced) -> Reduced {
         let (row, a) = (at / rank, at % rank);
         if row.is_multiple_of(2) { factors[(row / 2, a)] } else { 0.0 }
     };
-    Reduced::of(&Factored::new(n, 2, rank, (0..2 * n * rank).map(entry).collect()).unwrap()).unwrap()
+    Reduced::of(&Factored::new(n, 2, rank, (0..2 * n * rank).map(entry).collect()).expect("a valid ensemble"))
+        .expect("a valid ensemble")
 }
 
 const OPTIMIZERS: [&str; 6] = [

@@ -215,6 +215,7 @@ mod tests {
     use super::*;
     use linstab_coherence::Coherence;
     use linstab_driver::streams::StreamKey;
+    use linstab_linalg::Ensemble as _;
     use linstab_relu::parity::{self, Redundancy};
     use linstab_relu::{Dataset, SquaredLoss};
 
