@@ -67,7 +67,7 @@ fn training_does_as_the_exact_threshold_says() {
     let folder = changed_with(
         &[
             (quick, &format!("batch_sizes = [1, 50]\n{RATIOS}")),
-            ("max_multiplications = 1e11", "max_multiplications = 2e10"),
+            ("max_multiplications = 3e10", "max_multiplications = 2e10"),
         ],
         &["sgd", "momentum", "adamw", "normalised-sam", "sgd-reshuffled"],
     );
@@ -130,7 +130,7 @@ fn the_number_of_threads_changes_nothing() {
             ("batch_sizes = [50, 100]", "batch_sizes = [10]"),
             ("num_steps = [8000, 16000, 8000, 800, 400]", "num_steps = [80, 80, 80, 80, 80]"),
             ("num_steps = [3000, 1500, 1500, 400, 400]", "num_steps = [40, 40, 40, 40, 40]"),
-            ("max_multiplications = 1e11", "max_multiplications = 1e10"),
+            ("max_multiplications = 3e10", "max_multiplications = 1e10"),
         ],
         &["sgd", "sgd-reshuffled"],
     );
