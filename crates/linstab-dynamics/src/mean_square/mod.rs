@@ -55,6 +55,7 @@ mod batch_size;
 mod bounds;
 mod by_action;
 mod critical;
+mod curve;
 mod formed;
 mod gradient_noise;
 mod growth;
