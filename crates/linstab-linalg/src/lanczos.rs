@@ -6,13 +6,14 @@
 //! return on a zero matrix, panics below order 65, and keeps a basis of at least 64 vectors, which for our operators on
 //! matrices is most of the memory.
 
+mod multiply;
 mod ritz;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Col, ColMut, ColRef, Par};
-use rayon::prelude::*;
 
 use crate::{LinalgError, Mat, MatRef, Result};
+pub use multiply::multiply;
 use ritz::RitzPairs;
 
 /// A symmetric linear operator on vectors.
@@ -61,33 +62,6 @@ impl SymmetricOperator for Explicit {
 
     fn apply(&mut self, input: &[f64], output: &mut [f64]) {
         multiply(&self.0, input, output);
-    }
-}
-
-/// `output = matrix input`. Large matrices run on the ambient rayon pool, with the same bits for any number of threads.
-///
-/// # Examples
-/// ```
-/// use linstab_linalg::{Mat, lanczos};
-/// let mut image = [0.0; 2];
-/// lanczos::multiply(&Mat::from_fn(2, 2, |i, j| (i + j) as f64), &[1.0, 10.0], &mut image);
-/// assert_eq!(image, [10.0, 21.0]);
-/// ```
-pub fn multiply(matrix: &Mat<f64>, input: &[f64], output: &mut [f64]) {
-    // An entry of the result sums the columns in turn, wherever its chunk of rows is worked on.
-    const ROWS: usize = 256;
-    let rows = |(chunk, output): (usize, &mut [f64])| {
-        output.fill(0.0);
-        for (at, x) in input.iter().enumerate() {
-            for (output, entry) in output.iter_mut().zip(&column(matrix, at)[chunk * ROWS..]) {
-                *output += x * entry;
-            }
-        }
-    };
-    if output.len() > 2 * ROWS {
-        output.par_chunks_mut(ROWS).enumerate().for_each(rows);
-    } else {
-        output.chunks_mut(ROWS).enumerate().for_each(rows);
     }
 }
 
