@@ -66,7 +66,7 @@ pub struct Grams<'a> {
 pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Findings> {
     request.check(sizes.num_samples)?;
     let seen = Seen::from_grams(grams, sizes)?;
-    let Scaled { ensemble, unit, products } = &seen.plain;
+    let Scaled { ensemble, unit } = &seen.plain;
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
     let mut stability = Vec::new();
     for &optimizer in &request.optimizers {
@@ -89,13 +89,12 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
     let noisy =
         request.batch_sizes.iter().rev().copied().find(|&size| size < sizes.num_samples).unwrap_or(last);
     let sgd = sgd_at(noisy)?;
-    let threshold = sgd.max_learning_rate_with(&mut products.borrow_mut())?;
+    let threshold = sgd.max_learning_rate()?;
     let full_batch_share = sgd.full_batch_share(&threshold)?.unwrap_or(0.0);
     let sample_shares = normalised(sgd.responsible_samples(&threshold)?.sample_shares);
     let given = request.optimizers.iter().map(|optimizer| optimizer.momentum()).find(|beta| beta.abs() > 0.0);
     let momentum = given.unwrap_or(USUAL_MOMENTUM);
-    let heavy_ball = sgd_at(last)?.with_momentum(momentum)?;
-    let with_momentum = (momentum, heavy_ball.max_learning_rate_value(&mut products.borrow_mut())? / unit);
+    let with_momentum = (momentum, sgd_at(last)?.with_momentum(momentum)?.max_learning_rate()?.value / unit);
     let perturbed = request.optimizers.iter().find(|optimizer| optimizer.rho_over_alpha() > 0.0);
     let seen_by_sam = match perturbed {
         Some(&optimizer) if ensemble.rank() > 0 => {
@@ -192,11 +191,11 @@ fn of_training(
     request: &Request,
     training: Training,
 ) -> Result<StabilityReport> {
-    let (Scaled { ensemble, unit, .. }, Request { learning_rate, lyapunov, seed, .. }) = (scaled, request);
+    let (Scaled { ensemble, unit }, Request { learning_rate, lyapunov, seed, .. }) = (scaled, request);
     let (learning_rate, lyapunov, seed) = (*learning_rate, *lyapunov, *seed);
     let seen = Training { optimizer: in_units(training.optimizer, scaled)?, ..training };
     let answer =
-        answer(scaled, seen, Ask { learning_rate: learning_rate.map(|eta| eta * unit), lyapunov, seed })?;
+        answer(ensemble, seen, Ask { learning_rate: learning_rate.map(|eta| eta * unit), lyapunov, seed })?;
     let criteria = match (training.sampling, coherence) {
         (Loader::Independent(scheme), Some(coherence)) => {
             let sampling = BatchSampling::new(scheme, sizes.num_samples, training.batch_size)?;

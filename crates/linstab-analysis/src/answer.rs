@@ -2,14 +2,13 @@
 
 use linstab_dynamics::epochs::{CoarseEpochs, EpochOptions, Epochs};
 use linstab_dynamics::lyapunov::SettlingOptions;
-use linstab_dynamics::mean_square::{BatchAscentSam, CertificateKind, SharedProducts, Threshold};
+use linstab_dynamics::mean_square::{BatchAscentSam, CertificateKind, Threshold};
 use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch, Loader};
 use linstab_dynamics::{BatchSampling, DynamicsError, MeanSquare, SamplingScheme};
 use linstab_linalg::Reduced;
 use rand_pcg::Pcg64;
 
 use crate::Result;
-use crate::range::Scaled;
 use crate::report::{Basis, LyapunovReport, NoiseFloorReport, Number, Training};
 
 /// Chains of the Lyapunov exponent, and what may be spent on one: a second or two.
@@ -79,14 +78,12 @@ impl Answer {
 }
 
 /// The answer for a training on an ensemble (of rescaled factors for a preconditioned optimizer).
-pub(crate) fn answer(seen: &Scaled, training: Training, ask: Ask) -> Result<Answer> {
-    let ensemble = &seen.ensemble;
+pub(crate) fn answer(ensemble: &Reduced, training: Training, ask: Ask) -> Result<Answer> {
     let Training { optimizer, batch_size, sampling, last_batch } = training;
     let n = ensemble.num_samples();
     match (sampling, optimizer.batch_ascent()) {
         (Loader::Independent(scheme), None) => independent(
             &MeanSquare::new(ensemble, optimizer, BatchSampling::new(scheme, n, batch_size)?)?,
-            &mut seen.products.borrow_mut(),
             ask,
         ),
         (Loader::Independent(scheme), Some(_)) => ascending(ensemble, training, scheme, ask),
@@ -97,14 +94,14 @@ pub(crate) fn answer(seen: &Scaled, training: Training, ask: Ask) -> Result<Answ
     }
 }
 
-fn independent(analysis: &MeanSquare, products: &mut SharedProducts, ask: Ask) -> Result<Answer> {
-    let threshold = analysis.max_learning_rate_with(products)?;
+fn independent(analysis: &MeanSquare, ask: Ask) -> Result<Answer> {
+    let threshold = analysis.max_learning_rate()?;
     let mut answer = Answer::of_threshold(&threshold, analysis.gradient_descent_limit());
     answer.full_batch_share = analysis.full_batch_share(&threshold)?;
     let Some(eta) = ask.learning_rate else { return Ok(answer) };
     let growth = analysis.growth_per_step(eta)?;
     answer.growth = Some(growth);
-    answer.smallest_batch = analysis.min_batch_size_with(eta, products)?;
+    answer.smallest_batch = analysis.min_batch_size(eta)?;
     let deviation = analysis.optimizer().perturbation_standard_deviation();
     if deviation > 0.0 {
         let floor = analysis.noise_floor_of_perturbation(eta, deviation)?;

@@ -66,7 +66,7 @@ pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> 
         return Err(AnalysisError::Option { name: "rtol".to_owned(), value: rtol.to_string(), allowed });
     }
     let ensembles = Seen::from_grams(grams, sizes)?;
-    let Scaled { ensemble, unit, .. } = &ensembles.plain;
+    let Scaled { ensemble, unit } = &ensembles.plain;
     let mut comparisons = Vec::new();
     let mut compare = |name: String, expected: f64, found: f64, rtol: f64| {
         comparisons.push(Comparison { name, expected, found, rtol });
@@ -98,7 +98,8 @@ pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> 
             (f64::NAN, f64::NAN, 0.0)
         } else {
             let training = Training { optimizer: in_units(optimizer, seen)?, ..line.training };
-            let answer = answer(seen, training, Ask { learning_rate: None, lyapunov: false, seed: 0 })?;
+            let answer =
+                answer(&seen.ensemble, training, Ask { learning_rate: None, lyapunov: false, seed: 0 })?;
             let width =
                 if answer.basis == Basis::Estimated { answer.interval.1 - answer.interval.0 } else { 0.0 };
             (

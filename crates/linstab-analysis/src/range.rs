@@ -1,9 +1,6 @@
 //! The range of curvatures that can be analysed, and the units in which they are.
 
-use std::cell::RefCell;
-
 use linstab_dynamics::Optimizer;
-use linstab_dynamics::mean_square::SharedProducts;
 use linstab_linalg::{Mat, MatRef, Reduced};
 
 use crate::{AnalysisError, Grams, Result, Sizes};
@@ -44,8 +41,6 @@ pub(crate) struct Scaled {
     pub(crate) ensemble: Reduced,
     /// A curvature of 1 in these units; a power of two.
     pub(crate) unit: f64,
-    /// What all thresholds of the ensemble share.
-    pub(crate) products: RefCell<SharedProducts>,
 }
 
 impl Scaled {
@@ -61,8 +56,7 @@ impl Scaled {
             let scaled = Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| gram[(i, j)] / unit);
             Reduced::from_gram(scaled.as_ref(), n, k)?
         };
-        let products = RefCell::new(SharedProducts::new(&ensemble));
-        Ok(Self { ensemble, unit, products })
+        Ok(Self { ensemble, unit })
     }
 }
 

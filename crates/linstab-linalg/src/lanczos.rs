@@ -6,14 +6,12 @@
 //! return on a zero matrix, panics below order 65, and keeps a basis of at least 64 vectors, which for our operators on
 //! matrices is most of the memory.
 
-mod multiply;
 mod ritz;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Col, ColMut, ColRef, Par};
 
 use crate::{LinalgError, Mat, MatRef, Result};
-pub use multiply::multiply;
 use ritz::RitzPairs;
 
 /// A symmetric linear operator on vectors.
@@ -62,6 +60,24 @@ impl SymmetricOperator for Explicit {
 
     fn apply(&mut self, input: &[f64], output: &mut [f64]) {
         multiply(&self.0, input, output);
+    }
+}
+
+/// `output = matrix input`, column by column.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::{Mat, lanczos};
+/// let mut image = [0.0; 2];
+/// lanczos::multiply(&Mat::from_fn(2, 2, |i, j| (i + j) as f64), &[1.0, 10.0], &mut image);
+/// assert_eq!(image, [10.0, 21.0]);
+/// ```
+pub fn multiply(matrix: &Mat<f64>, input: &[f64], output: &mut [f64]) {
+    output.fill(0.0);
+    for (at, x) in input.iter().enumerate() {
+        for (output, entry) in output.iter_mut().zip(column(matrix, at)) {
+            *output += x * entry;
+        }
     }
 }
 

@@ -28,7 +28,6 @@ mod spectral_radius;
 pub mod symmetric;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod weighted_grams;
 
 pub use arnoldi::{Dominant, dominant_eigenpair};
 pub use comparison::Comparison;
@@ -39,4 +38,3 @@ pub use gram::{GRAM_CHUNK, GramAccumulator, GramEntry, GramPlan, gram_matrix};
 pub use reduced::{RANK_TOLERANCE, Reduced};
 pub use sandwich::{inner_products, spread, sum_of_sandwiches};
 pub use spectral_radius::spectral_radius;
-pub use weighted_grams::WeightedGrams;

@@ -1,6 +1,6 @@
 //! The smallest stable batch.
 
-use super::{MeanSquare, SharedProducts};
+use super::MeanSquare;
 use crate::error::require_nonnegative;
 use crate::{BatchSampling, Result};
 
@@ -28,28 +28,15 @@ impl MeanSquare {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn min_batch_size(&self, learning_rate: f64) -> Result<Option<usize>> {
-        self.min_batch_size_with(learning_rate, &mut SharedProducts::new(&self.effective))
-    }
-
-    /// The same, with products that are [shared](SharedProducts).
-    ///
-    /// # Errors
-    /// As [`MeanSquare::min_batch_size`], and [`crate::DynamicsError::Unsupported`] for products of another ensemble.
-    pub fn min_batch_size_with(
-        &self,
-        learning_rate: f64,
-        products: &mut SharedProducts,
-    ) -> Result<Option<usize>> {
-        self.require_products(products)?;
         require_nonnegative("learning_rate", learning_rate, true)?;
         let num_samples = self.sampling.num_samples();
+        let stable = |batch_size: usize| -> Result<bool> {
+            let sampling = BatchSampling::new(self.sampling.scheme(), num_samples, batch_size)?;
+            Ok(learning_rate < Self { sampling, ..self.clone() }.max_learning_rate()?.value)
+        };
         if self.effective.rank() == 0 {
             return Ok(Some(1));
         }
-        let mut stable = |batch_size: usize| -> Result<bool> {
-            let sampling = BatchSampling::new(self.sampling.scheme(), num_samples, batch_size)?;
-            Ok(learning_rate < Self { sampling, ..self.clone() }.threshold(products, false)?.value)
-        };
         if !stable(num_samples)? {
             return Ok(None);
         }

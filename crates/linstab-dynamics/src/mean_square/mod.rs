@@ -53,10 +53,6 @@
 mod batch_ascent;
 mod batch_size;
 mod bounds;
-mod by_action;
-mod critical;
-mod curve;
-mod formed;
 mod gradient_noise;
 mod growth;
 mod memory_kernel;
@@ -66,7 +62,6 @@ mod perron;
 mod responsible_samples;
 mod sample_operator;
 mod sample_space;
-mod shared_products;
 mod threshold;
 
 pub use batch_ascent::{BatchAscentSam, EnumeratedBatches};
@@ -75,5 +70,4 @@ pub use gradient_noise::GradientNoise;
 pub(crate) use memory_kernel::{growth_defect, scalar_threshold};
 pub use noise_floor::NoiseFloor;
 pub use responsible_samples::ResponsibleSamples;
-pub use shared_products::SharedProducts;
 pub use threshold::{CertificateKind, MeanSquare, Threshold};

@@ -3,7 +3,7 @@
 use linstab_linalg::{Mat, symmetric};
 
 use super::{MeanSquare, Threshold};
-use crate::Result;
+use crate::{DynamicsError, Result};
 
 /// What limits the learning rate.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +44,8 @@ impl MeanSquare {
     /// ```
     pub fn responsible_samples(&self, threshold: &Threshold) -> Result<ResponsibleSamples> {
         let rank = self.effective.rank();
+        let x = &threshold.critical;
         self.require_own(threshold)?;
-        let x = &self.critical_second_moment(threshold)?;
         if rank == 0 {
             return Ok(ResponsibleSamples {
                 sample_shares: vec![0.0; self.sampling.num_samples()],
@@ -70,6 +70,53 @@ impl MeanSquare {
             direction: (0..rank).map(|a| vectors[(a, lead)]).collect(),
             direction_share: values[lead].abs() / trace,
         })
+    }
+
+    /// Share of the full-batch curvature in what limits the learning rate: near 1 it is sharpness, near 0 gradient noise; `None` without
+    /// curvature.
+    ///
+    /// At the threshold damping balances what is put back; the share is the quotient of what the noise-free method puts back and what
+    /// damping takes, the two terms of `1 / s` in `memory_kernel`, in their inner products with the critical matrix.
+    ///
+    /// # Errors
+    /// [`crate::DynamicsError::SizeMismatch`] for the threshold of an ensemble of another rank.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 1.0])?)?;
+    /// let full = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 2)?;
+    /// let descent = MeanSquare::new(&ensemble, Optimizer::sgd(), full)?;
+    /// let share = descent.full_batch_share(&descent.max_learning_rate()?)?;
+    /// assert!((share.expect("it has curvature") - 1.0).abs() < 1e-12, "without noise all of it is sharpness");
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn full_batch_share(&self, threshold: &Threshold) -> Result<Option<f64>> {
+        self.require_own(threshold)?;
+        let (h, critical) = (self.effective.mean_eigenvalues(), &threshold.critical);
+        if h.is_empty() {
+            return Ok(None);
+        }
+        let weights = self.critical_weights();
+        let (mut put_back, mut damping) = (0.0, 0.0);
+        for (a, &x) in h.iter().enumerate() {
+            for (b, &y) in h.iter().enumerate() {
+                let weight = critical[(a, b)] * critical[(a, b)];
+                let (takes, puts) = weights.balance(threshold.value.recip(), x, y);
+                put_back += weight * puts;
+                damping += weight * takes;
+            }
+        }
+        Ok(Some((put_back / damping).clamp(0.0, 1.0)))
+    }
+
+    /// Refuses the threshold of an ensemble of another rank.
+    fn require_own(&self, threshold: &Threshold) -> Result<()> {
+        let (expected, found) = (self.effective.rank(), threshold.critical.nrows());
+        if expected == found {
+            return Ok(());
+        }
+        Err(DynamicsError::SizeMismatch { what: "rank of the critical second moment", expected, found })
     }
 
     /// `tr(H_i X H_i X) = |V_i X V_i^T|_F^2` for every sample.

@@ -37,7 +37,19 @@ impl Form<'_> {
         identity: &[f64],
         residual_rtol: f64,
     ) -> Result<TopEigenpair> {
-        let top = self.lanczos(start, residual_rtol)?;
+        let value_rtol = residual_rtol * residual_rtol;
+        let check_every = if matches!(self, Self::Explicit(_)) { 4 } else { 1 };
+        let operator = self.operator();
+        // Long vectors are kept few: so many numbers are a tenth of a gigabyte.
+        let basis_size = (16_000_000 / operator.dim().max(1)).clamp(8, BASIS_SIZE);
+        let options = LanczosOptions {
+            residual_rtol,
+            value_rtol,
+            basis_size,
+            check_every,
+            ..LanczosOptions::default()
+        };
+        let top = lanczos::top_eigenpair(operator, start, options)?;
         if let Self::Explicit(Explicit(matrix)) = self
             && residual_rtol <= CERTAIN_RESIDUAL
         {
@@ -49,28 +61,6 @@ impl Form<'_> {
         }
         Ok(top)
     }
-
-    /// The top eigenpair by Lanczos alone.
-    pub(super) fn lanczos(&mut self, start: &[f64], residual_rtol: f64) -> Result<TopEigenpair> {
-        match self {
-            Self::Explicit(matrix) => lanczos(matrix, start, residual_rtol, 2),
-            Self::Implicit(operator) => operator.top_eigenpair(start, residual_rtol),
-        }
-    }
-}
-
-fn lanczos(
-    operator: &mut dyn SymmetricOperator,
-    start: &[f64],
-    residual_rtol: f64,
-    check_every: usize,
-) -> Result<TopEigenpair> {
-    let value_rtol = residual_rtol * residual_rtol;
-    // Long vectors are kept few: so many numbers are a tenth of a gigabyte.
-    let basis_size = (16_000_000 / operator.dim().max(1)).clamp(8, BASIS_SIZE);
-    let options =
-        LanczosOptions { residual_rtol, value_rtol, basis_size, check_every, ..LanczosOptions::default() };
-    Ok(lanczos::top_eigenpair(operator, start, options)?)
 }
 
 /// The matrix of an operator, from its images of the unit vectors.
@@ -104,11 +94,6 @@ impl<'a> SampleOperator<'a> {
     pub(super) fn new(ensemble: &'a Reduced, kernel: Vec<f64>, scale: f64) -> Self {
         let moment = vec![0.0; kernel.len()];
         Self { ensemble, kernel, scale, moment }
-    }
-
-    /// The top eigenpair by Lanczos.
-    pub(super) fn top_eigenpair(&mut self, start: &[f64], residual_rtol: f64) -> Result<TopEigenpair> {
-        lanczos(self, start, residual_rtol, 1)
     }
 
     /// Makes the moment that of `input`.

@@ -3,11 +3,9 @@
 use linstab_linalg::lanczos::SymmetricOperator as _;
 use linstab_linalg::{Mat, RANK_TOLERANCE, Reduced, packed};
 
-use super::critical::CriticalPoint;
 use super::memory_kernel::CriticalWeights;
 use super::operator::WeightedSandwich;
 use super::sample_space::SampleSpace;
-use super::shared_products::SharedProducts;
 use crate::error::require_nonnegative;
 use crate::optimizer::Recursion;
 use crate::second_moment::require_same_number;
@@ -81,6 +79,7 @@ pub enum CertificateKind {
 /// let threshold = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.max_learning_rate()?;
 /// assert!((threshold.value - 0.5).abs() < 1e-12);
 /// assert!(threshold.interval.0 <= 0.5 && 0.5 <= threshold.interval.1);
+/// assert!((threshold.critical[(0, 0)].abs() - 1.0).abs() < 1e-6, "all of it along the first sample");
 /// # Ok::<(), linstab_dynamics::DynamicsError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -93,8 +92,11 @@ pub struct Threshold {
     pub certificate: CertificateKind,
     /// Applications of the operator in sample space, or of the matrix that was made of it: a measure of the work.
     pub num_applications: usize,
-    /// What is in balance there.
-    pub(super) critical: CriticalPoint,
+    /// The critical second moment: the `E w w^T` that one step at the threshold reproduces (with momentum, its block of the
+    /// present iterate). (rank, rank), positive semidefinite to the residual of the iteration, of unit Frobenius norm, in the
+    /// eigenbasis of the mean of the effective ensemble (for SAM that of `A^{1/2} w`). Where several directions lose stability at
+    /// once it is one of many. Empty (0, 0) without curvature.
+    pub critical: Mat<f64>,
 }
 
 impl MeanSquare {
@@ -226,8 +228,8 @@ impl MeanSquare {
     /// The exact mean-square threshold, with a two-sided interval.
     ///
     /// # Cost
-    /// Some ten applications of an operator on one number a sample (a block of k x k with k factors), each of about
-    /// `n k r^2` multiplications; with one factor a sample, memory for some eight matrices of order n, else for five of order r.
+    /// Some tens of applications of an operator on one number a sample (a block of k x k with k factors), each of about
+    /// `2 n k r^2` multiplications; memory for some five matrices of order r.
     /// # Accuracy
     /// A relative 1e-10 without momentum (with it, times `((1 + beta) / (1 - beta))^2` at worst); the interval says what is proven.
     /// # Errors
@@ -247,15 +249,11 @@ impl MeanSquare {
     /// # Source
     /// Mulayoff and Michaeli 2024; with momentum, the [module documentation](super).
     pub fn max_learning_rate(&self) -> Result<Threshold> {
-        self.threshold(&mut SharedProducts::new(&self.effective), true)
-    }
-
-    pub(super) fn threshold(&self, products: &mut SharedProducts, certified: bool) -> Result<Threshold> {
         if self.effective.rank() == 0 {
             // Weight decay alone can be too strong.
             let value = self.gradient_descent_limit();
             let (interval, certificate) = ((value, value), CertificateKind::Trivial);
-            let critical = CriticalPoint::None;
+            let critical = Mat::zeros(0, 0);
             return Ok(Threshold { value, interval, certificate, num_applications: 0, critical });
         }
         let weight = self.sample_weight();
@@ -264,31 +262,19 @@ impl MeanSquare {
         }
         let space = SampleSpace::new(&self.effective, self.critical_weights(), weight);
         let (sharpness, pole) = (space.unit, space.pole);
-        let start = space.coarse_start(self.scalar_inverse().max(space.trace_bound()))?;
-        let formed =
-            if products.are_possible() { space.solve_formed(products, start.clone())? } else { None };
-        let critical = match formed {
-            Some(found) => found,
-            None => space.solve_by_action(start, certified)?,
-        };
+        let critical = space.solve(self.scalar_inverse().max(space.trace_bound()))?;
         let rounding = self.rounding();
         let value = (critical.lambda.max(pole) * sharpness).recip();
         let (below, certificate) = match critical.lambda_above {
             Some(above) => ((above.max(pole) * sharpness).recip(), CertificateKind::Proven),
             None => (value / (1.0 + 1e-6), CertificateKind::Residual),
         };
-        let above = (critical.lambda_below.max(pole) * sharpness).recip();
-        let share = self.share(&space, products, &critical);
         Ok(Threshold {
             value,
-            interval: (below.min(value) / rounding, above.max(value) * rounding),
+            interval: (below.min(value) / rounding, value * rounding),
             certificate,
             num_applications: critical.num_applications,
-            critical: CriticalPoint::Samples {
-                lambda: critical.lambda.max(pole),
-                blocks: critical.blocks,
-                share,
-            },
+            critical: normalised(packed::unpack(&critical.moment, self.effective.rank())),
         })
     }
 
@@ -328,13 +314,15 @@ impl MeanSquare {
 
     /// The threshold of a method without sampling noise: the sharpest direction decides.
     fn without_noise(&self, limit: f64) -> Threshold {
+        let rank = self.effective.rank();
+        let critical = Mat::from_fn(rank, rank, |i, j| f64::from(u8::from(i == 0 && j == 0)));
         let interval = (limit / self.rounding(), limit * self.rounding());
         Threshold {
             value: limit,
             interval,
             certificate: CertificateKind::Proven,
             num_applications: 0,
-            critical: CriticalPoint::Sharpest,
+            critical,
         }
     }
 
@@ -389,4 +377,11 @@ impl MeanSquare {
         operator.apply(&packed::pack(x.as_ref()), &mut image);
         packed::unpack(&image, self.effective.rank())
     }
+}
+
+/// Of unit norm and positive trace.
+fn normalised(matrix: Mat<f64>) -> Mat<f64> {
+    let trace: f64 = (0..matrix.nrows()).map(|a| matrix[(a, a)]).sum();
+    let scale = trace.signum() / matrix.norm_l2();
+    matrix * linstab_linalg::Scale(scale)
 }
