@@ -65,8 +65,8 @@ pub struct Grams<'a> {
 /// the analysis.
 pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Findings> {
     request.check(sizes.num_samples)?;
-    let seen = Seen::from_grams(grams, sizes)?;
-    let Scaled { ensemble, unit } = &seen.plain;
+    let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?;
+    let (ensemble, unit) = (&seen.plain.ensemble.clone(), seen.plain.unit);
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
     let mut stability = Vec::new();
     for &optimizer in &request.optimizers {
@@ -89,12 +89,14 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
     let noisy =
         request.batch_sizes.iter().rev().copied().find(|&size| size < sizes.num_samples).unwrap_or(last);
     let sgd = sgd_at(noisy)?;
-    let threshold = sgd.max_learning_rate()?;
+    let solver = &mut seen.plain.solver;
+    let threshold = solver.max_learning_rate(&sgd)?;
     let full_batch_share = sgd.full_batch_share(&threshold)?.unwrap_or(0.0);
     let sample_shares = normalised(sgd.responsible_samples(&threshold)?.sample_shares);
     let given = request.optimizers.iter().map(|optimizer| optimizer.momentum()).find(|beta| beta.abs() > 0.0);
     let momentum = given.unwrap_or(USUAL_MOMENTUM);
-    let with_momentum = (momentum, sgd_at(last)?.with_momentum(momentum)?.max_learning_rate()?.value / unit);
+    let heavy_ball = sgd_at(last)?.with_momentum(momentum)?;
+    let with_momentum = (momentum, solver.max_learning_rate(&heavy_ball)?.value / unit);
     let perturbed = request.optimizers.iter().find(|optimizer| optimizer.rho_over_alpha() > 0.0);
     let seen_by_sam = match perturbed {
         Some(&optimizer) if ensemble.rank() > 0 => {
@@ -128,7 +130,7 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
     let mut findings =
         Findings { report, full_batch_share, with_momentum, momentum_was_given, shares_batch_size };
     if unit.to_bits() != 1.0_f64.to_bits() {
-        findings.in_units(*unit);
+        findings.in_units(unit);
     }
     Ok(findings)
 }
@@ -185,17 +187,21 @@ impl Findings {
 
 /// The row of one training, in the units of the request.
 fn of_training(
-    scaled: &Scaled,
+    scaled: &mut Scaled,
     coherence: Option<&FactorCoherence>,
     sizes: Sizes,
     request: &Request,
     training: Training,
 ) -> Result<StabilityReport> {
-    let (Scaled { ensemble, unit }, Request { learning_rate, lyapunov, seed, .. }) = (scaled, request);
-    let (learning_rate, lyapunov, seed) = (*learning_rate, *lyapunov, *seed);
     let seen = Training { optimizer: in_units(training.optimizer, scaled)?, ..training };
-    let answer =
-        answer(ensemble, seen, Ask { learning_rate: learning_rate.map(|eta| eta * unit), lyapunov, seed })?;
+    let (Scaled { ensemble, unit, solver }, Request { learning_rate, lyapunov, seed, .. }) =
+        (scaled, request);
+    let (learning_rate, lyapunov, seed) = (*learning_rate, *lyapunov, *seed);
+    let answer = answer(
+        (ensemble, solver),
+        seen,
+        Ask { learning_rate: learning_rate.map(|eta| eta * *unit), lyapunov, seed },
+    )?;
     let criteria = match (training.sampling, coherence) {
         (Loader::Independent(scheme), Some(coherence)) => {
             let sampling = BatchSampling::new(scheme, sizes.num_samples, training.batch_size)?;
@@ -206,9 +212,9 @@ fn of_training(
         _ => Vec::new(),
     };
     let limit = |share: f64| if share >= MOSTLY { Limit::Sharpness } else { Limit::GradientNoise };
-    let rate = |rate: f64| Number(rate / unit);
+    let rate = |rate: f64| Number(rate / *unit);
     let loss = |floor: NoiseFloorReport| NoiseFloorReport {
-        expected_excess_loss: floor.expected_excess_loss * unit,
+        expected_excess_loss: floor.expected_excess_loss * *unit,
         ..floor
     };
     Ok(StabilityReport {
@@ -223,7 +229,7 @@ fn of_training(
         criteria: criteria.iter().map(|assessment| criterion_report(assessment, *unit)).collect(),
         learning_rate,
         growth_per_step: answer.growth.map(Number),
-        stable: learning_rate.and_then(|eta| answer.judge(eta * unit)),
+        stable: learning_rate.and_then(|eta| answer.judge(eta * *unit)),
         smallest_stable_batch_size: answer.smallest_batch,
         noise_floor: answer.noise_floor.map(loss),
         lyapunov: answer.lyapunov,

@@ -2,7 +2,7 @@
 
 use linstab_dynamics::epochs::{CoarseEpochs, EpochOptions, Epochs};
 use linstab_dynamics::lyapunov::SettlingOptions;
-use linstab_dynamics::mean_square::{BatchAscentSam, CertificateKind, Threshold};
+use linstab_dynamics::mean_square::{BatchAscentSam, CertificateKind, Threshold, ThresholdSolver};
 use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch, Loader};
 use linstab_dynamics::{BatchSampling, DynamicsError, MeanSquare, SamplingScheme};
 use linstab_linalg::Reduced;
@@ -78,12 +78,17 @@ impl Answer {
 }
 
 /// The answer for a training on an ensemble (of rescaled factors for a preconditioned optimizer).
-pub(crate) fn answer(ensemble: &Reduced, training: Training, ask: Ask) -> Result<Answer> {
+pub(crate) fn answer(
+    (ensemble, solver): (&Reduced, &mut ThresholdSolver),
+    training: Training,
+    ask: Ask,
+) -> Result<Answer> {
     let Training { optimizer, batch_size, sampling, last_batch } = training;
     let n = ensemble.num_samples();
     match (sampling, optimizer.batch_ascent()) {
         (Loader::Independent(scheme), None) => independent(
             &MeanSquare::new(ensemble, optimizer, BatchSampling::new(scheme, n, batch_size)?)?,
+            solver,
             ask,
         ),
         (Loader::Independent(scheme), Some(_)) => ascending(ensemble, training, scheme, ask),
@@ -94,14 +99,14 @@ pub(crate) fn answer(ensemble: &Reduced, training: Training, ask: Ask) -> Result
     }
 }
 
-fn independent(analysis: &MeanSquare, ask: Ask) -> Result<Answer> {
-    let threshold = analysis.max_learning_rate()?;
+fn independent(analysis: &MeanSquare, solver: &mut ThresholdSolver, ask: Ask) -> Result<Answer> {
+    let threshold = solver.max_learning_rate(analysis)?;
     let mut answer = Answer::of_threshold(&threshold, analysis.gradient_descent_limit());
     answer.full_batch_share = analysis.full_batch_share(&threshold)?;
     let Some(eta) = ask.learning_rate else { return Ok(answer) };
-    let growth = analysis.growth_per_step(eta)?;
+    let growth = solver.growth_per_step(analysis, eta)?;
     answer.growth = Some(growth);
-    answer.smallest_batch = analysis.min_batch_size(eta)?;
+    answer.smallest_batch = solver.min_batch_size(analysis, eta)?;
     let deviation = analysis.optimizer().perturbation_standard_deviation();
     if deviation > 0.0 {
         let floor = analysis.noise_floor_of_perturbation(eta, deviation)?;

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use linstab_coherence::FactorCoherence;
+use linstab_dynamics::mean_square::TOLERANCES;
 use linstab_linalg::Comparison;
 
 use crate::analysis::{Grams, Sizes, in_units, trace};
 use crate::answer::{Ask, answer};
 use crate::human::{short, table};
-use crate::range::{Scaled, Seen};
+use crate::range::Seen;
 use crate::report::{Basis, Report, SCHEMA, Training};
+use crate::request::TOLERANCE;
 use crate::{AnalysisError, Result};
 
 /// Reads a baseline, the report of an analysis in JSON.
@@ -65,8 +67,8 @@ pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> 
         let allowed = "nonnegative and finite".to_owned();
         return Err(AnalysisError::Option { name: "rtol".to_owned(), value: rtol.to_string(), allowed });
     }
-    let ensembles = Seen::from_grams(grams, sizes)?;
-    let Scaled { ensemble, unit } = &ensembles.plain;
+    let mut ensembles = Seen::from_grams(grams, sizes, rtol.clamp(*TOLERANCES.start(), TOLERANCE))?;
+    let (ensemble, unit) = (&ensembles.plain.ensemble.clone(), ensembles.plain.unit);
     let mut comparisons = Vec::new();
     let mut compare = |name: String, expected: f64, found: f64, rtol: f64| {
         comparisons.push(Comparison { name, expected, found, rtol });
@@ -98,8 +100,8 @@ pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> 
             (f64::NAN, f64::NAN, 0.0)
         } else {
             let training = Training { optimizer: in_units(optimizer, seen)?, ..line.training };
-            let answer =
-                answer(&seen.ensemble, training, Ask { learning_rate: None, lyapunov: false, seed: 0 })?;
+            let ask = Ask { learning_rate: None, lyapunov: false, seed: 0 };
+            let answer = answer((&seen.ensemble, &mut seen.solver), training, ask)?;
             let width =
                 if answer.basis == Basis::Estimated { answer.interval.1 - answer.interval.0 } else { 0.0 };
             (

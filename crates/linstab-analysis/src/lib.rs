@@ -33,4 +33,4 @@ pub use linstab_dynamics::{
 pub use linstab_linalg::Comparison;
 pub use plan::{FormedGrams, Plan, Work};
 pub use report::Report;
-pub use request::Request;
+pub use request::{Request, TOLERANCE};

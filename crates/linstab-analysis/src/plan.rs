@@ -22,12 +22,8 @@ const RATE: f64 = 4e10;
 /// What is to be made of the product, as far as it takes time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Thresholds, one for each optimizer and batch size.
+    /// Thresholds, one for each optimizer and batch size; and growths at a learning rate, which take as long.
     pub num_thresholds: usize,
-    /// Growth rates at a learning rate, without momentum.
-    pub num_growth_rates: usize,
-    /// Growth rates with momentum, each a bisection.
-    pub num_momentum_growth_rates: usize,
     /// Lyapunov exponents.
     pub num_exponents: usize,
     /// Thresholds estimated from sampled orders.
@@ -186,11 +182,10 @@ impl Work {
     /// Seconds of one core for factors of this number: measured at 300 to 1000.
     fn seconds(self, rows: usize) -> f64 {
         let cube = (rows as f64).powi(3);
-        let thresholds = 1e-9 + 2e-9 * self.num_thresholds as f64;
-        let growth_rates = 1e-8 * self.num_growth_rates as f64 + 4e-7 * self.num_momentum_growth_rates as f64;
+        let thresholds = 6e-10 + 2e-10 * self.num_thresholds as f64;
         let random =
             EXPONENT_SECONDS * self.num_exponents as f64 + ESTIMATE_SECONDS * self.num_estimates as f64;
-        (thresholds + growth_rates) * cube + random
+        thresholds * cube + random
     }
 }
 

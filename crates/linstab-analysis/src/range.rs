@@ -1,6 +1,7 @@
 //! The range of curvatures that can be analysed, and the units in which they are.
 
 use linstab_dynamics::Optimizer;
+use linstab_dynamics::mean_square::ThresholdSolver;
 use linstab_linalg::{Mat, MatRef, Reduced};
 
 use crate::{AnalysisError, Grams, Result, Sizes};
@@ -41,10 +42,12 @@ pub(crate) struct Scaled {
     pub(crate) ensemble: Reduced,
     /// A curvature of 1 in these units; a power of two.
     pub(crate) unit: f64,
+    /// Thresholds of the ensemble share their work.
+    pub(crate) solver: ThresholdSolver,
 }
 
 impl Scaled {
-    pub(crate) fn from_gram(gram: MatRef<'_, f64>, sizes: Sizes) -> Result<Self> {
+    pub(crate) fn from_gram(gram: MatRef<'_, f64>, sizes: Sizes, tolerance: f64) -> Result<Self> {
         let largest = largest_square(gram);
         require_in_range(largest, 1.0)?;
         let comfortable = largest <= 0.0 || COMFORTABLE.contains(&largest);
@@ -56,7 +59,8 @@ impl Scaled {
             let scaled = Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| gram[(i, j)] / unit);
             Reduced::from_gram(scaled.as_ref(), n, k)?
         };
-        Ok(Self { ensemble, unit })
+        let solver = ThresholdSolver::new(&ensemble).with_tolerance(tolerance)?;
+        Ok(Self { ensemble, unit, solver })
     }
 }
 
@@ -67,18 +71,18 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    pub(crate) fn from_grams(grams: Grams<'_>, sizes: Sizes) -> Result<Self> {
-        let plain = Scaled::from_gram(grams.plain, sizes)?;
-        let preconditioned = grams.preconditioned.map(|gram| Scaled::from_gram(gram, sizes)).transpose()?;
+    pub(crate) fn from_grams(grams: Grams<'_>, sizes: Sizes, tolerance: f64) -> Result<Self> {
+        let scaled = |gram| Scaled::from_gram(gram, sizes, tolerance);
+        let (plain, preconditioned) = (scaled(grams.plain)?, grams.preconditioned.map(scaled).transpose()?);
         Ok(Self { plain, preconditioned })
     }
 
     /// The ensemble that an optimizer sees.
-    pub(crate) fn by(&self, optimizer: Optimizer) -> Result<&Scaled> {
+    pub(crate) fn by(&mut self, optimizer: Optimizer) -> Result<&mut Scaled> {
         if !optimizer.rule().preconditioned {
-            return Ok(&self.plain);
+            return Ok(&mut self.plain);
         }
-        self.preconditioned.as_ref().ok_or_else(|| AnalysisError::Option {
+        self.preconditioned.as_mut().ok_or_else(|| AnalysisError::Option {
             name: "preconditioner".to_owned(),
             value: "missing".to_owned(),
             allowed: format!("a file: `{optimizer}` divides by it"),

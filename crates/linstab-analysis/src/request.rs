@@ -1,9 +1,13 @@
 //! What an analysis is asked.
 
+use linstab_dynamics::mean_square::TOLERANCES;
 use linstab_dynamics::sampling::{LastBatch, Loader};
 use linstab_dynamics::{Optimizer, SamplingScheme};
 
 use crate::{AnalysisError, Result};
+
+/// Relative width of intervals, if nothing else is asked for.
+pub const TOLERANCE: f64 = 1e-6;
 
 /// What to find out.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +30,8 @@ pub struct Request {
     pub labels: Option<Vec<i64>>,
     /// Whether to estimate the Lyapunov exponent at the learning rate.
     pub lyapunov: bool,
+    /// Relative width of the intervals of exact thresholds that is good enough.
+    pub tolerance: f64,
     /// Number of responsible samples to name.
     pub top: usize,
     /// Root of the random streams.
@@ -45,6 +51,7 @@ impl Default for Request {
             scale: 1.0,
             labels: None,
             lyapunov: false,
+            tolerance: TOLERANCE,
             top: 5,
             seed: 0,
         }
@@ -80,6 +87,9 @@ impl Request {
                 return refuse("preconditioner", "given".to_owned(), "together with adam, adamw or rmsprop");
             }
             _ => {}
+        }
+        if !(TOLERANCES.contains(&self.tolerance)) {
+            return refuse("tolerance", self.tolerance.to_string(), "from 1e-11 to 1e-4");
         }
         if self.lyapunov && self.learning_rate.is_none() {
             return refuse("lyapunov", "asked for".to_owned(), "together with a learning rate");

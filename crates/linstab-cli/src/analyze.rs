@@ -10,7 +10,7 @@ use linstab_analysis::error::shown;
 use linstab_analysis::files::{self, FactorFile};
 use linstab_analysis::{
     AnalysisError, Comparison, LastBatch, Loader, Optimizer, Parameter, Plan, Request, Rule, SamplingScheme,
-    Sizes, Work, analyse, baseline, describe, units,
+    Sizes, TOLERANCE, Work, analyse, baseline, describe, units,
 };
 use linstab_driver::files::write_atomically;
 
@@ -149,6 +149,9 @@ pub(crate) struct AnalyzeArguments {
     /// Estimate the Lyapunov exponent at the learning rate: the rate of almost every run a step, with its standard error
     #[arg(long, requires = "learning_rate")]
     lyapunov: bool,
+    /// Relative width of the intervals of exact thresholds that is good enough, from 1e-11 to 1e-4
+    #[arg(long, value_name = "X", default_value_t = TOLERANCE)]
+    tolerance: f64,
     /// Number of responsible samples to name
     #[arg(long, value_name = "K", default_value_t = 5)]
     top: usize,
@@ -233,6 +236,7 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         scale: arguments.scale,
         labels,
         lyapunov: arguments.lyapunov,
+        tolerance: arguments.tolerance,
         top: arguments.top,
         seed: arguments.seed,
     };
@@ -340,18 +344,13 @@ fn without_repeats(sizes: &[usize]) -> Vec<usize> {
 
 fn work(request: &Request, num_samples: usize) -> Work {
     let lines = request.batch_sizes.len() * request.optimizers.len();
-    let num_momenta =
-        request.optimizers.iter().filter(|optimizer| !optimizer.recursion().is_memoryless()).count();
-    let with_momentum = num_momenta * request.batch_sizes.len();
     let judged = request.learning_rate.is_some();
     let by_epochs = matches!(request.sampling, Loader::Epochs(_));
     // The smallest stable batch is found by halving.
     let halvings = if judged && !by_epochs { usize::BITS - num_samples.leading_zeros() } else { 0 };
     Work {
-        // The responsible samples and momentum for comparison ask for one more each.
-        num_thresholds: lines * (1 + halvings as usize) + 2,
-        num_growth_rates: if judged && !by_epochs { lines - with_momentum } else { 0 },
-        num_momentum_growth_rates: if judged && !by_epochs { with_momentum } else { 0 },
+        // The responsible samples and momentum for comparison ask for one more each, growths for about as much.
+        num_thresholds: lines * (1 + usize::from(judged && !by_epochs) + halvings as usize) + 2,
         num_exponents: if request.lyapunov { lines } else { 0 },
         num_estimates: if by_epochs { lines } else { 0 },
     }

@@ -148,9 +148,6 @@ pub struct TopEigenpair {
     pub vector: Vec<f64>,
     /// `|A x - theta x|`: some eigenvalue is at most this far from `value`.
     pub residual: f64,
-    /// `sum_j (A / theta)^j s` over the first powers of the operator on the start `s`, as many as the first basis holds, with
-    /// the Ritz value `theta` of that moment: a partial sum of the resolvent, at no extra application.
-    pub resolvent: Vec<f64>,
     /// Number of applications of the operator.
     pub num_applications: usize,
 }
@@ -219,7 +216,6 @@ pub fn top_eigenpair(
     set_column(&mut basis, 0, start, norm);
     let mut projected = Mat::<f64>::zeros(basis_size, basis_size);
     let mut next = vec![0.0; operator.dim()];
-    let mut resolvent: Option<Vec<f64>> = None;
     let mut size = 1;
     for num_applications in 1..=options.max_applications {
         operator.apply(column(&basis, size - 1), &mut next);
@@ -242,17 +238,13 @@ pub fn top_eigenpair(
         let ritz = RitzPairs::of(&projected, size)?;
         let (value, residual) = (ritz.values[0], coupling * ritz.vectors[(size - 1, 0)].abs());
         if ritz.accepted(residual, options) || exhausted {
-            let resolvent =
-                resolvent.unwrap_or_else(|| resolvent_of_start(&projected, &basis, size, value, norm));
             let vector = combine(&basis, column(&ritz.vectors, 0));
-            return Ok(TopEigenpair { value, vector, residual, resolvent, num_applications });
+            return Ok(TopEigenpair { value, vector, residual, num_applications });
         }
         if num_applications == options.max_applications {
             return Err(not_converged(num_applications, residual));
         }
         if full {
-            // The powers of the operator on the start lie in the first basis, not in later ones.
-            resolvent.get_or_insert_with(|| resolvent_of_start(&projected, &basis, size, value, norm));
             size = ritz.restart(&mut basis, &mut projected, basis_size.div_ceil(2));
         }
         set_column(&mut basis, size, &next, coupling);
@@ -263,27 +255,6 @@ pub fn top_eigenpair(
 
 fn not_converged(num_applications: usize, residual: f64) -> LinalgError {
     LinalgError::NotConverged { method: "Lanczos", num_applications, residual }
-}
-
-/// `norm * sum_j (T / value)^j e_1` in the first basis, where `T` is the projected operator.
-fn resolvent_of_start(
-    projected: &Mat<f64>,
-    basis: &Mat<f64>,
-    size: usize,
-    value: f64,
-    norm: f64,
-) -> Vec<f64> {
-    let mut power = vec![0.0; size];
-    power[0] = norm;
-    let mut sum = power.clone();
-    for _ in 1..size {
-        power =
-            (0..size).map(|i| (0..size).map(|j| projected[(i, j)] * power[j]).sum::<f64>() / value).collect();
-        for (sum, x) in sum.iter_mut().zip(&power) {
-            *sum += x;
-        }
-    }
-    combine(basis, &sum)
 }
 
 /// Most passes of an orthogonalisation; a third one is rare.

@@ -6,7 +6,7 @@
 //! - [`symmetric`]: eigenvalues of symmetric matrices, the only place that calls faer's factorisations.
 //! - [`lanczos`]: the largest eigenvalue of a symmetric operator.
 //! - [`dominant_eigenpair`]: the same without symmetry.
-//! - [`low_rank`]: smooth kernels in low-rank form, and the samples as they see each other through one.
+//! - [`weighted_gram`]: inner products under a weight; [`multiply`].
 //! - [`Reduced`]: any ensemble in the eigenbasis of its mean; [`sum_of_sandwiches`] on it.
 //! - [`GramAccumulator`]: the Gram matrix of factors that arrive in blocks.
 //! - [`packed`]: symmetric matrices as vectors.
@@ -20,8 +20,8 @@ pub mod ensemble;
 mod error;
 mod gram;
 pub mod lanczos;
-pub mod low_rank;
 pub mod packed;
+mod products;
 mod reduced;
 mod sandwich;
 mod spectral_radius;
@@ -35,6 +35,7 @@ pub use ensemble::{AxisAligned, Dense, Ensemble, Factored};
 pub use error::{LinalgError, Result};
 pub use faer::{Mat, MatRef, Scale};
 pub use gram::{GRAM_CHUNK, GramAccumulator, GramEntry, GramPlan, gram_matrix};
+pub use products::{multiply, weighted_gram};
 pub use reduced::{RANK_TOLERANCE, Reduced};
 pub use sandwich::{inner_products, spread, sum_of_sandwiches};
 pub use spectral_radius::spectral_radius;

@@ -221,6 +221,21 @@ impl Reduced {
         self.factors.as_ref().as_ref()
     }
 
+    /// Whether this is a copy of another, which shares its factors.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let reduced = Reduced::of(&Factored::new(1, 1, 1, vec![2.0])?)?;
+    /// assert!(reduced.clone().shares_factors_with(&reduced));
+    /// assert!(!reduced.congruent(|_| 2.0).shares_factors_with(&reduced));
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
+    #[must_use]
+    pub fn shares_factors_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.factors, &other.factors)
+    }
+
     /// The congruence by `diag(scale(l_a))`: each factor's coordinate `a` is multiplied by `scale(l_a)`, so that the mean
     /// curvature becomes `diag(l_a scale(l_a)^2)`.
     ///

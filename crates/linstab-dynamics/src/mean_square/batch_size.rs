@@ -1,6 +1,7 @@
 //! The smallest stable batch.
 
 use super::MeanSquare;
+use super::solver::ThresholdSolver;
 use crate::error::require_nonnegative;
 use crate::{BatchSampling, Result};
 
@@ -28,13 +29,35 @@ impl MeanSquare {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn min_batch_size(&self, learning_rate: f64) -> Result<Option<usize>> {
+        ThresholdSolver::new(&self.plain).min_batch_size(self, learning_rate)
+    }
+}
+
+impl ThresholdSolver {
+    /// The smallest stable batch, as [`MeanSquare::min_batch_size`].
+    ///
+    /// # Errors
+    /// As [`MeanSquare::min_batch_size`].
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::mean_square::ThresholdSolver;
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 1, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
+    /// assert_eq!(ThresholdSolver::new(&ensemble).min_batch_size(&sgd, 1.9)?, Some(1));
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn min_batch_size(&mut self, analysis: &MeanSquare, learning_rate: f64) -> Result<Option<usize>> {
         require_nonnegative("learning_rate", learning_rate, true)?;
-        let num_samples = self.sampling.num_samples();
-        let stable = |batch_size: usize| -> Result<bool> {
-            let sampling = BatchSampling::new(self.sampling.scheme(), num_samples, batch_size)?;
-            Ok(learning_rate < Self { sampling, ..self.clone() }.max_learning_rate()?.value)
+        let (scheme, num_samples) = (analysis.sampling.scheme(), analysis.sampling.num_samples());
+        let mut stable = |batch_size: usize| -> Result<bool> {
+            let sampling = BatchSampling::new(scheme, num_samples, batch_size)?;
+            let threshold = self.max_learning_rate(&MeanSquare { sampling, ..analysis.clone() })?;
+            Ok(learning_rate < threshold.value)
         };
-        if self.effective.rank() == 0 {
+        if analysis.effective.rank() == 0 {
             return Ok(Some(1));
         }
         if !stable(num_samples)? {

@@ -44,6 +44,28 @@ pub(super) struct CriticalWeights {
     pub(super) excess: f64,
 }
 
+/// `D = lambda sum (x + y) - product x y + difference (x - y)^2 - excess h h'` with `x = decay + pull h`.
+#[derive(Clone, Copy)]
+pub(super) struct LinearForm {
+    decay: f64,
+    pull: f64,
+    sum: f64,
+    product: f64,
+    difference: f64,
+    excess: f64,
+}
+
+impl LinearForm {
+    /// `D` and its derivative at an entry.
+    #[inline]
+    pub(super) fn at(&self, lambda: f64, x: f64, y: f64) -> (f64, f64) {
+        let (a, b) = (self.decay + self.pull * x, self.decay + self.pull * y);
+        let slope = self.sum * (a + b);
+        let constant = self.product * a * b - self.difference * (a - b) * (a - b) + self.excess * x * y;
+        (lambda * slope - constant, slope)
+    }
+}
+
 /// `1 / s = lambda linear - constant` at one entry, where it is linear in `lambda`.
 #[derive(Clone, Copy)]
 pub(super) struct Parts {
@@ -74,8 +96,35 @@ impl CriticalWeights {
     }
 
     /// Derivative of `D` by `lambda`.
+    #[cfg(test)]
     pub(super) fn slope(&self, lambda: f64, x: f64, y: f64) -> f64 {
         self.linear_parts(x, y).map_or_else(|| self.pair(lambda, x, y).slope, |parts| parts.linear)
+    }
+
+    /// `D` and its derivative by `lambda`.
+    pub(super) fn at_with_slope(&self, lambda: f64, x: f64, y: f64) -> (f64, f64) {
+        if let Some(linear) = self.linear_form() {
+            return linear.at(lambda, x, y);
+        }
+        let pair = self.pair(lambda, x, y);
+        ((pair.damping - pair.put_back) / pair.response - self.excess * x * y, pair.slope)
+    }
+
+    /// The form of `D` where it is linear in `lambda`.
+    pub(super) fn linear_form(&self) -> Option<LinearForm> {
+        if !self.is_linear() {
+            return None;
+        }
+        let (mu, squared) = (self.recursion.memory, self.recursion.response().powi(2));
+        let [decay, pull] = self.restoring_parts();
+        Some(LinearForm {
+            decay,
+            pull,
+            sum: (1.0 - mu) / squared,
+            product: (1.0 - mu) / ((1.0 + mu) * squared),
+            difference: mu / ((1.0 - mu) * (1.0 + mu) * squared),
+            excess: self.excess,
+        })
     }
 
     /// The two terms of `1 / s`: what damping takes off and what the noise-free method puts back.
@@ -132,8 +181,15 @@ impl CriticalWeights {
 
     /// `E1` of a direction.
     fn restoring(&self, h: f64) -> f64 {
+        let [decay, pull] = self.restoring_parts();
+        decay + pull * h
+    }
+
+    /// `E1` without curvature, and for each unit of it.
+    fn restoring_parts(&self) -> [f64; 2] {
         let Recursion { memory, direct, coupled_decay, decoupled_decay, .. } = self.recursion;
-        (1.0 - memory) * decoupled_decay + (self.recursion.response() - memory * direct) * (h + coupled_decay)
+        let pull = self.recursion.response() - memory * direct;
+        [(1.0 - memory) * decoupled_decay + pull * coupled_decay, pull]
     }
 
     fn pair(&self, lambda: f64, x: f64, y: f64) -> Pair {

@@ -52,16 +52,19 @@
 
 mod batch_ascent;
 mod batch_size;
+mod blocks;
 mod bounds;
+mod columns;
+mod family;
 mod gradient_noise;
 mod growth;
 mod memory_kernel;
 mod noise_floor;
 mod operator;
-mod perron;
 mod responsible_samples;
-mod sample_operator;
 mod sample_space;
+mod solver;
+mod subspace;
 mod threshold;
 
 pub use batch_ascent::{BatchAscentSam, EnumeratedBatches};
@@ -70,4 +73,5 @@ pub use gradient_noise::GradientNoise;
 pub(crate) use memory_kernel::{growth_defect, scalar_threshold};
 pub use noise_floor::NoiseFloor;
 pub use responsible_samples::ResponsibleSamples;
+pub use solver::{TOLERANCES, ThresholdSolver};
 pub use threshold::{CertificateKind, MeanSquare, Threshold};

@@ -1,7 +1,9 @@
 //! The samples and the direction responsible for a threshold, and the share of the full batch in it.
 
-use linstab_linalg::{Mat, symmetric};
+use linstab_linalg::inner_products;
+use linstab_linalg::lanczos::{self, Explicit, LanczosOptions};
 
+use super::columns::for_columns;
 use super::{MeanSquare, Threshold};
 use crate::{DynamicsError, Result};
 
@@ -44,7 +46,6 @@ impl MeanSquare {
     /// ```
     pub fn responsible_samples(&self, threshold: &Threshold) -> Result<ResponsibleSamples> {
         let rank = self.effective.rank();
-        let x = &threshold.critical;
         self.require_own(threshold)?;
         if rank == 0 {
             return Ok(ResponsibleSamples {
@@ -55,20 +56,23 @@ impl MeanSquare {
             });
         }
         let (h, weights) = (self.effective.mean_eigenvalues(), self.sampling.moment_weights());
-        let pairs = (0..rank).flat_map(|a| (0..rank).map(move |b| (a, b)));
-        let full_batch =
-            weights.full_batch * pairs.map(|(a, b)| h[a] * h[b] * x[(a, b)] * x[(a, b)]).sum::<f64>();
+        let mut moment = threshold.moment.clone();
+        let parts = for_columns(rank, &mut moment, |column, entries| {
+            let terms = entries.iter().zip(&h[column..]).map(|(x, h)| h * x * x);
+            h[column] * terms.sum::<f64>()
+        });
+        let full_batch = weights.full_batch * parts.iter().sum::<f64>();
         let per_sample = self.sample_weight();
-        let samples: Vec<f64> = self.sample_terms(x).iter().map(|term| per_sample * term).collect();
+        let samples: Vec<f64> = self.sample_terms(&moment).iter().map(|term| per_sample * term).collect();
         let total = full_batch + samples.iter().sum::<f64>();
-        let (values, vectors) = symmetric::eigenpairs(x.as_ref())?;
-        let lead = rank - 1;
-        let trace: f64 = values.iter().map(|value| value.abs()).sum();
+        let critical = threshold.critical_second_moment();
+        let diagonal: Vec<f64> = (0..rank).map(|a| critical[(a, a)]).collect();
+        let lead = lanczos::top_eigenpair(&mut Explicit(critical), &diagonal, LanczosOptions::default())?;
         Ok(ResponsibleSamples {
             sample_shares: samples.iter().map(|term| term / total).collect(),
             full_batch_forcing: full_batch / total,
-            direction: (0..rank).map(|a| vectors[(a, lead)]).collect(),
-            direction_share: values[lead].abs() / trace,
+            direction_share: lead.value / diagonal.iter().sum::<f64>(),
+            direction: lead.vector,
         })
     }
 
@@ -93,41 +97,34 @@ impl MeanSquare {
     /// ```
     pub fn full_batch_share(&self, threshold: &Threshold) -> Result<Option<f64>> {
         self.require_own(threshold)?;
-        let (h, critical) = (self.effective.mean_eigenvalues(), &threshold.critical);
+        let h = self.effective.mean_eigenvalues();
         if h.is_empty() {
             return Ok(None);
         }
-        let weights = self.critical_weights();
-        let (mut put_back, mut damping) = (0.0, 0.0);
-        for (a, &x) in h.iter().enumerate() {
-            for (b, &y) in h.iter().enumerate() {
-                let weight = critical[(a, b)] * critical[(a, b)];
-                let (takes, puts) = weights.balance(threshold.value.recip(), x, y);
-                put_back += weight * puts;
-                damping += weight * takes;
-            }
-        }
+        let (weights, lambda) = (self.critical_weights(), threshold.value.recip());
+        let parts = for_columns(h.len(), &mut threshold.moment.clone(), |column, entries| {
+            entries.iter().zip(&h[column..]).fold((0.0, 0.0), |(put_back, damping), (x, &other)| {
+                let (takes, puts) = weights.balance(lambda, other, h[column]);
+                (put_back + x * x * puts, damping + x * x * takes)
+            })
+        });
+        let (put_back, damping) = parts.iter().fold((0.0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
         Ok(Some((put_back / damping).clamp(0.0, 1.0)))
     }
 
     /// Refuses the threshold of an ensemble of another rank.
     fn require_own(&self, threshold: &Threshold) -> Result<()> {
-        let (expected, found) = (self.effective.rank(), threshold.critical.nrows());
+        let (expected, found) = (self.effective.rank(), threshold.rank());
         if expected == found {
             return Ok(());
         }
         Err(DynamicsError::SizeMismatch { what: "rank of the critical second moment", expected, found })
     }
 
-    /// `tr(H_i X H_i X) = |V_i X V_i^T|_F^2` for every sample.
-    fn sample_terms(&self, x: &Mat<f64>) -> Vec<f64> {
-        let (k, factors) = (self.effective.num_factors(), self.effective.factors());
-        let products = factors * x;
-        (0..self.effective.num_samples())
-            .map(|sample| {
-                let block = products.subrows(sample * k, k) * factors.subrows(sample * k, k).transpose();
-                block.squared_norm_l2()
-            })
-            .collect()
+    /// `tr(H_i X H_i X) = |V_i X V_i^T|_F^2` for every sample, `X` packed.
+    fn sample_terms(&self, x: &[f64]) -> Vec<f64> {
+        let k = self.effective.num_factors();
+        let blocks = inner_products(&self.effective, x);
+        blocks.chunks_exact(k * k).map(|block| block.iter().map(|x| x * x).sum()).collect()
     }
 }

@@ -5,8 +5,8 @@ use linstab_linalg::{Mat, RANK_TOLERANCE, Reduced, packed};
 
 use super::memory_kernel::CriticalWeights;
 use super::operator::WeightedSandwich;
-use super::sample_space::SampleSpace;
-use crate::error::require_nonnegative;
+use super::sample_space::Critical;
+use super::solver::ThresholdSolver;
 use crate::optimizer::Recursion;
 use crate::second_moment::require_same_number;
 use crate::{BatchSampling, DynamicsError, Optimizer, Result};
@@ -32,6 +32,8 @@ const SHARPNESS: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
 /// ```
 #[derive(Clone, Debug)]
 pub struct MeanSquare {
+    /// As it was given.
+    pub(super) plain: Reduced,
     pub(super) effective: Reduced,
     /// Square roots of the congruence: effective coordinates are these times the original ones.
     pub(super) congruence: Vec<f64>,
@@ -79,7 +81,6 @@ pub enum CertificateKind {
 /// let threshold = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.max_learning_rate()?;
 /// assert!((threshold.value - 0.5).abs() < 1e-12);
 /// assert!(threshold.interval.0 <= 0.5 && 0.5 <= threshold.interval.1);
-/// assert!((threshold.critical[(0, 0)].abs() - 1.0).abs() < 1e-6, "all of it along the first sample");
 /// # Ok::<(), linstab_dynamics::DynamicsError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -92,11 +93,52 @@ pub struct Threshold {
     pub certificate: CertificateKind,
     /// Applications of the operator in sample space, or of the matrix that was made of it: a measure of the work.
     pub num_applications: usize,
+    /// The critical second moment, packed and of any norm; empty without curvature.
+    pub(super) moment: Vec<f64>,
+}
+
+impl Threshold {
+    pub(super) fn new(
+        value: f64,
+        interval: (f64, f64),
+        certificate: CertificateKind,
+        critical: Critical,
+    ) -> Self {
+        let Critical { num_applications, moment, .. } = critical;
+        Self { value, interval, certificate, num_applications, moment }
+    }
+
+    /// Without curvature, weight decay alone limits the learning rate.
+    pub(super) fn without_curvature(limit: f64) -> Self {
+        let (interval, certificate) = ((limit, limit), CertificateKind::Trivial);
+        Self { value: limit, interval, certificate, num_applications: 0, moment: Vec::new() }
+    }
+
     /// The critical second moment: the `E w w^T` that one step at the threshold reproduces (with momentum, its block of the
     /// present iterate). (rank, rank), positive semidefinite to the residual of the iteration, of unit Frobenius norm, in the
     /// eigenbasis of the mean of the effective ensemble (for SAM that of `A^{1/2} w`). Where several directions lose stability at
     /// once it is one of many. Empty (0, 0) without curvature.
-    pub critical: Mat<f64>,
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Orthogonal samples of curvature 4 and 1, batches of one: the first alone limits the learning rate.
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+    /// let threshold = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.max_learning_rate()?;
+    /// assert!((threshold.critical_second_moment()[(0, 0)] - 1.0).abs() < 1e-6);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn critical_second_moment(&self) -> Mat<f64> {
+        let norm = self.moment.iter().map(|x| x * x).sum::<f64>().sqrt();
+        packed::unpack(&self.moment, self.rank()) * linstab_linalg::Scale(norm.recip())
+    }
+
+    /// The rank of the ensemble.
+    pub(super) fn rank(&self) -> usize {
+        (2 * self.moment.len()).isqrt()
+    }
 }
 
 impl MeanSquare {
@@ -135,7 +177,7 @@ impl MeanSquare {
                 ("the sharpness (under the update rule)", "1e-100 to 1e100; rescale the factors");
             return Err(DynamicsError::OutOfRange { name, value, allowed });
         }
-        Ok(Self { effective, congruence, optimizer, sampling })
+        Ok(Self { plain: ensemble.clone(), effective, congruence, optimizer, sampling })
     }
 
     /// The same with heavy-ball momentum `beta`: `w <- w - eta (gradient) + beta (w - w_prev)`.
@@ -249,33 +291,7 @@ impl MeanSquare {
     /// # Source
     /// Mulayoff and Michaeli 2024; with momentum, the [module documentation](super).
     pub fn max_learning_rate(&self) -> Result<Threshold> {
-        if self.effective.rank() == 0 {
-            // Weight decay alone can be too strong.
-            let value = self.gradient_descent_limit();
-            let (interval, certificate) = ((value, value), CertificateKind::Trivial);
-            let critical = Mat::zeros(0, 0);
-            return Ok(Threshold { value, interval, certificate, num_applications: 0, critical });
-        }
-        let weight = self.sample_weight();
-        if weight <= 0.0 {
-            return Ok(self.without_noise(self.gradient_descent_limit()));
-        }
-        let space = SampleSpace::new(&self.effective, self.critical_weights(), weight);
-        let (sharpness, pole) = (space.unit, space.pole);
-        let critical = space.solve(self.scalar_inverse().max(space.trace_bound()))?;
-        let rounding = self.rounding();
-        let value = (critical.lambda.max(pole) * sharpness).recip();
-        let (below, certificate) = match critical.lambda_above {
-            Some(above) => ((above.max(pole) * sharpness).recip(), CertificateKind::Proven),
-            None => (value / (1.0 + 1e-6), CertificateKind::Residual),
-        };
-        Ok(Threshold {
-            value,
-            interval: (below.min(value) / rounding, value * rounding),
-            certificate,
-            num_applications: critical.num_applications,
-            critical: normalised(packed::unpack(&critical.moment, self.effective.rank())),
-        })
+        ThresholdSolver::new(&self.plain).max_learning_rate(self)
     }
 
     /// The mean-square threshold to a relative 1e-4 from a guess nearby (that of the last epoch, say), without certificate: for
@@ -295,17 +311,12 @@ impl MeanSquare {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn max_learning_rate_near(&self, guess: f64) -> Result<f64> {
-        require_nonnegative("guess", guess, true)?;
-        if self.effective.rank() == 0 || self.sample_weight() <= 0.0 {
-            return Ok(self.gradient_descent_limit());
-        }
-        let space = SampleSpace::new(&self.effective, self.critical_weights(), self.sample_weight());
-        Ok((space.solve_near((guess * space.unit).recip())? * space.unit).recip())
+        ThresholdSolver::new(&self.plain).max_learning_rate_near(self, guess)
     }
 
     /// By what factor rounding, and the directions that the reduction left out, can move a threshold. Momentum amplifies both: a
     /// direction of curvature h loses stability at the noise `h (1 - beta) / (1 + beta)`, and `1 - beta` is rounded, too.
-    fn rounding(&self) -> f64 {
+    pub(super) fn rounding(&self) -> f64 {
         let memory = self.recursion().memory.abs();
         let amplification = ((1.0 + memory) / (1.0 - memory)).powi(2);
         let dropped = RANK_TOLERANCE * self.effective.num_dropped() as f64;
@@ -313,35 +324,23 @@ impl MeanSquare {
     }
 
     /// The threshold of a method without sampling noise: the sharpest direction decides.
-    fn without_noise(&self, limit: f64) -> Threshold {
-        let rank = self.effective.rank();
-        let critical = Mat::from_fn(rank, rank, |i, j| f64::from(u8::from(i == 0 && j == 0)));
+    pub(super) fn without_noise(&self, limit: f64) -> Threshold {
+        let moment = packed::from_fn(self.effective.rank(), |row, column| {
+            f64::from(u8::from(row == 0 && column == 0))
+        });
         let interval = (limit / self.rounding(), limit * self.rounding());
-        Threshold {
-            value: limit,
-            interval,
-            certificate: CertificateKind::Proven,
-            num_applications: 0,
-            critical,
-        }
+        let certificate = CertificateKind::Proven;
+        Threshold { value: limit, interval, certificate, num_applications: 0, moment }
     }
 
-    /// The inverse threshold of the scalar problem along the sharpest direction, in units of the sharpness: a lower bound on the
-    /// inverse threshold.
-    fn scalar_inverse(&self) -> f64 {
-        let (k, sharpness) = (self.effective.num_factors(), self.effective.mean_eigenvalues()[0]);
-        let (n, factors) = (self.effective.num_samples(), self.effective.factors());
-        let scalars: Vec<f64> = (0..n)
-            .map(|i| (i * k..(i + 1) * k).map(|row| factors[(row, 0)] * factors[(row, 0)] / sharpness).sum())
-            .collect();
-        let (mean, variance) = self.scalar_moments(&scalars);
-        let recursion = self.recursion().in_units_of(sharpness);
-        CriticalWeights { recursion, excess: 0.0 }.scalar_root(mean, variance)
+    /// The largest mean eigenvalue of the effective ensemble, which has one.
+    pub(super) fn sharpness(&self) -> f64 {
+        self.effective.mean_eigenvalues()[0]
     }
 
     /// Accepts a learning rate whose square, in units of the sharpness, is a normal number.
     pub(super) fn require_in_range(&self, learning_rate: f64) -> Result<()> {
-        let value = learning_rate * self.effective.mean_eigenvalues()[0];
+        let value = learning_rate * self.sharpness();
         if SHARPNESS.contains(&value) {
             return Ok(());
         }
@@ -377,11 +376,4 @@ impl MeanSquare {
         operator.apply(&packed::pack(x.as_ref()), &mut image);
         packed::unpack(&image, self.effective.rank())
     }
-}
-
-/// Of unit norm and positive trace.
-fn normalised(matrix: Mat<f64>) -> Mat<f64> {
-    let trace: f64 = (0..matrix.nrows()).map(|a| matrix[(a, a)]).sum();
-    let scale = trace.signum() / matrix.norm_l2();
-    matrix * linstab_linalg::Scale(scale)
 }

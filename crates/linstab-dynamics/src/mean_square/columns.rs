@@ -1,0 +1,54 @@
+//! Packed matrices by groups of columns, in parallel.
+
+use linstab_linalg::packed;
+use rayon::prelude::*;
+
+/// Entries that are worked on at a time, at least; the partition is fixed, so that bits are.
+pub(super) const CHUNK: usize = 4096;
+
+/// Groups of columns of a packed matrix, of some thousands of entries each.
+pub(super) fn column_chunks(rank: usize) -> Vec<std::ops::Range<usize>> {
+    let (mut chunks, mut start, mut size) = (Vec::new(), 0, 0);
+    for column in 0..rank {
+        size += rank - column;
+        if size >= CHUNK || column + 1 == rank {
+            chunks.push(start..column + 1);
+            (start, size) = (column + 1, 0);
+        }
+    }
+    chunks
+}
+
+/// Where columns stand in a packed matrix.
+pub(super) fn packed_entries(rank: usize, columns: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+    let start = |column: usize| packed::packed_len(rank) - packed::packed_len(rank - column);
+    start(columns.start)..start(columns.end)
+}
+
+/// Visits the columns of a packed matrix, in parallel, and returns what each has to say, in order.
+pub(super) fn for_columns<T: Send>(
+    rank: usize,
+    packed: &mut [f64],
+    visit: impl Fn(usize, &mut [f64]) -> T + Sync,
+) -> Vec<T> {
+    let mut rest = packed;
+    let mut chunks = Vec::new();
+    for columns in column_chunks(rank) {
+        let (chunk, tail) = rest.split_at_mut(packed_entries(rank, &columns).len());
+        chunks.push((columns, chunk));
+        rest = tail;
+    }
+    let per_chunk: Vec<Vec<T>> = chunks
+        .into_par_iter()
+        .map(|(columns, mut chunk)| {
+            let mut said = Vec::with_capacity(columns.len());
+            for column in columns {
+                let (entries, tail) = chunk.split_at_mut(rank - column);
+                said.push(visit(column, entries));
+                chunk = tail;
+            }
+            said
+        })
+        .collect();
+    per_chunk.into_iter().flatten().collect()
+}

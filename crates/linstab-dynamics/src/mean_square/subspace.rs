@@ -1,0 +1,232 @@
+//! A subspace of sample space whose images under every kernel are cheap.
+//!
+//! A vector of sample space is a symmetric block `s_i` a sample; what costs is its spread `sum_i V_i^T s_i V_i`, and that depends on no
+//! kernel. So the spreads of a basis are kept, and the matrix of the operator of **any** kernel in it, `<P_i, K o P_j>`, costs a pass
+//! over them: for every learning rate, batch size, scheme, and optimizer, SAM's congruences (`K` times a product) included.
+
+use linstab_linalg::symmetric::{self, Cholesky};
+use linstab_linalg::{Mat, Reduced, multiply, packed, spread, weighted_gram};
+use rayon::prelude::*;
+
+use super::blocks::{identity_blocks, unpack_blocks};
+use super::columns::{column_chunks, packed_entries};
+use crate::Result;
+
+/// Basis vectors: as packed matrices take half of a square one, these are six matrices of order r.
+pub(super) const CAPACITY: usize = 12;
+
+/// A vector of which so little is left beside a basis is in it.
+const NOTHING_NEW: f64 = 1e-9;
+
+/// What a pass over the spreads has for a part of a column: packed entries from `.1` of column `.0`, to be filled with kernel and slope.
+pub(super) type KernelOf<'a> = &'a (dyn Fn(usize, &mut [f64], &mut [f64]) + Sync);
+
+/// Orthonormal vectors of sample space and their spreads.
+#[derive(Clone, Debug)]
+pub(super) struct SampleSubspace {
+    ensemble: Reduced,
+    vectors: Vec<Vec<f64>>,
+    /// Packed, a column a vector; in groups of columns of the packed matrices, one after the other.
+    spreads: Vec<Mat<f64>>,
+    num_spreads: usize,
+}
+
+/// The matrix of the operator of a kernel, and of its derivative.
+pub(super) struct Projected {
+    pub(super) matrix: Mat<f64>,
+    pub(super) slope: Mat<f64>,
+}
+
+impl Projected {
+    /// The top eigenvalue, its vector, and the derivative of the eigenvalue, which is negative, with its sign turned.
+    pub(super) fn top(&self) -> Result<(f64, Vec<f64>, f64)> {
+        let (values, vectors) = symmetric::eigenpairs(self.matrix.as_ref())?;
+        let m = values.len();
+        // The lead of a positive operator has a positive trace.
+        let sign = vectors[(0, m - 1)].signum();
+        let top: Vec<f64> = (0..m).map(|i| sign * vectors[(i, m - 1)]).collect();
+        let slope: f64 =
+            (0..m).map(|i| (0..m).map(|j| self.slope[(i, j)] * top[i] * top[j]).sum::<f64>()).sum();
+        Ok((values[m - 1], top, -slope))
+    }
+
+    /// The eigenvectors of the largest eigenvalues.
+    pub(super) fn leading(&self, how_many: usize) -> Result<Vec<Vec<f64>>> {
+        let (values, vectors) = symmetric::eigenpairs(self.matrix.as_ref())?;
+        let m = values.len();
+        Ok((m.saturating_sub(how_many)..m).rev().map(|j| (0..m).map(|i| vectors[(i, j)]).collect()).collect())
+    }
+
+    /// `(1 - matrix)^{-1} right`; `None` unless all eigenvalues are below 1.
+    pub(super) fn resolve(&self, right: &[f64]) -> Option<Vec<f64>> {
+        let m = right.len();
+        let one_minus = Mat::from_fn(m, m, |i, j| f64::from(u8::from(i == j)) - self.matrix[(i, j)]);
+        Some(Cholesky::of(one_minus)?.solve(right))
+    }
+}
+
+impl SampleSubspace {
+    /// The span of the identity, one block a sample.
+    pub(super) fn new(ensemble: &Reduced) -> Self {
+        let rank = ensemble.rank();
+        let room = |columns: &std::ops::Range<usize>| {
+            let len = packed_entries(rank, columns).len();
+            let mut group = Mat::with_capacity(len, CAPACITY);
+            group.resize_with(len, 0, |_, _| 0.0);
+            group
+        };
+        let spreads = column_chunks(rank).iter().map(room).collect();
+        let mut subspace = Self { ensemble: ensemble.clone(), vectors: Vec::new(), spreads, num_spreads: 0 };
+        let (n, h) = (ensemble.num_samples() as f64, ensemble.mean_eigenvalues());
+        let identity = identity_blocks(ensemble);
+        let norm = norm(&identity);
+        subspace.vectors.push(identity.iter().map(|x| x / norm).collect());
+        // The mean is diagonal: nothing to be multiplied.
+        let diagonal = |row: usize, column: usize| if row == column { n * h[row] / norm } else { 0.0 };
+        subspace.append(&packed::from_fn(rank, diagonal));
+        subspace
+    }
+
+    pub(super) fn ensemble(&self) -> &Reduced {
+        &self.ensemble
+    }
+
+    /// Spreads that were computed: a measure of the work.
+    pub(super) fn num_spreads(&self) -> usize {
+        self.num_spreads
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.vectors.len()
+    }
+
+    /// The coordinates of the identity.
+    pub(super) fn coordinates_of_identity(&self) -> Vec<f64> {
+        let identity = identity_blocks(&self.ensemble);
+        self.vectors.iter().map(|vector| dot(vector, &identity)).collect()
+    }
+
+    /// Adds what a vector has beside the basis; `false` if that is nothing but rounding.
+    pub(super) fn push(&mut self, mut vector: Vec<f64>) -> bool {
+        if self.len() >= vector.len() {
+            return false;
+        }
+        let Some(left) = orthogonalise(&mut vector, &self.vectors) else { return false };
+        vector.iter_mut().for_each(|x| *x /= left);
+        let mut output = vec![0.0; packed::packed_len(self.ensemble.rank())];
+        spread(&self.ensemble, &unpack_blocks(&self.ensemble, &vector), &mut output);
+        self.vectors.push(vector);
+        self.append(&output);
+        self.num_spreads += 1;
+        true
+    }
+
+    fn append(&mut self, spread: &[f64]) {
+        let mut rest = spread;
+        for group in &mut self.spreads {
+            let len = group.nrows();
+            let (head, tail) = rest.split_at(len);
+            group.resize_with(len, group.ncols() + 1, |row, _| head[row]);
+            rest = tail;
+        }
+    }
+
+    /// Keeps the span of the identity and of some combinations, orthonormal ones, only.
+    pub(super) fn keep(&mut self, combinations: Vec<Vec<f64>>) {
+        let mut kept: Vec<Vec<f64>> = combinations;
+        let mut identity = self.coordinates_of_identity();
+        if let Some(left) = orthogonalise(&mut identity, &kept) {
+            identity.iter_mut().for_each(|x| *x /= left);
+            kept.push(identity);
+        }
+        self.vectors = kept.iter().map(|coefficients| combination(&self.vectors, coefficients)).collect();
+        let kept = Mat::from_fn(kept[0].len(), kept.len(), |i, j| kept[j][i]);
+        self.spreads.par_iter_mut().for_each(|group| {
+            let combined = multiply(group.as_ref(), kept.as_ref());
+            group.truncate(group.nrows(), kept.ncols());
+            group.copy_from(&combined);
+        });
+    }
+
+    /// `sum_j c_j w_j`.
+    pub(super) fn vector(&self, coefficients: &[f64]) -> Vec<f64> {
+        combination(&self.vectors, coefficients)
+    }
+
+    /// `<P_i, K o P_j>` for a kernel and its derivative.
+    pub(super) fn project(&self, kernel: KernelOf<'_>) -> Projected {
+        let m = self.len();
+        let part = |(columns, group): (&std::ops::Range<usize>, &Mat<f64>)| {
+            let (mut weights, mut slopes) = (vec![0.0; group.nrows()], vec![0.0; group.nrows()]);
+            self.fill(columns, kernel, &mut weights, &mut slopes);
+            (weighted_gram(group.as_ref(), &weights), weighted_gram(group.as_ref(), &slopes))
+        };
+        let chunks = column_chunks(self.ensemble.rank());
+        let parts: Vec<(Mat<f64>, Mat<f64>)> = chunks.par_iter().zip(&self.spreads).map(part).collect();
+        let (mut matrix, mut slope) = (Mat::<f64>::zeros(m, m), Mat::<f64>::zeros(m, m));
+        for (part, slope_part) in &parts {
+            matrix += part;
+            slope += slope_part;
+        }
+        Projected { matrix: symmetrised(&matrix), slope: symmetrised(&slope) }
+    }
+
+    /// Packed `sum_j c_j P_j`.
+    pub(super) fn spread_of(&self, coefficients: &[f64]) -> Vec<f64> {
+        let coefficients = Mat::from_fn(coefficients.len(), 1, |j, _| coefficients[j]);
+        let sums: Vec<Mat<f64>> =
+            self.spreads.par_iter().map(|group| multiply(group.as_ref(), coefficients.as_ref())).collect();
+        sums.iter().flat_map(|sum| sum.col_as_slice(0)).copied().collect()
+    }
+
+    fn fill(
+        &self,
+        columns: &std::ops::Range<usize>,
+        kernel: KernelOf<'_>,
+        weights: &mut [f64],
+        slopes: &mut [f64],
+    ) {
+        let (rank, mut at) = (self.ensemble.rank(), 0);
+        for column in columns.clone() {
+            let end = at + rank - column;
+            kernel(column, &mut weights[at..end], &mut slopes[at..end]);
+            at = end;
+        }
+    }
+}
+
+fn symmetrised(matrix: &Mat<f64>) -> Mat<f64> {
+    Mat::from_fn(matrix.nrows(), matrix.ncols(), |i, j| 0.5 * (matrix[(i, j)] + matrix[(j, i)]))
+}
+
+fn combination(of: &[Vec<f64>], coefficients: &[f64]) -> Vec<f64> {
+    let mut sum = vec![0.0; of[0].len()];
+    for (c, vector) in coefficients.iter().zip(of) {
+        for (x, y) in sum.iter_mut().zip(vector) {
+            *x += c * y;
+        }
+    }
+    sum
+}
+
+/// Takes off what a vector has along orthonormal ones, twice for the sake of rounding; the norm of the rest, `None` if that is nothing
+/// but rounding.
+fn orthogonalise(vector: &mut [f64], others: &[Vec<f64>]) -> Option<f64> {
+    let before = norm(vector);
+    for other in others.iter().chain(others) {
+        let along = dot(other, vector);
+        for (x, y) in vector.iter_mut().zip(other) {
+            *x -= along * y;
+        }
+    }
+    // NaN is nothing new, either.
+    Some(norm(vector)).filter(|&left| left > NOTHING_NEW * before)
+}
+
+fn dot(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| x * y).sum()
+}
+
+fn norm(x: &[f64]) -> f64 {
+    dot(x, x).sqrt()
+}
