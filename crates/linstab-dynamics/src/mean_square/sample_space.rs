@@ -215,14 +215,20 @@ impl<'a> Problem<'a> {
     ) -> Result<Above> {
         let pole = self.family.pole();
         let (mut low, mut high) = (pole, f64::INFINITY);
-        let mut p = guess;
+        let (mut p, mut reach) = (guess, widening);
         for _ in 0..MAX_STEPS {
             let projected = self.project(subspace, p);
             let (value, vector, slope) = projected.top()?;
             // Newton's method on 1 / mu, which is nearly linear.
             let newton = p + value * (value - 1.0) / slope;
             let root = if newton > pole && newton.is_finite() { newton } else { pole };
-            let step = widening * step_above(root, pole, tolerance);
+            let step = reach * step_above(root, pole, tolerance);
+            if value <= 1.0 && p < root + 0.3 * step {
+                // As little above the root is as good as below: rounding would decide, as it does over some width where mu is flat.
+                reach *= 4.0;
+                p += 4.0 * step;
+                continue;
+            }
             if value > 1.0 {
                 low = p
             } else {
