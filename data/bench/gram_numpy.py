@@ -1,6 +1,6 @@
 """What a skilled user would write instead, in NumPy and SciPy: the peer that `cargo xtask bench --only gram` starts and asks.
 
-Run: python3 data/bench/gram_numpy.py gram ROWS COLUMNS     `G @ G.T` (OpenBLAS syrk) in single precision
+Run: python3 data/bench/gram_numpy.py gram ROWS COLUMNS     `G @ G.T` (OpenBLAS syrk) in double precision
      python3 data/bench/gram_numpy.py lambda-max-s SAMPLES  the largest eigenvalue of a coherence matrix by Lanczos (SciPy)
 
 Answers every line of standard input by the seconds that one call took. OPENBLAS_NUM_THREADS sets the threads.
@@ -16,7 +16,7 @@ def problem(kind, sizes):
     random = np.random.default_rng(1)
     if kind == "gram":
         rows, columns = sizes
-        factors = random.random((rows, columns), dtype=np.float32) * 2 - 1
+        factors = random.random((rows, columns)) * 2 - 1
         return lambda: factors @ factors.T
     from scipy.sparse.linalg import eigsh
 

@@ -11,18 +11,18 @@ use crate::peer::Peer;
 
 pub(crate) fn register(suite: &mut Suite) {
     for (name, rows, columns, num_threads) in [
-        ("gram/256x1000000/f32/1-thread", 256, 1_000_000, 1),
-        ("gram/256x1000000/f32/2-threads", 256, 1_000_000, 2),
-        ("gram/1000x100000/f32/1-thread", 1000, 100_000, 1),
-        ("gram/1000x100000/f32/2-threads", 1000, 100_000, 2),
-        ("gram/2000x10000/f32/1-thread", 2000, 10_000, 1),
-        ("gram/2000x10000/f32/2-threads", 2000, 10_000, 2),
+        ("gram/256x1000000/f64/1-thread", 256, 1_000_000, 1),
+        ("gram/256x1000000/f64/2-threads", 256, 1_000_000, 2),
+        ("gram/1000x100000/f64/1-thread", 1000, 100_000, 1),
+        ("gram/1000x100000/f64/2-threads", 1000, 100_000, 2),
+        ("gram/2000x10000/f64/1-thread", 2000, 10_000, 1),
+        ("gram/2000x10000/f64/2-threads", 2000, 10_000, 2),
     ] {
         let factors = std::cell::OnceCell::new();
         // In GF/s, a multiplication and an addition for two flops, of which symmetry saves half.
         let rate = |time: f64| (rows * rows) as f64 * columns as f64 / time * 1e-9;
         let ours = || {
-            let factors: &Vec<f32> = factors.get_or_init(|| without_structure(rows * columns));
+            let factors: &Vec<f64> = factors.get_or_init(|| without_structure(rows * columns));
             let factors = MatRef::from_row_major_slice(factors, rows, columns);
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().expect("a few threads");
@@ -45,11 +45,11 @@ pub(crate) fn register(suite: &mut Suite) {
 }
 
 /// Numbers from -1 to 1 without structure.
-fn without_structure(len: usize) -> Vec<f32> {
+fn without_structure(len: usize) -> Vec<f64> {
     let mut state = 1_u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        f32::from(u16::try_from(state >> 16).expect("16 bits")) / 32768.0 - 1.0
+        f64::from(u16::try_from(state >> 16).expect("16 bits")) / 32768.0 - 1.0
     };
     (0..len).map(|_| next()).collect()
 }

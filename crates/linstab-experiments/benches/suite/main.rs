@@ -5,8 +5,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its results")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark needs a clock")]
 
+mod analyze;
 mod coherence_dynamics;
-mod exact_threshold;
 mod gram;
 mod harness;
 mod optimizers;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     };
     let mut suite = harness::Suite::new(only);
     stability_map::register(&mut suite);
-    exact_threshold::register(&mut suite);
+    analyze::register(&mut suite);
     coherence_dynamics::register(&mut suite);
     gram::register(&mut suite);
     optimizers::register(&mut suite);

@@ -1,7 +1,7 @@
 //! A program of another language that is measured in turns with ours.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Answers every line by the seconds that it took; ends when its input does.
@@ -15,13 +15,13 @@ impl Peer {
     /// Starts `data/bench/<script>`; nothing where it, or a library of its, is not at hand.
     pub(crate) fn start(script: &str, arguments: &[String], num_threads: usize) -> Option<Self> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/bench").join(script);
-        let mut process = Command::new("python3")
+        let mut process = Command::new(python())
             .arg(path)
             .args(arguments)
             .env("OPENBLAS_NUM_THREADS", num_threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::inherit())
             .spawn()
             .ok()?;
         let (input, output) = (process.stdin.take(), BufReader::new(process.stdout.take()?));
@@ -36,6 +36,22 @@ impl Peer {
         self.output.read_line(&mut line).ok()?;
         line.trim().parse().ok()
     }
+}
+
+/// That of `target/bench/venv`, which is made with NumPy and SciPy in it where there is network; else the system's.
+fn python() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench/venv");
+    let python = folder.join("bin/python");
+    if !python.exists() {
+        let said = |command: &mut Command| command.status().is_ok_and(|status| status.success());
+        let made = said(Command::new("python3").args(["-m", "venv"]).arg(&folder))
+            && said(Command::new(&python).args(["-m", "pip", "install", "--quiet", "numpy", "scipy"]));
+        if !made {
+            let _ = std::fs::remove_dir_all(&folder);
+            return "python3".into();
+        }
+    }
+    python
 }
 
 impl Drop for Peer {
