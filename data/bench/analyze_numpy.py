@@ -44,7 +44,7 @@ def threshold(path, batch_size):
                 image -= (other * image).sum() * other
         norm = np.linalg.norm(image)
         ritz, coordinates = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
-        if norm * abs(coordinates[-1, -1]) < 1e-8 * ritz[-1]:
+        if norm * abs(coordinates[-1, -1]) < 1e-10 * ritz[-1]:
             break
         beside.append(norm)
         vector = image / norm

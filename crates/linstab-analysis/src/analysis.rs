@@ -30,8 +30,8 @@ pub struct Sizes {
     pub num_samples: usize,
     /// Number of factors a sample.
     pub num_factors: usize,
-    /// Number of parameters.
-    pub num_parameters: usize,
+    /// Number of parameters, where it is known: inner products do not tell.
+    pub num_parameters: Option<usize>,
 }
 
 /// What was found, and what the verdict in words needs besides.
@@ -206,7 +206,9 @@ fn of_training(
         (Loader::Independent(scheme), Some(coherence)) => {
             let sampling = BatchSampling::new(scheme, sizes.num_samples, training.batch_size)?;
             let (optimizer, exact) = (seen.optimizer, answer.max_learning_rate);
-            let question = Question { optimizer, sampling, num_parameters: sizes.num_parameters, exact };
+            // Without a number, more than there are samples: as networks have.
+            let num_parameters = sizes.num_parameters.unwrap_or(usize::MAX);
+            let question = Question { optimizer, sampling, num_parameters, exact };
             assess(ensemble, coherence, question)?
         }
         _ => Vec::new(),

@@ -103,10 +103,10 @@ fn drawn(training: Training) -> String {
 fn overview(report: &Report) -> String {
     let factors =
         if report.num_factors == 1 { String::new() } else { format!(" of {} factors", report.num_factors) };
+    let parameters = report.num_parameters.map_or(String::new(), |number| format!(", {number} parameters"));
     let mut text = format!(
-        "{} samples{factors}, {} parameters; rank {}, effective rank {:.1}\nsharpness {}, trace {}, sharpest sample {}\n",
+        "{} samples{factors}{parameters}; rank {}, effective rank {:.1}\nsharpness {}, trace {}, sharpest sample {}\n",
         report.num_samples,
-        report.num_parameters,
         report.rank,
         report.effective_rank,
         short(report.sharpness),

@@ -2,7 +2,7 @@
 
 use linstab_linalg::{GramAccumulator, GramPlan, LinalgError, Mat};
 
-use crate::files::{Block, FactorFile};
+use crate::files::{Block, FactorFile, InnerProducts};
 use crate::range::{largest_square, require_in_range};
 use crate::{AnalysisError, Grams, Result, units};
 
@@ -51,6 +51,15 @@ pub struct FormedGrams {
 }
 
 impl FormedGrams {
+    /// Inner products that came as such, times a scale.
+    pub fn of(products: InnerProducts, scale: f64) -> Self {
+        let mut plain = products.matrix;
+        for j in 0..plain.ncols() {
+            plain.col_as_slice_mut(j).iter_mut().for_each(|entry| *entry *= scale);
+        }
+        Self { plain, preconditioned: None }
+    }
+
     /// What an analysis takes.
     pub fn view(&self) -> Grams<'_> {
         Grams { plain: self.plain.as_ref(), preconditioned: self.preconditioned.as_ref().map(Mat::as_ref) }
@@ -90,17 +99,28 @@ impl Plan {
         Ok(Self { gram, bytes_read, memory: held + analysis.max(gram.num_bytes as u64), seconds })
     }
 
+    /// Memory for inner products of so many factors that are formed already, and what becomes of them; said in a sentence.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Memory`].
+    pub fn of_inner_products(rows: usize, work: Work, memory_limit: usize) -> Result<String> {
+        let square = (rows as u64).saturating_pow(2).saturating_mul(8);
+        let (needed, limit) = (square.saturating_mul(ANALYSIS_MATRICES).saturating_add(PROGRAM), memory_limit as u64);
+        if needed > limit {
+            let what = format!("the analysis of inner products of {rows} factors");
+            return Err(AnalysisError::Memory { what, needed, limit });
+        }
+        let seconds = said(work.seconds(rows));
+        Ok(format!("inner products of {rows} factors: up to {} of memory, {seconds}", units::bytes(needed)))
+    }
+
     /// The plan in a sentence.
     pub fn announcement(&self, file: &FactorFile) -> String {
         let factors = match file.num_factors() {
             1 => String::new(),
             k => format!(", {k} factors each"),
         };
-        let seconds = match self.seconds {
-            short if short < 1.0 => "less than a second".to_owned(),
-            long if long < 90.0 => format!("some {long:.0} s"),
-            long => format!("some {:.0} min", long / 60.0),
-        };
+        let seconds = said(self.seconds);
         format!(
             "{} samples{factors}, {} parameters: reading {} in blocks of {} columns, up to {} of memory, {seconds}",
             file.num_samples(),
@@ -186,6 +206,14 @@ impl Work {
         let random =
             EXPONENT_SECONDS * self.num_exponents as f64 + ESTIMATE_SECONDS * self.num_estimates as f64;
         thresholds * cube + random
+    }
+}
+
+fn said(seconds: f64) -> String {
+    match seconds {
+        short if short < 1.0 => "less than a second".to_owned(),
+        long if long < 90.0 => format!("some {long:.0} s"),
+        long => format!("some {:.0} min", long / 60.0),
     }
 }
 

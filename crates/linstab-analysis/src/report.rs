@@ -51,7 +51,7 @@ pub struct Report {
     /// Number of factors a sample.
     pub num_factors: usize,
     /// Number of parameters.
-    pub num_parameters: usize,
+    pub num_parameters: Option<usize>,
     /// What every curvature was multiplied by.
     pub scale: f64,
     /// Rank of the mean curvature.

@@ -44,7 +44,7 @@ proptest! {
         let p = (n as f64 - size) / (size * (n as f64 - 1.0));
         let (full_batch, per_sample) =
             [(1.0 - p, p), (1.0 - 1.0 / size, 1.0 / size), (1.0, 1.0 / size - 1.0 / n as f64)][scheme];
-        let sizes = Sizes { num_samples: n, num_factors: k, num_parameters: dim };
+        let sizes = Sizes { num_samples: n, num_factors: k, num_parameters: Some(dim) };
         let report = analyse(Grams { plain: gram.as_ref(), preconditioned: None }, sizes, &request(b, schemes[scheme])).unwrap().report;
         let exact = report.stability[0].max_learning_rate.0;
         // Directions that are flat keep growth 1 themselves, so it is looked at on both sides of the threshold.
@@ -63,7 +63,7 @@ proptest! {
 /// Twice the curvature, half the learning rate; no curvature, no limit.
 #[test]
 fn units_and_emptiness() {
-    let sizes = Sizes { num_samples: 3, num_factors: 1, num_parameters: 2 };
+    let sizes = Sizes { num_samples: 3, num_factors: 1, num_parameters: Some(2) };
     let gram = |scale: f64| Mat::from_fn(3, 3, |i, j| scale * ((i + 1) * (j + 1)) as f64);
     let rate = |scale: f64| {
         let findings = analyse(

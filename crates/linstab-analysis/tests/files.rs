@@ -254,7 +254,7 @@ fn analysed(gram: &linstab_linalg::Mat<f64>, file: &FactorFile) {
     let sizes = Sizes {
         num_samples: file.num_samples(),
         num_factors: file.num_factors(),
-        num_parameters: file.num_parameters(),
+        num_parameters: Some(file.num_parameters()),
     };
     let request = Request { batch_sizes: vec![1], ..Request::default() };
     if let Ok(findings) = analyse(Grams { plain: gram.as_ref(), preconditioned: None }, sizes, &request) {

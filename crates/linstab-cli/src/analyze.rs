@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use linstab_analysis::error::shown;
-use linstab_analysis::files::{self, FactorFile};
+use linstab_analysis::files::{self, FactorFile, InnerProducts, STANDARD_INPUT};
 use linstab_analysis::{
-    AnalysisError, Comparison, LastBatch, Loader, Optimizer, Parameter, Plan, Request, Rule, SamplingScheme,
+    AnalysisError, Comparison, FormedGrams, LastBatch, Loader, Optimizer, Parameter, Plan, Request, Rule, SamplingScheme,
     Sizes, TOLERANCE, Work, analyse, baseline, describe, units,
 };
 use linstab_driver::files::write_atomically;
@@ -93,8 +93,15 @@ fn require_distinct(output: &Path, inputs: &[&Path]) -> Result<(), AnalysisError
 #[derive(Debug, Args)]
 pub(crate) struct InputArguments {
     /// File of per-sample gradients: .npy, .npz or .safetensors, f16, bf16, f32 or f64; `-` reads .npy from standard input
-    #[arg(value_name = "FACTORS")]
-    factors: PathBuf,
+    #[arg(value_name = "FACTORS", required_unless_present = "gram", conflicts_with = "gram")]
+    factors: Option<PathBuf>,
+    /// File of inner products in the place of factors: (samples, samples), or (samples * factors, samples * factors), of the factors
+    /// of sample 0, then of sample 1; symmetric and positive semidefinite to 1e-5 of the largest
+    #[arg(long, value_name = "FILE")]
+    gram: Option<PathBuf>,
+    /// Factors a sample of the inner products. Default: 1, or what a shape (samples, factors, samples, factors) says
+    #[arg(long, value_name = "K", requires = "gram")]
+    num_factors: Option<usize>,
     /// Tensor of a .npz or .safetensors file. Default: the only one, or the one called `factors`
     #[arg(long, value_name = "NAME")]
     tensor: Option<String>,
@@ -208,15 +215,14 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let output = arguments.output.as_deref().filter(|path| path.as_os_str() != STANDARD_OUTPUT);
     if let Some(path) = output {
         let inputs: Vec<&Path> =
-            [Some(&input.factors), arguments.labels.as_ref(), arguments.preconditioner.as_ref()]
+            [Some(input.path()), arguments.labels.as_deref(), arguments.preconditioner.as_deref()]
                 .into_iter()
                 .flatten()
-                .map(AsRef::as_ref)
                 .collect();
         require_distinct(path, &inputs)?;
     }
-    let mut file = open(input)?;
-    let num_samples = file.num_samples();
+    let source = open(input)?;
+    let num_samples = source.sizes().num_samples;
     let labels = match &arguments.labels {
         Some(path) => Some(files::open(path, None, "labels", input.memory_limit)?.labels()?),
         None => None,
@@ -241,11 +247,11 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         seed: arguments.seed,
     };
     request.check(num_samples)?;
-    let preconditioner = read_preconditioner(arguments.preconditioner.as_deref(), input, &file)?;
-    let plan = announce(input, &file, work(&request, num_samples))?;
+    let (sizes, work) = (source.sizes(), work(&request, num_samples));
+    let preconditioner = arguments.preconditioner.as_deref();
     let findings = in_pool(input, || {
-        let grams = plan.grams(&mut file, request.scale, preconditioner.as_deref())?;
-        analyse(grams.view(), sizes(&file), &request)
+        let grams = source.grams(input, (request.scale, preconditioner), work)?;
+        analyse(grams.view(), sizes, &request)
     })??;
     let text = match arguments.format {
         Format::Human => describe(&findings),
@@ -267,28 +273,84 @@ pub(crate) fn run_check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> 
 fn compare(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let expected = baseline::read(&arguments.against)?;
-    let mut file = open(input)?;
+    let source = open(input)?;
     let work = Work { num_thresholds: expected.stability.len(), ..Work::default() };
-    let plan = announce(input, &file, work)?;
-    let preconditioner = read_preconditioner(arguments.preconditioner.as_deref(), input, &file)?;
+    let (sizes, preconditioner) = (source.sizes(), arguments.preconditioner.as_deref());
     let comparisons = in_pool(input, || {
-        let grams = plan.grams(&mut file, expected.scale, preconditioner.as_deref())?;
-        baseline::compare(grams.view(), sizes(&file), &expected, arguments.rtol)
+        let grams = source.grams(input, (expected.scale, preconditioner), work)?;
+        baseline::compare(grams.view(), sizes, &expected, arguments.rtol)
     })??;
     say(&baseline::describe(&comparisons))?;
     let all_hold = comparisons.iter().all(Comparison::holds);
     Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::from(MOVED) })
 }
 
-fn open(input: &InputArguments) -> Result<FactorFile, AnalysisError> {
-    FactorFile::new(files::open(&input.factors, input.tensor.as_deref(), "factors", input.memory_limit)?)
+/// What an analysis starts from.
+enum Source {
+    Factors(FactorFile),
+    Gram(InnerProducts),
 }
 
-fn sizes(file: &FactorFile) -> Sizes {
-    Sizes {
-        num_samples: file.num_samples(),
-        num_factors: file.num_factors(),
-        num_parameters: file.num_parameters(),
+fn open(input: &InputArguments) -> Result<Source, AnalysisError> {
+    let tensor = |path, usual| files::open(path, input.tensor.as_deref(), usual, input.memory_limit);
+    match &input.gram {
+        Some(path) => InnerProducts::read(tensor(path, "gram")?, input.num_factors).map(Source::Gram),
+        None => FactorFile::new(tensor(input.path(), "factors")?).map(Source::Factors),
+    }
+}
+
+impl Source {
+    fn sizes(&self) -> Sizes {
+        match self {
+            Self::Factors(file) => Sizes {
+                num_samples: file.num_samples(),
+                num_factors: file.num_factors(),
+                num_parameters: Some(file.num_parameters()),
+            },
+            Self::Gram(products) => Sizes {
+                num_samples: products.num_samples,
+                num_factors: products.num_factors,
+                num_parameters: None,
+            },
+        }
+    }
+
+    /// Says what it will take, and forms the inner products.
+    fn grams(
+        self,
+        input: &InputArguments,
+        (scale, preconditioner): (f64, Option<&Path>),
+        work: Work,
+    ) -> Result<FormedGrams, AnalysisError> {
+        let say = |announcement: String| {
+            if !input.quiet {
+                eprintln!("{}: {announcement}", display(input.path()));
+            }
+        };
+        match (self, preconditioner) {
+            (Self::Factors(mut file), path) => {
+                let preconditioner = read_preconditioner(path, input, &file)?;
+                let plan = Plan::new(&file, work, input.memory_limit)?;
+                say(plan.announcement(&file));
+                plan.grams(&mut file, scale, preconditioner.as_deref())
+            }
+            (Self::Gram(products), None) => {
+                let rows = products.matrix.nrows();
+                say(Plan::of_inner_products(rows, work, input.memory_limit)?);
+                Ok(FormedGrams::of(products, scale))
+            }
+            (Self::Gram(_), Some(path)) => Err(AnalysisError::Option {
+                name: "preconditioner".to_owned(),
+                value: display(path).to_string(),
+                allowed: "with factors; inner products have to be those of preconditioned ones already".to_owned(),
+            }),
+        }
+    }
+}
+
+impl InputArguments {
+    fn path(&self) -> &Path {
+        self.factors.as_deref().or(self.gram.as_deref()).unwrap_or(Path::new(STANDARD_INPUT))
     }
 }
 
@@ -356,16 +418,9 @@ fn work(request: &Request, num_samples: usize) -> Work {
     }
 }
 
-fn announce(input: &InputArguments, file: &FactorFile, work: Work) -> Result<Plan, AnalysisError> {
-    let plan = Plan::new(file, work, input.memory_limit)?;
-    if !input.quiet {
-        eprintln!("{}: {}", display(&input.factors), plan.announcement(file));
-    }
-    Ok(plan)
-}
-
+/// A path for a person.
 fn display(path: &Path) -> String {
-    if path.as_os_str() == files::STANDARD_INPUT { "standard input".to_owned() } else { shown(path) }
+    if path.as_os_str() == STANDARD_INPUT { "standard input".to_owned() } else { shown(path) }
 }
 
 fn in_pool<T: Send>(input: &InputArguments, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {

@@ -5,6 +5,7 @@
 
 mod bytes;
 mod data_type;
+mod gram;
 mod npy;
 mod npz;
 mod safetensors;
@@ -16,6 +17,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 pub use data_type::{DataType, Kind};
+pub use gram::InnerProducts;
 pub use safetensors::encode_safetensors;
 pub use tensor::{Block, FactorFile, Tensor};
 

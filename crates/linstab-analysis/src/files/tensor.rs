@@ -69,6 +69,15 @@ impl Tensor {
         &self.path
     }
 
+    /// The first entries, in the order of the file.
+    pub(super) fn entries(&mut self, number: usize) -> Result<Vec<f64>> {
+        let mut bytes = vec![0; number * self.data_type.kind.size()];
+        self.bytes.read_at(self.start, &mut bytes).map_err(AnalysisError::io("read", &self.path))?;
+        let mut entries = vec![0.0; number];
+        self.data_type.decode_all(&bytes, &mut entries);
+        Ok(entries)
+    }
+
     /// All entries as the diagonal of a preconditioner: one positive number a parameter.
     ///
     /// # Errors
@@ -82,10 +91,7 @@ impl Tensor {
             );
             return Err(AnalysisError::unsupported(&self.path, problem));
         }
-        let mut bytes = vec![0; num_parameters * self.data_type.kind.size()];
-        self.bytes.read_at(self.start, &mut bytes).map_err(AnalysisError::io("read", &self.path))?;
-        let mut entries = vec![0.0; num_parameters];
-        self.data_type.decode_all(&bytes, &mut entries);
+        let entries = self.entries(num_parameters)?;
         match entries.iter().position(|entry| !(*entry > 0.0 && entry.is_finite())) {
             None => Ok(entries),
             Some(at) => {

@@ -16,9 +16,9 @@
 //!
 //! In a [subspace](super::subspace) of sample space the problem is one of a dozen unknowns, at any `lambda`. Just above the root that it
 //! has there, `(1 - S) x = 1` (the identity, a block a sample) is solved in the subspace, `x` nearly a multiple of the eigenvector; one
-//! application of the operator to `x` either proves the root or says what the subspace lacks, and that is added. The subspace starts
-//! from the identity and from the solution in the leading eigendirections of `H`, where everything costs next to nothing; that of one
-//! threshold serves the next, since spreads of samples depend on no kernel.
+//! application of the operator to `x` either proves the root or leaves a residual; that, corrected in the leading eigendirections of `H`, is
+//! what the subspace lacks, and is added. The subspace starts from the identity and from the solution in the leading eigendirections, where
+//! everything costs next to nothing; what matters most of the subspace of one problem serves the next, since spreads depend on no kernel.
 //!
 //! # The certificate
 //!
@@ -37,9 +37,9 @@
 //! uses it.
 
 use linstab_linalg::symmetric::Cholesky;
-use linstab_linalg::{LinalgError, Mat, Reduced, inner_products};
+use linstab_linalg::{LinalgError, Mat, Reduced, inner_products, packed, spread};
 
-use super::blocks::{dominates, identity_blocks, pack_blocks};
+use super::blocks::{dominates, identity_blocks, pack_blocks, unpack_blocks};
 use super::columns::for_columns;
 use super::family::Family;
 use super::subspace::{CAPACITY, Projected, SampleSubspace};
@@ -59,6 +59,13 @@ const FEW_DIRECTIONS: usize = 96;
 const COARSENING: usize = 6;
 /// How well a problem in a coarse space is solved.
 const COARSE_TOLERANCE: f64 = 1e-4;
+
+/// Vectors of former problems that are worth the passes over them where there is a coarse space.
+const REMEMBERED: usize = 2;
+
+/// Iterations of a correction in the coarse space at most, and the square of what it leaves of a residual.
+const MAX_CORRECTIONS: usize = 12;
+const CORRECTED: f64 = 1e-4;
 
 /// What a step above the root may cost the Rayleigh quotient: of the order of its square, relative to the distance from the pole.
 const QUOTIENT_ERROR: f64 = 1e-11;
@@ -142,10 +149,12 @@ impl<'a> Problem<'a> {
     ) -> Result<Critical> {
         let before = subspace.num_spreads();
         let mut guess = guess.max(self.family.pole() * (1.0 + NEAR_POLE));
-        if let Some(coarse) = self.coarse(subspace.ensemble(), guess)? {
-            guess = coarse.root;
-            self.make_room(subspace, guess)?;
-            subspace.push(coarse.blocks);
+        let coarse = self.coarse(subspace.ensemble());
+        if let Some((problem, ensemble)) = &coarse {
+            let start = problem.solve(&mut SampleSubspace::new(ensemble), guess, COARSE_TOLERANCE)?;
+            guess = start.root;
+            self.make_room(subspace, guess, REMEMBERED)?;
+            subspace.push(start.blocks);
         }
         let mut widening = 1.0;
         for num_images in 1..=MAX_EXPANSIONS {
@@ -161,8 +170,13 @@ impl<'a> Problem<'a> {
                 return Ok(self.critical(subspace, above, trial, (proven, num_applications)));
             }
             guess = above.p;
-            self.make_room(subspace, guess)?;
-            if !subspace.push(trial.residual(subspace.ensemble())) {
+            self.make_room(subspace, guess, CAPACITY / 2)?;
+            let residual = trial.residual(subspace.ensemble());
+            let correction = match &coarse {
+                Some((problem, ensemble)) => problem.resolve(ensemble, guess, &residual),
+                None => residual,
+            };
+            if !subspace.push(correction) {
                 widening *= 4.0;
             }
         }
@@ -193,17 +207,42 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// The solution in the leading directions; none where there are few.
-    fn coarse(&self, ensemble: &Reduced, guess: f64) -> Result<Option<Critical>> {
+    /// The problem in the leading directions; none where there are few.
+    fn coarse(&self, ensemble: &Reduced) -> Option<(Self, Reduced)> {
         let rank = self.h.len();
         if rank <= FEW_DIRECTIONS {
-            return Ok(None);
+            return None;
         }
         let leading = ensemble.leading((rank / COARSENING).max(FEW_DIRECTIONS / 2));
         let first = |values: &[f64]| values.iter().take(leading.rank()).copied().collect();
-        let coarse = Problem { h: first(&self.h), scale: first(&self.scale), ..*self };
-        // The problem is smaller, and so is its root: the guess need not be one for it.
-        coarse.solve(&mut SampleSubspace::new(&leading), guess, COARSE_TOLERANCE).map(Some)
+        Some((Problem { h: first(&self.h), scale: first(&self.scale), ..*self }, leading))
+    }
+
+    /// `(1 - S(p))^{-1} right`, roughly, above the root, by conjugate gradients.
+    fn resolve(&self, ensemble: &Reduced, p: f64, right: &[f64]) -> Vec<f64> {
+        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        let mut solution = vec![0.0; right.len()];
+        let (mut residual, mut direction) = (right.to_vec(), right.to_vec());
+        let first = dot(right, right);
+        let mut square = first;
+        for _ in 0..MAX_CORRECTIONS {
+            let mut spread_out = vec![0.0; packed::packed_len(ensemble.rank())];
+            spread(ensemble, &unpack_blocks(ensemble, &direction), &mut spread_out);
+            let image = self.image(ensemble, p, spread_out);
+            let curvature = dot(&direction, &direction) - dot(&direction, &image);
+            if !(curvature > 0.0 && square > CORRECTED * first) {
+                break;
+            }
+            let step = square / curvature;
+            for (at, x) in solution.iter_mut().enumerate() {
+                *x += step * direction[at];
+                residual[at] -= step * (direction[at] - image[at]);
+            }
+            let next = dot(&residual, &residual);
+            direction.iter_mut().zip(&residual).for_each(|(d, r)| *d = r + next / square * *d);
+            square = next;
+        }
+        solution
     }
 
     /// A place above the root in the subspace, and not far.
@@ -291,12 +330,12 @@ impl<'a> Problem<'a> {
         spread
     }
 
-    /// Leaves what matters most at `p`, if the subspace is full.
-    fn make_room(&self, subspace: &mut SampleSubspace, p: f64) -> Result<()> {
-        if subspace.len() < CAPACITY {
+    /// Leaves the vectors that matter most at `p`, if there is much more than is kept.
+    fn make_room(&self, subspace: &mut SampleSubspace, p: f64, num_kept: usize) -> Result<()> {
+        if subspace.len() < 2 * num_kept {
             return Ok(());
         }
-        let leading = self.project(subspace, p).leading(CAPACITY / 2)?;
+        let leading = self.project(subspace, p).leading(num_kept)?;
         subspace.keep(leading);
         Ok(())
     }

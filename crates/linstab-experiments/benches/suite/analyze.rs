@@ -45,7 +45,8 @@ pub(crate) fn register(suite: &mut Suite) {
     ] {
         let path = std::cell::OnceCell::new();
         let file = || path.get_or_init(|| factors(shape)).clone();
-        let numpy = || Peer::start("analyze_numpy.py", &[file().display().to_string(), "32".to_owned()], NUM_THREADS);
+        let numpy =
+            || Peer::start("analyze_numpy.py", &[file().display().to_string(), "32".to_owned()], NUM_THREADS);
         let ours = || seconds(|| analysis(&file(), &asked));
         suite.compare((name, "s"), (samples, NUM_THREADS), ours, ("numpy", numpy), |time| time);
     }
@@ -84,7 +85,7 @@ fn analysis(path: &Path, asked: &Asked) {
         let sizes = Sizes {
             num_samples: file.num_samples(),
             num_factors: file.num_factors(),
-            num_parameters: file.num_parameters(),
+            num_parameters: Some(file.num_parameters()),
         };
         black_box(analyse(grams.view(), sizes, &request).expect("the iteration converges"));
     });
@@ -100,7 +101,9 @@ fn factors(Shape(samples, factors, parameters): Shape) -> PathBuf {
     std::fs::create_dir_all(&folder).expect("a folder under target");
     let beside = path.with_extension("part");
     let mut out = BufWriter::new(File::create(&beside).expect("a file under target"));
-    let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({samples}, {factors}, {parameters}), }}");
+    let header = format!(
+        "{{'descr': '<f8', 'fortran_order': False, 'shape': ({samples}, {factors}, {parameters}), }}"
+    );
     let header = format!("{header:<117}\n");
     out.write_all(b"\x93NUMPY\x01\x00").expect("space");
     out.write_all(&u16::try_from(header.len()).expect("short").to_le_bytes()).expect("space");
