@@ -105,7 +105,8 @@ impl Plan {
     /// [`AnalysisError::Memory`].
     pub fn of_inner_products(rows: usize, work: Work, memory_limit: usize) -> Result<String> {
         let square = (rows as u64).saturating_pow(2).saturating_mul(8);
-        let (needed, limit) = (square.saturating_mul(ANALYSIS_MATRICES).saturating_add(PROGRAM), memory_limit as u64);
+        let (needed, limit) =
+            (square.saturating_mul(ANALYSIS_MATRICES).saturating_add(PROGRAM), memory_limit as u64);
         if needed > limit {
             let what = format!("the analysis of inner products of {rows} factors");
             return Err(AnalysisError::Memory { what, needed, limit });

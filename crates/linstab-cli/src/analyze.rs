@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use linstab_analysis::error::shown;
 use linstab_analysis::files::{self, FactorFile, InnerProducts, STANDARD_INPUT};
 use linstab_analysis::{
-    AnalysisError, Comparison, FormedGrams, LastBatch, Loader, Optimizer, Parameter, Plan, Request, Rule, SamplingScheme,
-    Sizes, TOLERANCE, Work, analyse, baseline, describe, units,
+    AnalysisError, Comparison, FormedGrams, LastBatch, Loader, Optimizer, Parameter, Plan, Request, Rule,
+    SamplingScheme, Sizes, TOLERANCE, Work, analyse, baseline, describe, units,
 };
 use linstab_driver::files::write_atomically;
 
@@ -342,7 +342,8 @@ impl Source {
             (Self::Gram(_), Some(path)) => Err(AnalysisError::Option {
                 name: "preconditioner".to_owned(),
                 value: display(path).to_string(),
-                allowed: "with factors; inner products have to be those of preconditioned ones already".to_owned(),
+                allowed: "with factors; inner products have to be those of preconditioned ones already"
+                    .to_owned(),
             }),
         }
     }

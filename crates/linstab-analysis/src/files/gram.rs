@@ -43,7 +43,9 @@ impl InnerProducts {
             for i in j..order {
                 let (below, above) = (entry(i, j), entry(j, i));
                 if !(below.is_finite() && above.is_finite()) {
-                    return Err(format!("has {below} and {above} at ({i}, {j}) and across; allowed: finite numbers"));
+                    return Err(format!(
+                        "has {below} and {above} at ({i}, {j}) and across; allowed: finite numbers"
+                    ));
                 }
                 if (below - above).abs() > ROUNDING * largest {
                     return Err(format!(
@@ -90,7 +92,8 @@ impl InnerProducts {
             return Err(AnalysisError::unsupported(tensor.path(), problem));
         }
         if !tensor.data_type().kind.is_float() {
-            let problem = format!("has entries of type {}, supported: f16, bf16, f32, f64", tensor.data_type().kind);
+            let problem =
+                format!("has entries of type {}, supported: f16, bf16, f32, f64", tensor.data_type().kind);
             return Err(AnalysisError::unsupported(tensor.path(), problem));
         }
         let entries = tensor.entries(order * order)?;

@@ -42,7 +42,7 @@ use linstab_linalg::{LinalgError, Mat, Reduced, inner_products, packed, spread};
 use super::blocks::{dominates, identity_blocks, pack_blocks, unpack_blocks};
 use super::columns::for_columns;
 use super::family::Family;
-use super::subspace::{CAPACITY, Projected, SampleSubspace};
+use super::subspace::{Projected, SampleSubspace};
 use crate::Result;
 
 /// Newton steps in a subspace; two or three are needed, many only where the root touches the noise-free limit.
@@ -153,7 +153,7 @@ impl<'a> Problem<'a> {
         if let Some((problem, ensemble)) = &coarse {
             let start = problem.solve(&mut SampleSubspace::new(ensemble), guess, COARSE_TOLERANCE)?;
             guess = start.root;
-            self.make_room(subspace, guess, REMEMBERED)?;
+            self.keep_leading(subspace, guess, REMEMBERED)?;
             subspace.push(start.blocks);
         }
         let mut widening = 1.0;
@@ -170,13 +170,16 @@ impl<'a> Problem<'a> {
                 return Ok(self.critical(subspace, above, trial, (proven, num_applications)));
             }
             guess = above.p;
-            self.make_room(subspace, guess, CAPACITY / 2)?;
+            if subspace.len() >= subspace.capacity() {
+                self.keep_leading(subspace, guess, subspace.capacity() / 2)?;
+            }
             let residual = trial.residual(subspace.ensemble());
             let correction = match &coarse {
                 Some((problem, ensemble)) => problem.resolve(ensemble, guess, &residual),
                 None => residual,
             };
-            if !subspace.push(correction) {
+            // What is slow to converge, as eigenvalues next to each other are, is proven with more room.
+            if !subspace.push(correction) || num_images.is_multiple_of(2 * subspace.capacity()) {
                 widening *= 4.0;
             }
         }
@@ -330,9 +333,9 @@ impl<'a> Problem<'a> {
         spread
     }
 
-    /// Leaves the vectors that matter most at `p`, if there is much more than is kept.
-    fn make_room(&self, subspace: &mut SampleSubspace, p: f64, num_kept: usize) -> Result<()> {
-        if subspace.len() < 2 * num_kept {
+    /// Leaves the vectors that matter most at `p`, where there are more.
+    fn keep_leading(&self, subspace: &mut SampleSubspace, p: f64, num_kept: usize) -> Result<()> {
+        if subspace.len() <= num_kept + 1 {
             return Ok(());
         }
         let leading = self.project(subspace, p).leading(num_kept)?;

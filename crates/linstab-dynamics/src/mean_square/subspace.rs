@@ -12,8 +12,11 @@ use super::blocks::{identity_blocks, unpack_blocks};
 use super::columns::{column_chunks, packed_entries};
 use crate::Result;
 
-/// Basis vectors: as packed matrices take half of a square one, these are six matrices of order r.
-pub(super) const CAPACITY: usize = 12;
+/// Basis vectors at least: as packed matrices take half of a square one, these are six matrices of order r. Small problems may have more.
+const CAPACITY: usize = 12;
+const CAPACITY_OF_SMALL: usize = 40;
+/// Numbers that the spreads of a small problem hold together at most.
+const SMALL: usize = 1 << 20;
 
 /// A vector of which so little is left beside a basis is in it.
 const NOTHING_NEW: f64 = 1e-9;
@@ -71,7 +74,7 @@ impl SampleSubspace {
         let rank = ensemble.rank();
         let room = |columns: &std::ops::Range<usize>| {
             let len = packed_entries(rank, columns).len();
-            let mut group = Mat::with_capacity(len, CAPACITY);
+            let mut group = Mat::with_capacity(len, capacity(rank));
             group.resize_with(len, 0, |_, _| 0.0);
             group
         };
@@ -85,6 +88,11 @@ impl SampleSubspace {
         let diagonal = |row: usize, column: usize| if row == column { n * h[row] / norm } else { 0.0 };
         subspace.append(&packed::from_fn(rank, diagonal));
         subspace
+    }
+
+    /// So many vectors are kept at most.
+    pub(super) fn capacity(&self) -> usize {
+        capacity(self.ensemble.rank())
     }
 
     pub(super) fn ensemble(&self) -> &Reduced {
@@ -193,6 +201,10 @@ impl SampleSubspace {
             at = end;
         }
     }
+}
+
+fn capacity(rank: usize) -> usize {
+    (SMALL / packed::packed_len(rank).max(1)).clamp(CAPACITY, CAPACITY_OF_SMALL)
 }
 
 fn symmetrised(matrix: &Mat<f64>) -> Mat<f64> {
