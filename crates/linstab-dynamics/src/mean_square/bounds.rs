@@ -131,7 +131,7 @@ impl MeanSquare {
 
     /// `2 tr H / (a |H|_F^2 + (b/n) sum_i |H_i|_F^2)`.
     fn on_average(&self) -> f64 {
-        let weights = self.sampling.moment_weights();
+        let weights = self.moment_weights();
         let h = self.effective.mean_eigenvalues();
         let trace: f64 = h.iter().sum();
         let full_batch: f64 = h.iter().map(|l| l * l).sum();

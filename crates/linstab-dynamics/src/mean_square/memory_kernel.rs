@@ -47,12 +47,12 @@ pub(super) struct CriticalWeights {
 /// `D = lambda sum (x + y) - product x y + difference (x - y)^2 - excess h h'` with `x = decay + pull h`.
 #[derive(Clone, Copy)]
 pub(super) struct LinearForm {
-    decay: f64,
-    pull: f64,
-    sum: f64,
-    product: f64,
-    difference: f64,
-    excess: f64,
+    pub(super) decay: f64,
+    pub(super) pull: f64,
+    pub(super) sum: f64,
+    pub(super) product: f64,
+    pub(super) difference: f64,
+    pub(super) excess: f64,
 }
 
 impl LinearForm {

@@ -49,13 +49,13 @@ impl MeanSquare {
         self.require_own(threshold)?;
         if rank == 0 {
             return Ok(ResponsibleSamples {
-                sample_shares: vec![0.0; self.sampling.num_samples()],
+                sample_shares: vec![0.0; self.effective.num_samples()],
                 full_batch_forcing: 0.0,
                 direction: Vec::new(),
                 direction_share: 0.0,
             });
         }
-        let (h, weights) = (self.effective.mean_eigenvalues(), self.sampling.moment_weights());
+        let (h, weights) = (self.effective.mean_eigenvalues(), self.moment_weights());
         let mut moment = threshold.moment.clone();
         let parts = for_columns(rank, &mut moment, |column, entries| {
             let terms = entries.iter().zip(&h[column..]).map(|(x, h)| h * x * x);
@@ -113,7 +113,7 @@ impl MeanSquare {
     }
 
     /// Refuses the threshold of an ensemble of another rank.
-    fn require_own(&self, threshold: &Threshold) -> Result<()> {
+    pub(super) fn require_own(&self, threshold: &Threshold) -> Result<()> {
         let (expected, found) = (self.effective.rank(), threshold.rank());
         if expected == found {
             return Ok(());

@@ -167,7 +167,7 @@ impl<'a> Problem<'a> {
             let proven = dominates(subspace.ensemble(), &trial.blocks, &trial.image);
             if proven || widening > WIDENING {
                 let num_applications = num_images.max(subspace.num_spreads() - before);
-                return Ok(self.critical(subspace, above, trial, (proven, num_applications)));
+                return Ok(self.critical(subspace, &above, trial, (proven, num_applications)));
             }
             guess = above.p;
             if subspace.len() >= subspace.capacity() {
@@ -197,7 +197,7 @@ impl<'a> Problem<'a> {
     fn critical(
         &self,
         subspace: &SampleSubspace,
-        above: Above,
+        above: &Above,
         trial: Trial,
         (proven, num_applications): (bool, usize),
     ) -> Critical {
@@ -272,9 +272,9 @@ impl<'a> Problem<'a> {
                 continue;
             }
             if value > 1.0 {
-                low = p
+                low = p;
             } else {
-                high = p
+                high = p;
             }
             let next = root + step;
             // Far above the root the line through 1 / mu meets 1 below the pole.

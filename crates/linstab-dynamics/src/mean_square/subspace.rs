@@ -120,7 +120,9 @@ impl SampleSubspace {
             return false;
         }
         let Some(left) = orthogonalise(&mut vector, &self.vectors) else { return false };
-        vector.iter_mut().for_each(|x| *x /= left);
+        for x in &mut vector {
+            *x /= left;
+        }
         let mut output = vec![0.0; packed::packed_len(self.ensemble.rank())];
         spread(&self.ensemble, &unpack_blocks(&self.ensemble, &vector), &mut output);
         self.vectors.push(vector);
@@ -144,7 +146,9 @@ impl SampleSubspace {
         let mut kept: Vec<Vec<f64>> = combinations;
         let mut identity = self.coordinates_of_identity();
         if let Some(left) = orthogonalise(&mut identity, &kept) {
-            identity.iter_mut().for_each(|x| *x /= left);
+            for x in &mut identity {
+                *x /= left;
+            }
             kept.push(identity);
         }
         self.vectors = kept.iter().map(|coefficients| combination(&self.vectors, coefficients)).collect();

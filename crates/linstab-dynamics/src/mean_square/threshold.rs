@@ -160,6 +160,10 @@ impl MeanSquare {
     /// ```
     pub fn new(ensemble: &Reduced, optimizer: Optimizer, sampling: BatchSampling) -> Result<Self> {
         require_same_number(ensemble.num_samples(), sampling)?;
+        Self::unchecked(ensemble, optimizer, sampling)
+    }
+
+    pub(super) fn unchecked(ensemble: &Reduced, optimizer: Optimizer, sampling: BatchSampling) -> Result<Self> {
         if optimizer.batch_ascent().is_some() {
             let (what, why) = (
                 "SGD's analysis of ascent on the mini-batch",
@@ -350,7 +354,7 @@ impl MeanSquare {
 
     /// `a - 1`, computed without cancellation: `-b` for batches of fixed size, 0 for Bernoulli sampling.
     pub(super) fn full_batch_excess(&self) -> f64 {
-        self.sampling.moment_weights().excess
+        self.moment_weights().excess
     }
 
     pub(super) fn critical_weights(&self) -> CriticalWeights {
@@ -363,12 +367,12 @@ impl MeanSquare {
 
     /// `b / n`: the weight of each sample in the second moment.
     pub(crate) fn sample_weight(&self) -> f64 {
-        self.sampling.moment_weights().per_sample / self.sampling.num_samples() as f64
+        self.moment_weights().per_sample / self.effective.num_samples() as f64
     }
 
     /// `E[H_t X H_t]` for a symmetric `X`.
     pub(super) fn batch_second_moment(&self, x: &Mat<f64>) -> Mat<f64> {
-        let weights = self.sampling.moment_weights();
+        let weights = self.moment_weights();
         let per_sample = self.sample_weight();
         let mut operator =
             WeightedSandwich::new(&self.effective, |_, _| 1.0, |a, b| weights.full_batch * a * b, per_sample);

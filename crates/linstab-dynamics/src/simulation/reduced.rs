@@ -58,6 +58,7 @@ impl<'a> ReducedSimulator<'a> {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn new(dynamics: &'a MeanSquare, learning_rate: f64) -> Result<Self> {
+        dynamics.require_whole()?;
         let ensemble = dynamics.effective_ensemble();
         Ok(Self {
             ensemble,
