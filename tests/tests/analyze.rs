@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
+use linstab_analysis::files::encode_safetensors;
 use linstab_tests::analyze::{EXAMPLE, fixture, names, refused, stdout};
 use linstab_tests::{linstab, output, root, stderr};
 use serde_json::Value;
@@ -266,4 +267,72 @@ fn help_says_units_and_examples() {
         help.contains("3 some moved") && help.contains("Compared are") && help.contains("Not compared"),
         "{help}"
     );
+}
+
+/// Inner products are as good as factors, but for the number of parameters, which they do not tell.
+#[test]
+fn inner_products_will_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (n, k, p) = (4, 2, 5);
+    // Whole numbers, so that products are exact in single precision.
+    let entry = |row: usize, column: usize| ((row * 7 + column * 3) % 5) as f32 - 2.0;
+    let factors: Vec<f32> = (0..n * k).flat_map(|row| (0..p).map(move |column| entry(row, column))).collect();
+    let product = |i: usize, j: usize| (0..p).map(|c| factors[i * p + c] * factors[j * p + c]).sum::<f32>();
+    let pairs = (0..n * k).flat_map(|i| (0..n * k).map(move |j| (i, j)));
+    let gram: Vec<f32> = pairs.map(|(i, j)| product(i, j)).collect();
+    let file = |name: &str, shape: &[usize], entries: &[f32]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, encode_safetensors(&[("x", shape, entries)])).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let json = |arguments: &[&str]| -> Value {
+        serde_json::from_str(&stdout(
+            &[&["analyze"], arguments, &["--batch-size", "1,2", "--format", "json"]].concat(),
+        ))
+        .unwrap()
+    };
+    let expected = json(&[&file("factors.safetensors", &[n, k, p], &factors)]);
+    for (name, shape, more) in [
+        ("flat.safetensors", vec![n * k, n * k], &["--num-factors", "2"][..]),
+        ("deep.safetensors", vec![n, k, n, k], &[]),
+    ] {
+        let path = file(name, &shape, &gram);
+        let found = json(&[&["--gram", &path], more].concat());
+        assert!(found["num_parameters"].is_null() && expected["num_parameters"] == p);
+        assert_eq!((&found["num_samples"], &found["num_factors"]), (&n.into(), &k.into()));
+        for (found, expected) in
+            found["stability"].as_array().unwrap().iter().zip(expected["stability"].as_array().unwrap())
+        {
+            let rate = |line: &Value| line["max_learning_rate"].as_f64().unwrap();
+            assert!((rate(found) - rate(expected)).abs() <= 1e-9 * rate(expected), "{found} {expected}");
+        }
+    }
+    let crooked =
+        gram.iter().enumerate().map(|(at, x)| if at == 1 { x + 1.0 } else { *x }).collect::<Vec<_>>();
+    let path = file("crooked.safetensors", &[n * k, n * k], &crooked);
+    refused(&["analyze", "--gram", &path], 2, "is not symmetric");
+    let negative: Vec<f32> = gram.iter().map(|x| -x).collect();
+    let path = file("negative.safetensors", &[n * k, n * k], &negative);
+    refused(&["analyze", "--gram", &path], 2, "is not positive semidefinite");
+}
+
+/// A part of a data set speaks for it, with an error; all of it has none.
+#[test]
+fn a_population_has_standard_errors() {
+    let json = |population: &str| -> Value {
+        let arguments =
+            ["analyze", EXAMPLE, "--batch-size", "10", "--format", "json", "--population", population];
+        serde_json::from_str(&stdout(&arguments)).unwrap()
+    };
+    let (whole, part) = (json("100"), json("50000"));
+    let number = |report: &Value, key: &str| report["stability"][0][key].as_f64().unwrap();
+    assert!(number(&whole, "standard_error") <= 0.0 && number(&part, "standard_error") > 0.0);
+    // To second moments, ten of the data set are ten of samples that stand for it: the correction takes off what they have of their own.
+    let (whole, part_rate) = (number(&whole, "max_learning_rate"), number(&part, "max_learning_rate"));
+    assert!((whole - part_rate).abs() < 1e-3 * whole, "{whole} {part_rate}");
+    let sample = &part["responsible_samples"][0]["max_learning_rate_without"];
+    assert!(sample.as_f64().unwrap() > part_rate, "{sample}");
+    refused(&["analyze", EXAMPLE, "--population", "99"], 2, "--population is 99");
+    refused(&["analyze", EXAMPLE, "--population", "500", "--sampling", "reshuffling"], 2, "drawn afresh");
+    refused(&["analyze", EXAMPLE, "--tolerance", "1"], 2, "--tolerance is 1");
 }

@@ -3,10 +3,10 @@
 use linstab_coherence::criteria::{Assessment, Question, assess};
 use linstab_coherence::{FactorCoherence, effective_rank};
 use linstab_dynamics::sampling::Loader;
-use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
+use linstab_dynamics::{BatchSampling, Optimizer, SamplingScheme};
 use linstab_linalg::{MatRef, Reduced};
 
-use crate::answer::{Ask, answer};
+use crate::answer::{Ask, answer, of_population};
 use crate::range::{Scaled, Seen};
 use crate::report::{
     CoherenceReport, CriterionReport, GroupReport, Limit, NoiseFloorReport, Number, Report, SCHEMA,
@@ -76,23 +76,23 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
             stability.push(of_training(seen.by(optimizer)?, coherence.as_ref(), sizes, request, training)?);
         }
     }
-    let last = request.batch_sizes.last().copied().unwrap_or(sizes.num_samples);
+    let last = request.batch_sizes.last().copied().unwrap_or(request.population.unwrap_or(sizes.num_samples));
     let scheme = match request.sampling {
         Loader::Independent(scheme) => scheme,
         Loader::Epochs(_) => SamplingScheme::WithoutReplacement,
     };
-    let sgd_at = |batch_size| -> Result<MeanSquare> {
-        let sampling = BatchSampling::new(scheme, sizes.num_samples, batch_size)?;
-        Ok(MeanSquare::new(ensemble, Optimizer::sgd(), sampling)?)
-    };
+    let sgd_at =
+        |batch_size| of_population(ensemble, Optimizer::sgd(), (scheme, batch_size), request.population);
+    let drawn_from = request.population.unwrap_or(sizes.num_samples);
     // Without noise nobody is responsible: then the last batch size that has some is asked.
-    let noisy =
-        request.batch_sizes.iter().rev().copied().find(|&size| size < sizes.num_samples).unwrap_or(last);
+    let noisy = request.batch_sizes.iter().rev().copied().find(|&size| size < drawn_from).unwrap_or(last);
     let sgd = sgd_at(noisy)?;
     let solver = &mut seen.plain.solver;
     let threshold = solver.max_learning_rate(&sgd)?;
     let full_batch_share = sgd.full_batch_share(&threshold)?.unwrap_or(0.0);
     let sample_shares = normalised(sgd.responsible_samples(&threshold)?.sample_shares);
+    let influences = sgd.influences(&threshold)?;
+    let without = |sample| influences.without(sample, threshold.value) / unit;
     let given = request.optimizers.iter().map(|optimizer| optimizer.momentum()).find(|beta| beta.abs() > 0.0);
     let momentum = given.unwrap_or(USUAL_MOMENTUM);
     let heavy_ball = sgd_at(last)?.with_momentum(momentum)?;
@@ -114,6 +114,7 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
         num_samples: sizes.num_samples,
         num_factors: sizes.num_factors,
         num_parameters: sizes.num_parameters,
+        population: request.population,
         scale: request.scale,
         rank: ensemble.rank(),
         effective_rank: effective_rank(eigenvalues),
@@ -124,7 +125,7 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
         coherence_sam: seen_by_sam.as_ref().map(coherence_report),
         groups: groups.iter().map(group_report).collect(),
         stability,
-        responsible_samples: responsible(&sample_shares, coherence.as_ref(), request),
+        responsible_samples: responsible(&sample_shares, coherence.as_ref(), without, request),
     };
     let (momentum_was_given, shares_batch_size) = (given.is_some(), noisy);
     let mut findings =
@@ -196,14 +197,14 @@ fn of_training(
     let seen = Training { optimizer: in_units(training.optimizer, scaled)?, ..training };
     let (Scaled { ensemble, unit, solver }, Request { learning_rate, lyapunov, seed, .. }) =
         (scaled, request);
-    let (learning_rate, lyapunov, seed) = (*learning_rate, *lyapunov, *seed);
+    let (learning_rate, lyapunov, seed, population) = (*learning_rate, *lyapunov, *seed, request.population);
     let answer = answer(
         (ensemble, solver),
         seen,
-        Ask { learning_rate: learning_rate.map(|eta| eta * *unit), lyapunov, seed },
+        Ask { learning_rate: learning_rate.map(|eta| eta * *unit), lyapunov, seed, population },
     )?;
     let criteria = match (training.sampling, coherence) {
-        (Loader::Independent(scheme), Some(coherence)) => {
+        (Loader::Independent(scheme), Some(coherence)) if request.population.is_none() => {
             let sampling = BatchSampling::new(scheme, sizes.num_samples, training.batch_size)?;
             let (optimizer, exact) = (seen.optimizer, answer.max_learning_rate);
             // Without a number, more than there are samples: as networks have.
@@ -222,6 +223,7 @@ fn of_training(
     Ok(StabilityReport {
         training,
         max_learning_rate: rate(answer.max_learning_rate),
+        standard_error: answer.standard_error.map(|error| error / *unit),
         max_learning_rate_interval: (rate(answer.interval.0), rate(answer.interval.1)),
         basis: answer.basis,
         confidence: answer.confidence,
@@ -269,12 +271,18 @@ fn group_report(group: &linstab_coherence::GroupCoherence) -> GroupReport {
     }
 }
 
-fn responsible(shares: &[f64], coherence: Option<&FactorCoherence>, request: &Request) -> Vec<SampleReport> {
+fn responsible(
+    shares: &[f64],
+    coherence: Option<&FactorCoherence>,
+    without: impl Fn(usize) -> f64,
+    request: &Request,
+) -> Vec<SampleReport> {
     let mut order: Vec<usize> = (0..shares.len()).collect();
     order.sort_by(|&a, &b| shares[b].total_cmp(&shares[a]).then(a.cmp(&b)));
     let named = order.into_iter().filter(|&sample| shares[sample] > 0.0).take(request.top);
     let report = |sample: usize| SampleReport {
         sample,
+        max_learning_rate_without: Some(without(sample)).filter(|rate| rate.is_finite()),
         share: shares[sample],
         sharpness: coherence.map_or(0.0, |coherence| coherence.sample_sharpness[sample]),
         label: request.labels.as_ref().map(|labels| labels[sample]),

@@ -4,7 +4,7 @@ use linstab_dynamics::epochs::{CoarseEpochs, EpochOptions, Epochs};
 use linstab_dynamics::lyapunov::SettlingOptions;
 use linstab_dynamics::mean_square::{BatchAscentSam, CertificateKind, Threshold, ThresholdSolver};
 use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch, Loader};
-use linstab_dynamics::{BatchSampling, DynamicsError, MeanSquare, SamplingScheme};
+use linstab_dynamics::{BatchSampling, DynamicsError, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::Reduced;
 use rand_pcg::Pcg64;
 
@@ -26,6 +26,8 @@ pub(crate) struct Ask {
     pub(crate) learning_rate: Option<f64>,
     pub(crate) lyapunov: bool,
     pub(crate) seed: u64,
+    /// Samples of the data set, if these are some of them.
+    pub(crate) population: Option<usize>,
 }
 
 /// The answer, in the units of the ensemble.
@@ -37,6 +39,8 @@ pub(crate) struct Answer {
     pub(crate) confidence: Option<f64>,
     pub(crate) gradient_descent_limit: f64,
     pub(crate) full_batch_share: Option<f64>,
+    /// Of the threshold as an estimate for the data set, where these samples are some of it.
+    pub(crate) standard_error: Option<f64>,
     pub(crate) growth: Option<f64>,
     pub(crate) smallest_batch: Option<usize>,
     pub(crate) lyapunov: Option<LyapunovReport>,
@@ -59,6 +63,7 @@ impl Answer {
             confidence: None,
             gradient_descent_limit,
             full_batch_share: None,
+            standard_error: None,
             growth: None,
             smallest_batch: None,
             lyapunov: None,
@@ -87,7 +92,7 @@ pub(crate) fn answer(
     let n = ensemble.num_samples();
     match (sampling, optimizer.batch_ascent()) {
         (Loader::Independent(scheme), None) => independent(
-            &MeanSquare::new(ensemble, optimizer, BatchSampling::new(scheme, n, batch_size)?)?,
+            &of_population(ensemble, optimizer, (scheme, batch_size), ask.population)?,
             solver,
             ask,
         ),
@@ -99,10 +104,25 @@ pub(crate) fn answer(
     }
 }
 
+/// The analysis of batches that are drawn from a population, or from these samples.
+pub(crate) fn of_population(
+    ensemble: &Reduced,
+    optimizer: Optimizer,
+    (scheme, batch_size): (SamplingScheme, usize),
+    population: Option<usize>,
+) -> Result<MeanSquare> {
+    let sampling = BatchSampling::new(scheme, population.unwrap_or(ensemble.num_samples()), batch_size)?;
+    Ok(MeanSquare::of_subset(ensemble, optimizer, sampling)?)
+}
+
 fn independent(analysis: &MeanSquare, solver: &mut ThresholdSolver, ask: Ask) -> Result<Answer> {
     let threshold = solver.max_learning_rate(analysis)?;
     let mut answer = Answer::of_threshold(&threshold, analysis.gradient_descent_limit());
     answer.full_batch_share = analysis.full_batch_share(&threshold)?;
+    if ask.population.is_some() {
+        // Not every optimizer has it.
+        answer.standard_error = analysis.influences(&threshold).ok().map(|found| found.standard_error);
+    }
     let Some(eta) = ask.learning_rate else { return Ok(answer) };
     let growth = solver.growth_per_step(analysis, eta)?;
     answer.growth = Some(growth);

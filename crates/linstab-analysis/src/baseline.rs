@@ -98,11 +98,11 @@ pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> 
     for line in &baseline.stability {
         let Training { optimizer, batch_size, .. } = line.training;
         let seen = ensembles.by(optimizer)?;
-        let (found, limit, width) = if batch_size > sizes.num_samples {
+        let (found, limit, width) = if batch_size > baseline.population.unwrap_or(sizes.num_samples) {
             (f64::NAN, f64::NAN, 0.0)
         } else {
             let training = Training { optimizer: in_units(optimizer, seen)?, ..line.training };
-            let ask = Ask { learning_rate: None, lyapunov: false, seed: 0 };
+            let ask = Ask { learning_rate: None, lyapunov: false, seed: 0, population: baseline.population };
             let answer = answer((&seen.ensemble, &mut seen.solver), training, ask)?;
             let width =
                 if answer.basis == Basis::Estimated { answer.interval.1 - answer.interval.0 } else { 0.0 };

@@ -38,7 +38,14 @@ fn verdict(findings: &Findings) -> String {
     let Training { optimizer, batch_size: size, .. } = last.training;
     let plain = optimizer == Optimizer::sgd();
     let name = if plain { String::new() } else { format!("{}: ", optimizer.label()) };
-    let limit = format!("{} ({})", short_below(last.max_learning_rate.0), known(last));
+    let error = last.standard_error.map_or(String::new(), |error| {
+        format!(
+            " +- {} for the {} samples of the data set",
+            short(error),
+            report.population.unwrap_or(report.num_samples)
+        )
+    });
+    let limit = format!("{} ({}){error}", short_below(last.max_learning_rate.0), known(last));
     let mut text = match (last.learning_rate, last.stable) {
         (Some(rate), Some(stable)) => {
             let word = if stable { "stable" } else { "unstable" };
@@ -283,7 +290,10 @@ fn groups(report: &Report) -> String {
 
 fn responsible_samples(findings: &Findings) -> String {
     let (report, batch_size) = (&findings.report, findings.shares_batch_size);
-    if report.rank > 0 && batch_size == report.num_samples && without_noise(report) {
+    if report.rank > 0
+        && batch_size == report.population.unwrap_or(report.num_samples)
+        && without_noise(report)
+    {
         return "\nbatches of all samples have no gradient noise: no single sample is responsible\n"
             .to_owned();
     }
@@ -291,7 +301,11 @@ fn responsible_samples(findings: &Findings) -> String {
         return String::new();
     }
     let labelled = report.responsible_samples.iter().any(|sample| sample.label.is_some());
-    let mut rows = vec![["responsible sample", "share of noise", "sharpness"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["responsible sample", "share of noise", "stable up to without it", "sharpness"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     if labelled {
         rows[0].push("label".to_owned());
     }
@@ -299,6 +313,7 @@ fn responsible_samples(findings: &Findings) -> String {
         let mut row = vec![
             sample.sample.to_string(),
             format!("{:.2} %", 100.0 * sample.share),
+            sample.max_learning_rate_without.map_or("-".to_owned(), short),
             short(sample.sharpness),
         ];
         row.extend(sample.label.map(|label| label.to_string()));

@@ -52,6 +52,9 @@ pub struct Report {
     pub num_factors: usize,
     /// Number of parameters.
     pub num_parameters: Option<usize>,
+    /// Samples of the data set that they speak for, if they are not all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub population: Option<usize>,
     /// What every curvature was multiplied by.
     pub scale: f64,
     /// Rank of the mean curvature.
@@ -115,6 +118,10 @@ pub struct StabilityReport {
     pub training: Training,
     /// The mean-square threshold.
     pub max_learning_rate: Number,
+    /// Its standard error as an estimate for the data set, where the samples are some of it (infinitesimal jackknife); none for SAM and
+    /// Nesterov's momentum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard_error: Option<f64>,
     /// Learning rates between which it lies: certainly, inner products being taken as exact, or with the confidence below.
     pub max_learning_rate_interval: (Number, Number),
     /// How it is known.
@@ -240,6 +247,9 @@ pub struct NoiseFloorReport {
 pub struct SampleReport {
     /// Index of the sample, from 0.
     pub sample: usize,
+    /// What the largest stable learning rate would be without it, to first order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_learning_rate_without: Option<f64>,
     /// Its share in the noise part of the critical second moment; all samples together have 1.
     pub share: f64,
     /// Largest eigenvalue of its curvature.

@@ -20,6 +20,8 @@ pub struct Request {
     pub last_batch: LastBatch,
     /// Whether gradients of preconditioned optimizers are at hand.
     pub preconditioned: bool,
+    /// Samples of the data set that these were drawn from without replacement, if they are not all of it.
+    pub population: Option<usize>,
     /// A learning rate to judge.
     pub learning_rate: Option<f64>,
     /// The optimizers, in the order of the report.
@@ -46,6 +48,7 @@ impl Default for Request {
             sampling: Loader::Independent(SamplingScheme::WithoutReplacement),
             last_batch: LastBatch::Keep,
             preconditioned: false,
+            population: None,
             learning_rate: None,
             optimizers: vec![Optimizer::sgd()],
             scale: 1.0,
@@ -59,6 +62,28 @@ impl Default for Request {
 }
 
 impl Request {
+    fn check_population(&self, num_samples: usize) -> Result<()> {
+        let Some(population) = self.population else { return Ok(()) };
+        let refuse = |allowed: String| {
+            Err(AnalysisError::Option {
+                name: "population".to_owned(),
+                value: population.to_string(),
+                allowed,
+            })
+        };
+        if population < num_samples || num_samples < 2 {
+            return refuse(format!("at least the number of samples, {num_samples}, of which two are needed"));
+        }
+        let drawn = matches!(self.sampling, Loader::Epochs(_))
+            || self.optimizers.iter().any(|optimizer| optimizer.batch_ascent().is_some());
+        if drawn || self.lyapunov {
+            return refuse(
+                "with batches drawn afresh, no ascent on them and no Lyapunov exponent".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
     /// Checks what can be checked before anything is read.
     ///
     /// # Errors
@@ -67,8 +92,10 @@ impl Request {
         let refuse = |name: &str, value: String, allowed: &str| {
             Err(AnalysisError::Option { name: name.to_owned(), value, allowed: allowed.to_owned() })
         };
-        if let Some(size) = self.batch_sizes.iter().find(|size| !(1..=num_samples).contains(*size)) {
-            let allowed = format!("1 to the number of samples, {num_samples}");
+        self.check_population(num_samples)?;
+        let drawn_from = self.population.unwrap_or(num_samples);
+        if let Some(size) = self.batch_sizes.iter().find(|size| !(1..=drawn_from).contains(*size)) {
+            let allowed = format!("1 to the number of samples, {drawn_from}");
             return refuse("batch_size", size.to_string(), &allowed);
         }
         for (name, value) in [("scale", Some(self.scale)), ("learning_rate", self.learning_rate)] {

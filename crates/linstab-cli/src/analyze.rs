@@ -156,6 +156,9 @@ pub(crate) struct AnalyzeArguments {
     /// Estimate the Lyapunov exponent at the learning rate: the rate of almost every run a step, with its standard error
     #[arg(long, requires = "learning_rate")]
     lyapunov: bool,
+    /// Samples of the data set that these are a random part of: thresholds of training on all of it, with standard errors
+    #[arg(long, value_name = "N")]
+    population: Option<usize>,
     /// Relative width of the intervals of exact thresholds that is good enough, from 1e-11 to 1e-4
     #[arg(long, value_name = "X", default_value_t = TOLERANCE)]
     tolerance: f64,
@@ -228,7 +231,7 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let batch_sizes = if arguments.batch_size.is_empty() {
-        [1, 8, 32].into_iter().filter(|&size| size <= num_samples).collect()
+        [1, 8, 32].into_iter().filter(|&size| size <= arguments.population.unwrap_or(num_samples)).collect()
     } else {
         without_repeats(&arguments.batch_size)
     };
@@ -237,6 +240,7 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         sampling: arguments.sampling,
         last_batch: arguments.last_batch,
         preconditioned: arguments.preconditioner.is_some(),
+        population: arguments.population,
         learning_rate: arguments.learning_rate,
         optimizers: optimizers(arguments)?,
         scale: arguments.scale,

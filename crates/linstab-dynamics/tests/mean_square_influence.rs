@@ -8,12 +8,19 @@ use linstab_linalg::{Ensemble, Factored, Mat, Reduced, symmetric};
 use proptest::prelude::*;
 
 /// The threshold of heavy ball with weights on the samples, from the closed form on all r x r matrices.
-fn weighted_threshold(ensemble: &Factored, weights: &[f64], (excess, per_sample): (f64, f64), beta: f64) -> f64 {
+fn weighted_threshold(
+    ensemble: &Factored,
+    weights: &[f64],
+    (excess, per_sample): (f64, f64),
+    beta: f64,
+) -> f64 {
     let n = weights.len() as f64;
     let hessians: Vec<Mat<f64>> = (0..weights.len()).map(|i| ensemble.sample_hessian(i)).collect();
     let dim = hessians[0].nrows();
     let weight = |i: usize| weights[i];
-    let sum = |i: usize, j: usize| hessians.iter().enumerate().map(|(at, h)| weight(at) * h[(i, j)] / n).sum::<f64>();
+    let sum = |i: usize, j: usize| {
+        hessians.iter().enumerate().map(|(at, h)| weight(at) * h[(i, j)] / n).sum::<f64>()
+    };
     let (h, basis) = symmetric::eigenpairs(Mat::from_fn(dim, dim, sum).as_ref()).unwrap();
     let rotated: Vec<Mat<f64>> = hessians.iter().map(|x| basis.transpose() * x * &basis).collect();
     let scaling = |a: usize, b: usize| ((1.0 - beta) * (h[a] + h[b])).sqrt();
@@ -84,7 +91,8 @@ fn standard_errors_cover() {
         (&isotropic, 1, 0.0, 180),
         (&isotropic, 64, 0.0, 165),
     ] {
-        let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, population, batch_size).unwrap();
+        let sampling =
+            BatchSampling::new(SamplingScheme::WithoutReplacement, population, batch_size).unwrap();
         let optimizer = Optimizer::sgd().with_momentum(momentum).unwrap();
         let exact = MeanSquare::new(&Reduced::of(whole).unwrap(), optimizer, sampling).unwrap();
         let exact = exact.max_learning_rate().unwrap().value;

@@ -77,10 +77,15 @@ impl MeanSquare {
         if threshold.rank() == 0 {
             return Ok(Influences { samples: vec![0.0; n], standard_error: 0.0 });
         }
-        let (what, why) = ("the influence of samples", "it is derived for momentum and weight decay without ascent or Nesterov's step");
+        let (what, why) = (
+            "the influence of samples",
+            "it is derived for momentum and weight decay without ascent or Nesterov's step",
+        );
         let unsupported = DynamicsError::Unsupported { what, why };
         let plain = self.congruence.iter().all(|root| root.to_bits() == 1.0_f64.to_bits());
-        let Some(form) = self.critical_weights().linear_form().filter(|_| plain) else { return Err(unsupported) };
+        let Some(form) = self.critical_weights().linear_form().filter(|_| plain) else {
+            return Err(unsupported);
+        };
         let derivatives = self.derivatives(threshold, form);
         let mean = derivatives.iter().sum::<f64>() / n as f64;
         // eta = 1 / lambda.

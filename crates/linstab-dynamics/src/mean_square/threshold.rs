@@ -163,7 +163,11 @@ impl MeanSquare {
         Self::unchecked(ensemble, optimizer, sampling)
     }
 
-    pub(super) fn unchecked(ensemble: &Reduced, optimizer: Optimizer, sampling: BatchSampling) -> Result<Self> {
+    pub(super) fn unchecked(
+        ensemble: &Reduced,
+        optimizer: Optimizer,
+        sampling: BatchSampling,
+    ) -> Result<Self> {
         if optimizer.batch_ascent().is_some() {
             let (what, why) = (
                 "SGD's analysis of ascent on the mini-batch",
