@@ -345,7 +345,7 @@ impl Source {
             }
             (Self::Gram(_), Some(path)) => Err(AnalysisError::Option {
                 name: "preconditioner".to_owned(),
-                value: display(path).to_string(),
+                value: display(path),
                 allowed: "with factors; inner products have to be those of preconditioned ones already"
                     .to_owned(),
             }),
