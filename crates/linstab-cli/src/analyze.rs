@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use linstab_analysis::error::shown;
-use linstab_analysis::files::{self, FactorFile, InnerProducts, STANDARD_INPUT};
+use linstab_analysis::files;
 use linstab_analysis::{
-    AnalysisError, Comparison, FormedGrams, LastBatch, Loader, Optimizer, Parameter, Plan, Request, Rule,
-    SamplingScheme, Sizes, TOLERANCE, Work, analyse, baseline, describe, units,
+    AnalysisError, Comparison, LastBatch, Loader, Optimizer, Parameter, Request, Rule, SamplingScheme,
+    TOLERANCE, Work, analyse, baseline, describe,
 };
 use linstab_driver::files::write_atomically;
 
-use crate::{MOVED, STANDARD_OUTPUT, available_threads, say};
+use crate::source::{InputArguments, in_pool, open};
+use crate::{MOVED, STANDARD_OUTPUT, say};
 
 const ANALYZE_HELP: &str = "\
 Examples:
@@ -87,33 +87,6 @@ fn require_distinct(output: &Path, inputs: &[&Path]) -> Result<(), AnalysisError
         return Err(AnalysisError::Option { name: "output".to_owned(), value, allowed });
     }
     Ok(())
-}
-
-/// Where factors are and what may be spent on them.
-#[derive(Debug, Args)]
-pub(crate) struct InputArguments {
-    /// File of per-sample gradients: .npy, .npz or .safetensors, f16, bf16, f32 or f64; `-` reads .npy from standard input
-    #[arg(value_name = "FACTORS", required_unless_present = "gram", conflicts_with = "gram")]
-    factors: Option<PathBuf>,
-    /// File of inner products in the place of factors: (samples, samples), or (samples * factors, samples * factors), of the factors
-    /// of sample 0, then of sample 1; symmetric and positive semidefinite to 1e-5 of the largest
-    #[arg(long, value_name = "FILE")]
-    gram: Option<PathBuf>,
-    /// Factors a sample of the inner products. Default: 1, or what a shape (samples, factors, samples, factors) says
-    #[arg(long, value_name = "K", requires = "gram")]
-    num_factors: Option<usize>,
-    /// Tensor of a .npz or .safetensors file. Default: the only one, or the one called `factors`
-    #[arg(long, value_name = "NAME")]
-    tensor: Option<String>,
-    /// Memory for the product and its analysis, in bytes, KiB, MiB or GiB; factors that do not fit are read in blocks
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_bytes)]
-    memory_limit: usize,
-    /// Worker threads; they change the time, never the results. Default: one a core
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Do not say on standard error what will be read and what it takes
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 #[derive(Debug, Args)]
@@ -289,76 +262,6 @@ fn compare(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::from(MOVED) })
 }
 
-/// What an analysis starts from.
-enum Source {
-    Factors(FactorFile),
-    Gram(InnerProducts),
-}
-
-fn open(input: &InputArguments) -> Result<Source, AnalysisError> {
-    let tensor = |path, usual| files::open(path, input.tensor.as_deref(), usual, input.memory_limit);
-    match &input.gram {
-        Some(path) => InnerProducts::read(tensor(path, "gram")?, input.num_factors).map(Source::Gram),
-        None => FactorFile::new(tensor(input.path(), "factors")?).map(Source::Factors),
-    }
-}
-
-impl Source {
-    fn sizes(&self) -> Sizes {
-        match self {
-            Self::Factors(file) => Sizes {
-                num_samples: file.num_samples(),
-                num_factors: file.num_factors(),
-                num_parameters: Some(file.num_parameters()),
-            },
-            Self::Gram(products) => Sizes {
-                num_samples: products.num_samples,
-                num_factors: products.num_factors,
-                num_parameters: None,
-            },
-        }
-    }
-
-    /// Says what it will take, and forms the inner products.
-    fn grams(
-        self,
-        input: &InputArguments,
-        (scale, preconditioner): (f64, Option<&Path>),
-        work: Work,
-    ) -> Result<FormedGrams, AnalysisError> {
-        let say = |announcement: String| {
-            if !input.quiet {
-                eprintln!("{}: {announcement}", display(input.path()));
-            }
-        };
-        match (self, preconditioner) {
-            (Self::Factors(mut file), path) => {
-                let preconditioner = read_preconditioner(path, input, &file)?;
-                let plan = Plan::new(&file, work, input.memory_limit)?;
-                say(plan.announcement(&file));
-                plan.grams(&mut file, scale, preconditioner.as_deref())
-            }
-            (Self::Gram(products), None) => {
-                let rows = products.matrix.nrows();
-                say(Plan::of_inner_products(rows, work, input.memory_limit)?);
-                Ok(FormedGrams::of(products, scale))
-            }
-            (Self::Gram(_), Some(path)) => Err(AnalysisError::Option {
-                name: "preconditioner".to_owned(),
-                value: display(path),
-                allowed: "with factors; inner products have to be those of preconditioned ones already"
-                    .to_owned(),
-            }),
-        }
-    }
-}
-
-impl InputArguments {
-    fn path(&self) -> &Path {
-        self.factors.as_deref().or(self.gram.as_deref()).unwrap_or(Path::new(STANDARD_INPUT))
-    }
-}
-
 /// The optimizers that were asked for, each once; SGD unless one is named, and those of the short forms.
 fn optimizers(arguments: &AnalyzeArguments) -> Result<Vec<Optimizer>, AnalysisError> {
     let named =
@@ -372,17 +275,6 @@ fn optimizers(arguments: &AnalyzeArguments) -> Result<Vec<Optimizer>, AnalysisEr
         }
     }
     Ok(once)
-}
-
-fn read_preconditioner(
-    path: Option<&Path>,
-    input: &InputArguments,
-    file: &FactorFile,
-) -> Result<Option<Vec<f64>>, AnalysisError> {
-    let read = |path: &Path| {
-        files::open(path, None, "preconditioner", input.memory_limit)?.preconditioner(file.num_parameters())
-    };
-    path.map(read).transpose()
 }
 
 /// A refused value of the library by the name of its flag.
@@ -421,15 +313,4 @@ fn work(request: &Request, num_samples: usize) -> Work {
         num_exponents: if request.lyapunov { lines } else { 0 },
         num_estimates: if by_epochs { lines } else { 0 },
     }
-}
-
-/// A path for a person.
-fn display(path: &Path) -> String {
-    if path.as_os_str() == STANDARD_INPUT { "standard input".to_owned() } else { shown(path) }
-}
-
-fn in_pool<T: Send>(input: &InputArguments, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
-    let num_threads = input.threads.map_or_else(available_threads, usize::from);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build();
-    Ok(pool.with_context(|| format!("cannot start {num_threads} worker threads"))?.install(work))
 }

@@ -15,6 +15,7 @@ mod experiments;
 mod progress;
 mod provenance;
 mod reproduce;
+mod source;
 
 use std::io::Write as _;
 use std::path::Path;

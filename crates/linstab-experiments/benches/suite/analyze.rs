@@ -1,12 +1,11 @@
 //! What `linstab analyze` does with a file, from reading it to the last threshold, beside NumPy on the same file.
 
-use std::fs::File;
 use std::hint::black_box;
-use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use linstab_analysis::files::{self, FactorFile};
 use linstab_analysis::{Plan, Request, Sizes, Work, analyse};
+use linstab_driver::files::write_atomically;
 use linstab_driver::streams::StreamKey;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -99,15 +98,14 @@ fn factors(Shape(samples, factors, parameters): Shape) -> PathBuf {
         return path;
     }
     std::fs::create_dir_all(&folder).expect("a folder under target");
-    let beside = path.with_extension("part");
-    let mut out = BufWriter::new(File::create(&beside).expect("a file under target"));
+    let mut out = Vec::new();
     let header = format!(
         "{{'descr': '<f8', 'fortran_order': False, 'shape': ({samples}, {factors}, {parameters}), }}"
     );
     let header = format!("{header:<117}\n");
-    out.write_all(b"\x93NUMPY\x01\x00").expect("space");
-    out.write_all(&u16::try_from(header.len()).expect("short").to_le_bytes()).expect("space");
-    out.write_all(header.as_bytes()).expect("space");
+    out.extend(b"\x93NUMPY\x01\x00");
+    out.extend(u16::try_from(header.len()).expect("short").to_le_bytes());
+    out.extend(header.as_bytes());
     let mut rng = StreamKey::new(0, "analyze").number(samples as u64).generator();
     let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
     let directions: Vec<Vec<f64>> =
@@ -118,9 +116,8 @@ fn factors(Shape(samples, factors, parameters): Shape) -> PathBuf {
             let weight = normal() * (-(j as f64) / 10.0).exp();
             row.iter_mut().zip(direction).for_each(|(entry, x)| *entry += weight * x);
         }
-        row.iter().for_each(|entry| out.write_all(&entry.to_le_bytes()).expect("space"));
+        out.extend(row.iter().flat_map(|entry| entry.to_le_bytes()));
     }
-    out.flush().expect("space");
-    std::fs::rename(&beside, &path).expect("in one folder");
+    write_atomically(&path, &out).expect("space under target");
     path
 }

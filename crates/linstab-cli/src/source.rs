@@ -1,0 +1,131 @@
+//! What an analysis starts from: factors or inner products in a file, and what may be spent on them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use linstab_analysis::error::shown;
+use linstab_analysis::files::{self, FactorFile, InnerProducts, STANDARD_INPUT};
+use linstab_analysis::{AnalysisError, FormedGrams, Plan, Sizes, Work, units};
+
+use crate::available_threads;
+
+/// Where factors are and what may be spent on them.
+#[derive(Debug, Args)]
+pub(crate) struct InputArguments {
+    /// File of per-sample gradients: .npy, .npz or .safetensors, f16, bf16, f32 or f64; `-` reads .npy from standard input
+    #[arg(value_name = "FACTORS", required_unless_present = "gram", conflicts_with = "gram")]
+    pub(crate) factors: Option<PathBuf>,
+    /// File of inner products in the place of factors: (samples, samples), or (samples * factors, samples * factors), of the factors
+    /// of sample 0, then of sample 1; symmetric and positive semidefinite to 1e-5 of the largest
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gram: Option<PathBuf>,
+    /// Factors a sample of the inner products. Default: 1, or what a shape (samples, factors, samples, factors) says
+    #[arg(long, value_name = "K", requires = "gram")]
+    pub(crate) num_factors: Option<usize>,
+    /// Tensor of a .npz or .safetensors file. Default: the only one, or the one called `factors`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tensor: Option<String>,
+    /// Memory for the product and its analysis, in bytes, KiB, MiB or GiB; factors that do not fit are read in blocks
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_bytes)]
+    pub(crate) memory_limit: usize,
+    /// Worker threads; they change the time, never the results. Default: one a core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Do not say on standard error what will be read and what it takes
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// What an analysis starts from.
+pub(crate) enum Source {
+    Factors(FactorFile),
+    Gram(InnerProducts),
+}
+
+pub(crate) fn open(input: &InputArguments) -> Result<Source, AnalysisError> {
+    let tensor = |path, usual| files::open(path, input.tensor.as_deref(), usual, input.memory_limit);
+    match &input.gram {
+        Some(path) => InnerProducts::read(tensor(path, "gram")?, input.num_factors).map(Source::Gram),
+        None => FactorFile::new(tensor(input.path(), "factors")?).map(Source::Factors),
+    }
+}
+
+impl Source {
+    pub(crate) fn sizes(&self) -> Sizes {
+        match self {
+            Self::Factors(file) => Sizes {
+                num_samples: file.num_samples(),
+                num_factors: file.num_factors(),
+                num_parameters: Some(file.num_parameters()),
+            },
+            Self::Gram(products) => Sizes {
+                num_samples: products.num_samples,
+                num_factors: products.num_factors,
+                num_parameters: None,
+            },
+        }
+    }
+
+    /// Says what it will take, and forms the inner products.
+    pub(crate) fn grams(
+        self,
+        input: &InputArguments,
+        (scale, preconditioner): (f64, Option<&Path>),
+        work: Work,
+    ) -> Result<FormedGrams, AnalysisError> {
+        let say = |announcement: String| {
+            if !input.quiet {
+                eprintln!("{}: {announcement}", display(input.path()));
+            }
+        };
+        match (self, preconditioner) {
+            (Self::Factors(mut file), path) => {
+                let preconditioner = read_preconditioner(path, input, &file)?;
+                let plan = Plan::new(&file, work, input.memory_limit)?;
+                say(plan.announcement(&file));
+                plan.grams(&mut file, scale, preconditioner.as_deref())
+            }
+            (Self::Gram(products), None) => {
+                let rows = products.matrix.nrows();
+                say(Plan::of_inner_products(rows, work, input.memory_limit)?);
+                Ok(FormedGrams::of(products, scale))
+            }
+            (Self::Gram(_), Some(path)) => Err(AnalysisError::Option {
+                name: "preconditioner".to_owned(),
+                value: display(path),
+                allowed: "with factors; inner products have to be those of preconditioned ones already"
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+impl InputArguments {
+    pub(crate) fn path(&self) -> &Path {
+        self.factors.as_deref().or(self.gram.as_deref()).unwrap_or(Path::new(STANDARD_INPUT))
+    }
+}
+
+fn read_preconditioner(
+    path: Option<&Path>,
+    input: &InputArguments,
+    file: &FactorFile,
+) -> Result<Option<Vec<f64>>, AnalysisError> {
+    let read = |path: &Path| {
+        files::open(path, None, "preconditioner", input.memory_limit)?.preconditioner(file.num_parameters())
+    };
+    path.map(read).transpose()
+}
+
+/// A path for a person.
+fn display(path: &Path) -> String {
+    if path.as_os_str() == STANDARD_INPUT { "standard input".to_owned() } else { shown(path) }
+}
+
+/// Works on the threads that were asked for.
+pub(crate) fn in_pool<T: Send>(input: &InputArguments, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    let num_threads = input.threads.map_or_else(available_threads, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build();
+    Ok(pool.with_context(|| format!("cannot start {num_threads} worker threads"))?.install(work))
+}
