@@ -336,3 +336,56 @@ fn a_population_has_standard_errors() {
     refused(&["analyze", EXAMPLE, "--population", "500", "--sampling", "reshuffling"], 2, "drawn afresh");
     refused(&["analyze", EXAMPLE, "--tolerance", "1"], 2, "--tolerance is 1");
 }
+
+/// Diagnostics stand in the JSON with what they claim; without gradients their ratios are 0/0, and said to be.
+#[test]
+fn diagnostics_are_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let residuals = |name: &str, entries: &[f32]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, encode_safetensors(&[("residuals", &[entries.len()], entries)])).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let some: Vec<f32> = (0..100_u16).map(|i| f32::from(i % 7) - 2.0).collect();
+    let (some, none) = (residuals("some.safetensors", &some), residuals("none.safetensors", &[0.0; 100]));
+    let json = |path: &str| -> Vec<Value> {
+        let arguments =
+            ["analyze", EXAMPLE, "--batch-size", "10", "--learning-rate", "0.05", "--residuals", path];
+        let text = stdout(&[&arguments[..], &["--format", "json"]].concat());
+        let report: Value = serde_json::from_str(&text).unwrap();
+        report["diagnostics"].as_array().unwrap().clone()
+    };
+    let named = |diagnostics: &[Value], name: &str| {
+        diagnostics.iter().find(|row| row["name"] == name).unwrap().clone()
+    };
+    let (with, without) = (json(&some), json(&none));
+    for name in ["gradient_noise_interaction", "interaction_aware_sharpness", "batch_sharpness"] {
+        let (there, missing) = (named(&with, name), named(&without, name));
+        assert!(
+            there["value"].as_f64().is_some_and(|value| value > 0.0) && there["claims"] == "estimate",
+            "{there}"
+        );
+        assert!(missing["value"].is_null() && missing["learning_rate"].is_null(), "{missing}");
+    }
+    let norm = named(&with, "noise_kernel_norm");
+    assert!(norm["value"].as_f64().unwrap() < 1.0 && norm["ratio_to_exact"] == 1.0, "{norm}");
+    for row in &with {
+        assert_eq!((&row["curvature"], &row["batch_size"]), (&"Gauss-Newton".into(), &10.into()));
+        let bound = |name: &str| {
+            row["claims"] == name && row["assumptions"].as_array().unwrap().iter().all(|a| a["holds"] == true)
+        };
+        let ratio = row["ratio_to_exact"].as_f64();
+        assert!(!bound("necessary") || ratio.unwrap() > 1.0 - 1e-9, "{row}");
+        assert!(!bound("sufficient") || ratio.unwrap() < 1.0 + 1e-9, "{row}");
+    }
+    let text = stdout(&["analyze", EXAMPLE, "--batch-size", "10", "--residuals", &none]);
+    assert!(text.contains("0/0: no gradients"), "{text}");
+    let (short, damaged) =
+        (residuals("short.safetensors", &[1.0; 7]), residuals("nan.safetensors", &[f32::NAN; 100]));
+    refused(
+        &["analyze", EXAMPLE, "--residuals", &short],
+        2,
+        "residuals are floating-point numbers, one a factor",
+    );
+    refused(&["analyze", EXAMPLE, "--residuals", &damaged], 2, "NaN, allowed: finite numbers");
+}

@@ -9,10 +9,10 @@ use linstab_linalg::{MatRef, Reduced};
 use crate::answer::{Ask, answer, of_population};
 use crate::range::{Scaled, Seen};
 use crate::report::{
-    CoherenceReport, CriterionReport, GroupReport, Limit, NoiseFloorReport, Number, Report, SCHEMA,
-    SampleReport, StabilityReport, Training,
+    CoherenceReport, CriterionReport, DiagnosticReport, GroupReport, Limit, NoiseFloorReport, Number, Report,
+    SCHEMA, SampleReport, StabilityReport, Training,
 };
-use crate::{AnalysisError, Request, Result};
+use crate::{AnalysisError, Request, Result, diagnostics};
 
 /// Pairs of samples that cohere at least so much are one block.
 const BLOCK_COHERENCE: f64 = 0.5;
@@ -68,12 +68,15 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
     let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?;
     let (ensemble, unit) = (&seen.plain.ensemble.clone(), seen.plain.unit);
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
-    let mut stability = Vec::new();
+    let (mut stability, mut found) = (Vec::new(), Vec::new());
     for &optimizer in &request.optimizers {
         for &batch_size in &request.batch_sizes {
             let last_batch = matches!(request.sampling, Loader::Epochs(_)).then_some(request.last_batch);
             let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch };
-            stability.push(of_training(seen.by(optimizer)?, coherence.as_ref(), sizes, request, training)?);
+            let scaled = seen.by(optimizer)?;
+            let row = of_training(scaled, coherence.as_ref(), sizes, request, training)?;
+            found.extend(diagnosed(scaled, &row, request)?);
+            stability.push(row);
         }
     }
     let last = request.batch_sizes.last().copied().unwrap_or(request.population.unwrap_or(sizes.num_samples));
@@ -125,6 +128,7 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
         coherence_sam: seen_by_sam.as_ref().map(coherence_report),
         groups: groups.iter().map(group_report).collect(),
         stability,
+        diagnostics: found,
         responsible_samples: responsible(&sample_shares, coherence.as_ref(), without, request),
     };
     let (momentum_was_given, shares_batch_size) = (given.is_some(), noisy);
@@ -184,6 +188,19 @@ impl Findings {
             sample.sharpness *= unit;
         }
     }
+}
+
+/// What diagnostics say of a row: of batches drawn afresh from these samples, without ascent on them.
+fn diagnosed(scaled: &Scaled, row: &StabilityReport, request: &Request) -> Result<Vec<DiagnosticReport>> {
+    let training = row.training;
+    let Loader::Independent(scheme) = training.sampling else { return Ok(Vec::new()) };
+    if !request.diagnostics || request.population.is_some() || training.optimizer.batch_ascent().is_some() {
+        return Ok(Vec::new());
+    }
+    let optimizer = in_units(training.optimizer, scaled)?;
+    let analysis = of_population(&scaled.ensemble, optimizer, (scheme, training.batch_size), None)?;
+    let exact = row.max_learning_rate.0 * scaled.unit;
+    diagnostics::of_training((&analysis, exact, scaled.unit), request, training)
 }
 
 /// The row of one training, in the units of the request.

@@ -1,5 +1,7 @@
 //! The findings in words and tables.
 
+mod criteria;
+
 use std::fmt::Write as _;
 
 use linstab_coherence::criteria::CRITERIA;
@@ -7,7 +9,7 @@ use linstab_dynamics::sampling::{EpochOrder, LastBatch, Loader};
 use linstab_dynamics::{Optimizer, SamplingScheme};
 
 use crate::analysis::Findings;
-use crate::report::{CriterionReport, Limit, Report, StabilityReport, Training};
+use crate::report::{Limit, Report, StabilityReport, Training};
 
 /// The findings for a person: a verdict in one sentence, a table, the responsible samples.
 pub fn describe(findings: &Findings) -> String {
@@ -17,7 +19,8 @@ pub fn describe(findings: &Findings) -> String {
     text.push_str(&overview(report));
     text.push('\n');
     text.push_str(&stability_table(report));
-    text.push_str(&criteria_table(report));
+    text.push_str(&criteria::table_of_criteria(report));
+    text.push_str(&criteria::table_of_diagnostics(report));
     text.push_str(&groups(report));
     text.push_str(&responsible_samples(findings));
     text.push_str(&legend(report));
@@ -222,50 +225,6 @@ fn legend(report: &Report) -> String {
         text.push_str("NOT SETTLED: slow directions outlive the steps that were spent; the exponent is known no better than its error says\n");
     }
     if text.is_empty() { text } else { format!("\n{text}") }
-}
-
-/// The criteria at the last batch size.
-fn criteria_table(report: &Report) -> String {
-    let last = report.stability.last().map_or(0, |line| line.training.batch_size);
-    let mut rows = vec![
-        ["closed-form criterion", "of", "learning rate", "over the exact", "claims", "holds here"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    let mut applies = false;
-    for line in report.stability.iter().filter(|line| line.training.batch_size == last) {
-        for (name, criterion) in &line.criteria {
-            applies |= criterion.applies;
-            rows.push(vec![
-                name.clone(),
-                line.training.optimizer.label(),
-                criterion.max_learning_rate.map_or_else(|| "-".to_owned(), short),
-                criterion.slack.map_or_else(|| "-".to_owned(), |slack| format!("{slack:.3}")),
-                criterion.claim.clone(),
-                what_fails(criterion),
-            ]);
-        }
-    }
-    if rows.len() == 1 {
-        return String::new();
-    }
-    if !applies && rows.len() > 1 {
-        let text = "the closed-form criteria of the paper assume Bernoulli sampling and do not apply here";
-        return format!("\n{text}; ask for Bernoulli sampling to see them\n");
-    }
-    let named = |name: &str| rows.iter().any(|row| row[0] == name);
-    let sources: String = sources(named).collect();
-    format!(
-        "\nat batch size {last}:\n{}where these names come from:\n{sources}  over the exact: the criterion's learning rate over the \
-         exact threshold; it binds only where all it assumes holds\n",
-        table(&rows)
-    )
-}
-
-fn what_fails(criterion: &CriterionReport) -> String {
-    let failing: Vec<&str> =
-        criterion.assumptions.iter().filter(|(_, holds)| !**holds).map(|(name, _)| name.as_str()).collect();
-    if failing.is_empty() { "yes".to_owned() } else { format!("no, it assumes: {}", failing.join("; ")) }
 }
 
 fn groups(report: &Report) -> String {

@@ -12,6 +12,7 @@
 pub mod analysis;
 mod answer;
 pub mod baseline;
+mod diagnostics;
 pub mod error;
 pub mod files;
 mod human;

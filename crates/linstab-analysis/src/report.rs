@@ -80,6 +80,9 @@ pub struct Report {
     /// The samples that limit the learning rate of SGD at the last batch size below the number of samples, worst first; none if all
     /// batches are of all samples.
     pub responsible_samples: Vec<SampleReport>,
+    /// Diagnostics of the literature, if they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<DiagnosticReport>,
 }
 
 /// Coherence of an ensemble.
@@ -218,6 +221,40 @@ pub struct CriterionReport {
     pub assumptions: BTreeMap<String, bool>,
     /// The learning rate over the exact threshold.
     pub slack: Option<f64>,
+}
+
+/// A diagnostic of the literature, for one optimizer at one batch size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DiagnosticReport {
+    /// Its name.
+    pub name: String,
+    /// What was measured; null where it is 0/0, as ratios of gradients are where all vanish.
+    pub value: Option<f64>,
+    /// The standard error of that, if batches were sampled.
+    pub standard_error: Option<f64>,
+    /// `exact`, `necessary`, `sufficient`, `estimate` or `nothing`: what it claims of the learning rate.
+    pub claims: String,
+    /// The learning rate at which it switches.
+    pub learning_rate: Option<f64>,
+    /// That over the exact threshold.
+    pub ratio_to_exact: Option<f64>,
+    /// What it assumes, and whether that holds.
+    pub assumptions: Vec<AssumptionReport>,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// The batch size.
+    pub batch_size: usize,
+    /// Whose curvature it is: `Gauss-Newton`.
+    pub curvature: String,
+}
+
+/// An assumption.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AssumptionReport {
+    /// What it says.
+    pub name: String,
+    /// Whether it holds.
+    pub holds: bool,
 }
 
 /// A Lyapunov exponent.

@@ -28,6 +28,10 @@ pub struct Request {
     pub optimizers: Vec<Optimizer>,
     /// What every curvature is multiplied by.
     pub scale: f64,
+    /// Coefficients of the gradients, one a factor, sample by sample: the gradient of sample `i` is `sum_q c_iq f_iq`.
+    pub residuals: Option<Vec<f64>>,
+    /// Whether to report diagnostics of the literature beside the thresholds.
+    pub diagnostics: bool,
     /// A label for each sample.
     pub labels: Option<Vec<i64>>,
     /// Whether to estimate the Lyapunov exponent at the learning rate.
@@ -52,6 +56,8 @@ impl Default for Request {
             learning_rate: None,
             optimizers: vec![Optimizer::sgd()],
             scale: 1.0,
+            residuals: None,
+            diagnostics: false,
             labels: None,
             lyapunov: false,
             tolerance: TOLERANCE,

@@ -126,6 +126,13 @@ pub(crate) struct AnalyzeArguments {
     /// File of integer labels, one a sample (a tensor `labels` if it holds several): adds coherence by label
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
+    /// File of the coefficients of the gradients, (samples) or (samples, factors): the gradient of sample i is sum_q c_iq f_iq, so residuals f - y for half
+    /// the squared error; adds diagnostics of gradients, and those of --diagnostics
+    #[arg(long, value_name = "FILE")]
+    residuals: Option<PathBuf>,
+    /// Diagnostics of the literature beside the exact thresholds, each with what it claims and assumes; JSON has them always
+    #[arg(long)]
+    diagnostics: bool,
     /// Estimate the Lyapunov exponent at the learning rate: the rate of almost every run a step, with its standard error
     #[arg(long, requires = "learning_rate")]
     lyapunov: bool,
@@ -190,17 +197,28 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let output = arguments.output.as_deref().filter(|path| path.as_os_str() != STANDARD_OUTPUT);
     if let Some(path) = output {
-        let inputs: Vec<&Path> =
-            [Some(input.path()), arguments.labels.as_deref(), arguments.preconditioner.as_deref()]
-                .into_iter()
-                .flatten()
-                .collect();
+        let inputs: Vec<&Path> = [
+            Some(input.path()),
+            arguments.labels.as_deref(),
+            arguments.preconditioner.as_deref(),
+            arguments.residuals.as_deref(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         require_distinct(path, &inputs)?;
     }
     let source = open(input)?;
     let num_samples = source.sizes().num_samples;
     let labels = match &arguments.labels {
         Some(path) => Some(files::open(path, None, "labels", input.memory_limit)?.labels()?),
+        None => None,
+    };
+    let residuals = match &arguments.residuals {
+        Some(path) => {
+            let tensor = files::open(path, None, "residuals", input.memory_limit)?;
+            Some(tensor.coefficients(num_samples, source.sizes().num_factors)?)
+        }
         None => None,
     };
     let batch_sizes = if arguments.batch_size.is_empty() {
@@ -217,6 +235,8 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         learning_rate: arguments.learning_rate,
         optimizers: optimizers(arguments)?,
         scale: arguments.scale,
+        diagnostics: arguments.diagnostics || residuals.is_some() || arguments.format == Format::Json,
+        residuals,
         labels,
         lyapunov: arguments.lyapunov,
         tolerance: arguments.tolerance,

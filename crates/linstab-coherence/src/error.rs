@@ -1,5 +1,6 @@
 //! What can make a coherence or a criterion undefined.
 
+use linstab_dynamics::DynamicsError;
 use linstab_linalg::LinalgError;
 
 /// Why a coherence or a criterion could not be evaluated.
@@ -17,6 +18,9 @@ pub enum CoherenceError {
     /// An eigenvalue problem failed.
     #[error(transparent)]
     Linalg(#[from] LinalgError),
+    /// An analysis failed.
+    #[error(transparent)]
+    Dynamics(#[from] DynamicsError),
     /// Every curvature is zero: the coherence measure is 0 / 0.
     #[error("every curvature is zero, so the coherence measure is undefined")]
     NoCurvature,

@@ -7,10 +7,12 @@
 //! - [`GradientCoherence`]: agreement of the gradients themselves.
 //! - [`criteria`]: closed-form criteria, each as the learning rate at which it switches, with its assumptions and its distance from the
 //!   exact threshold.
+//! - [`diagnostics`]: quantities of the literature beside the exact threshold, of curvatures and of gradients.
 #![forbid(unsafe_code)]
 
 mod coherence;
 pub mod criteria;
+pub mod diagnostics;
 mod error;
 mod gradients;
 mod gram;

@@ -102,6 +102,31 @@ impl Tensor {
         }
     }
 
+    /// All entries as coefficients of gradients, one a factor.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Unsupported`] for another shape than (n), with one factor a sample, or (n, k), and for entries that are not finite
+    /// floating-point numbers; [`AnalysisError::Io`].
+    pub fn coefficients(mut self, num_samples: usize, num_factors: usize) -> Result<Vec<f64>> {
+        let fits =
+            self.shape == [num_samples, num_factors] || (num_factors == 1 && self.shape == [num_samples]);
+        if !fits || !self.data_type.kind.is_float() {
+            let (shape, kind) = (&self.shape, self.data_type.kind);
+            let problem = format!(
+                "has shape {shape:?} of {kind}; residuals are floating-point numbers, one a factor: [{num_samples}, {num_factors}]"
+            );
+            return Err(AnalysisError::unsupported(&self.path, problem));
+        }
+        let entries = self.entries(num_samples * num_factors)?;
+        match entries.iter().position(|entry| !entry.is_finite()) {
+            None => Ok(entries),
+            Some(at) => {
+                let problem = format!("entry {at} is {}, allowed: finite numbers", entries[at]);
+                Err(AnalysisError::unsupported(&self.path, problem))
+            }
+        }
+    }
+
     /// All entries as integers, as labels are.
     ///
     /// # Errors

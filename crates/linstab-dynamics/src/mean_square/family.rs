@@ -83,3 +83,33 @@ impl Family for Growth {
         self.recursion.is_memoryless()
     }
 }
+
+/// Of a noise kernel norm at a learning rate below the full batch's limit: `p` is the norm, where `p D0 o P = N(P)` with the weights `D0` of
+/// the full batch.
+pub(super) struct NoiseNorm {
+    pub(super) weights: CriticalWeights,
+    /// Inverse learning rate.
+    pub(super) lambda: f64,
+}
+
+/// Norms of the noise below this are none.
+const LEAST_NORM: f64 = 1e-14;
+
+impl Family for NoiseNorm {
+    fn pole(&self) -> f64 {
+        LEAST_NORM
+    }
+
+    fn fill(&self, p: f64, xs: &[f64], y: f64, weights: &mut [f64], slopes: &mut [f64]) {
+        let excess = self.weights.excess;
+        for (&x, (weight, slope)) in xs.iter().zip(weights.iter_mut().zip(slopes.iter_mut())) {
+            // Without the noise's own part.
+            *slope = self.weights.at(self.lambda, x, y) + excess * x * y;
+            *weight = p * *slope - excess * x * y;
+        }
+    }
+
+    fn has_positive_kernel(&self) -> bool {
+        false
+    }
+}

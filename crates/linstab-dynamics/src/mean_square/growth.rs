@@ -29,4 +29,28 @@ impl MeanSquare {
     pub fn growth_per_step(&self, learning_rate: f64) -> Result<f64> {
         ThresholdSolver::new(&self.plain).growth_per_step(self, learning_rate)
     }
+
+    /// The noise kernel norm at a learning rate: the spectral radius of `(1 - A)^-1 N`, where `A` is the second-moment map of the full batch and `N`
+    /// what the noise adds. Below 1 exactly where the mean square decays.
+    ///
+    /// # Cost
+    /// That of a threshold.
+    /// # Errors
+    /// [`crate::DynamicsError::OutOfRange`] for a learning rate at or above the full batch's limit, where it has no meaning.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Curvatures 1 and 3, batches of one: variance 1 over 1/eta (2 + 2) - 2 * 2 at eta = 1/2.
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 3.0_f64.sqrt()])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
+    /// assert!((sgd.noise_kernel_norm(0.5)? - 0.25).abs() < 1e-9);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    /// # Source
+    /// After Agarwala and Pennington 2024.
+    pub fn noise_kernel_norm(&self, learning_rate: f64) -> Result<f64> {
+        ThresholdSolver::new(&self.plain).noise_kernel_norm(self, learning_rate)
+    }
 }

@@ -2,7 +2,7 @@
 
 use linstab_linalg::Reduced;
 
-use super::family::{Family, Growth, InverseRate};
+use super::family::{Family, Growth, InverseRate, NoiseNorm};
 use super::memory_kernel::CriticalWeights;
 use super::sample_space::{Critical, Problem};
 use super::subspace::SampleSubspace;
@@ -170,6 +170,45 @@ impl ThresholdSolver {
         let growth = self.solve(analysis, &family, 2.0 * pole.max(1.0), tolerance)?.root.max(pole);
         require_nonnegative("growth of the mean square", growth, false)?;
         Ok(growth)
+    }
+
+    /// The noise kernel norm of an analysis, as [`MeanSquare::noise_kernel_norm`].
+    ///
+    /// # Errors
+    /// As [`MeanSquare::noise_kernel_norm`].
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::mean_square::ThresholdSolver;
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 3.0_f64.sqrt()])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
+    /// let mut solver = ThresholdSolver::new(&ensemble);
+    /// let exact = solver.max_learning_rate(&sgd)?.value;
+    /// assert!((solver.noise_kernel_norm(&sgd, exact)? - 1.0).abs() < 1e-9);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn noise_kernel_norm(&mut self, analysis: &MeanSquare, learning_rate: f64) -> Result<f64> {
+        let limit = analysis.gradient_descent_limit();
+        if !(learning_rate > 0.0 && learning_rate < limit) {
+            let (name, value) = ("learning_rate", learning_rate);
+            let allowed = "positive and below the limit of the full batch";
+            return Err(DynamicsError::OutOfRange { name, value, allowed });
+        }
+        if analysis.effective.rank() == 0 || analysis.sample_weight() <= 0.0 {
+            return Ok(0.0);
+        }
+        let unit = analysis.sharpness();
+        let weights = analysis.critical_weights().in_units_of(unit);
+        if weights.excess > 0.0 {
+            let (what, why) =
+                ("a noise kernel norm", "it is derived for the schemes' own numbers, not for subsets");
+            return Err(DynamicsError::Unsupported { what, why });
+        }
+        let family = NoiseNorm { weights, lambda: (learning_rate * unit).recip() };
+        let tolerance = self.tolerance;
+        Ok(self.solve(analysis, &family, 1.0, tolerance)?.root)
     }
 
     fn solve(
