@@ -43,6 +43,8 @@ pub struct Findings {
     pub full_batch_share: f64,
     /// What momentum would allow there: the momentum and the threshold.
     pub with_momentum: (f64, f64),
+    /// Eigenvalues of the mean curvature, the largest first.
+    pub spectrum: Vec<f64>,
     /// Whether that momentum was asked for.
     pub momentum_was_given: bool,
     /// The batch size that the responsible samples limit.
@@ -132,8 +134,9 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
         responsible_samples: responsible(&sample_shares, coherence.as_ref(), without, request),
     };
     let (momentum_was_given, shares_batch_size) = (given.is_some(), noisy);
+    let spectrum = eigenvalues.iter().map(|value| value * unit).collect();
     let mut findings =
-        Findings { report, full_batch_share, with_momentum, momentum_was_given, shares_batch_size };
+        Findings { report, full_batch_share, with_momentum, spectrum, momentum_was_given, shares_batch_size };
     if unit.to_bits() != 1.0_f64.to_bits() {
         findings.in_units(unit);
     }

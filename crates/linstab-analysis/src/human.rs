@@ -28,7 +28,7 @@ pub fn describe(findings: &Findings) -> String {
 }
 
 /// The first optimizer at its last batch size, and what others would allow.
-fn verdict(findings: &Findings) -> String {
+pub(crate) fn verdict(findings: &Findings) -> String {
     let report = &findings.report;
     let of_first =
         |line: &&StabilityReport| line.training.optimizer == report.stability[0].training.optimizer;
@@ -81,7 +81,7 @@ fn verdict(findings: &Findings) -> String {
 }
 
 /// How the threshold of a row is known.
-fn known(line: &StabilityReport) -> String {
+pub(crate) fn known(line: &StabilityReport) -> String {
     let (low, high) = line.max_learning_rate_interval;
     match line.confidence {
         Some(confidence) => {

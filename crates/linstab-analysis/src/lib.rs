@@ -16,6 +16,7 @@ mod diagnostics;
 pub mod error;
 pub mod files;
 mod human;
+pub mod page;
 mod plan;
 mod range;
 pub mod report;

@@ -8,8 +8,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use linstab_analysis::files;
 use linstab_analysis::{
-    AnalysisError, Comparison, LastBatch, Loader, Optimizer, Parameter, Request, Rule, SamplingScheme,
-    TOLERANCE, Work, analyse, baseline, describe,
+    AnalysisError, Comparison, Findings, LastBatch, Loader, Optimizer, Parameter, Request, Rule,
+    SamplingScheme, TOLERANCE, Work, analyse, baseline, describe, page,
 };
 use linstab_driver::files::write_atomically;
 
@@ -94,7 +94,8 @@ fn require_distinct(output: &Path, inputs: &[&Path]) -> Result<(), AnalysisError
 pub(crate) struct AnalyzeArguments {
     #[command(flatten)]
     input: InputArguments,
-    /// Samples a batch, one or several sizes, each once. Default: those of 1, 8, 32 that are not more than the samples
+    /// Samples a batch, one or several sizes, each once. Default: those of 1, 8, 32 that are not more than the samples; with --report or --plot
+    /// powers of two
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     batch_size: Vec<usize>,
     /// How batches are drawn: each afresh, with exact thresholds, or as data loaders do, which reshuffle once an epoch: then
@@ -148,6 +149,12 @@ pub(crate) struct AnalyzeArguments {
     /// Root of the random streams of --lyapunov
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Write a page with figures, one file: thresholds over the batch size, criteria beside them, what limits, spectrum
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Draw thresholds over the batch size, .svg or .png
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Text for a person, or JSON (schema 2)
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -221,11 +228,14 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
-    let batch_sizes = if arguments.batch_size.is_empty() {
-        [1, 8, 32].into_iter().filter(|&size| size <= arguments.population.unwrap_or(num_samples)).collect()
-    } else {
-        without_repeats(&arguments.batch_size)
-    };
+    let drawn_from = arguments.population.unwrap_or(num_samples);
+    let batch_sizes =
+        match (&arguments.batch_size[..], arguments.report.is_some() || arguments.plot.is_some()) {
+            // A curve: powers of two.
+            ([], true) => (0..usize::BITS).map(|i| 1 << i).take_while(|&size| size <= drawn_from).collect(),
+            ([], false) => [1, 8, 32].into_iter().filter(|&size| size <= drawn_from).collect(),
+            (sizes, _) => without_repeats(sizes),
+        };
     let request = Request {
         batch_sizes,
         sampling: arguments.sampling,
@@ -235,7 +245,10 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         learning_rate: arguments.learning_rate,
         optimizers: optimizers(arguments)?,
         scale: arguments.scale,
-        diagnostics: arguments.diagnostics || residuals.is_some() || arguments.format == Format::Json,
+        diagnostics: arguments.diagnostics
+            || residuals.is_some()
+            || arguments.report.is_some()
+            || arguments.format == Format::Json,
         residuals,
         labels,
         lyapunov: arguments.lyapunov,
@@ -250,6 +263,7 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         let grams = source.grams(input, (request.scale, preconditioner), work)?;
         analyse(grams.view(), sizes, &request)
     })??;
+    write_pictures(arguments, &findings)?;
     let text = match arguments.format {
         Format::Human => describe(&findings),
         Format::Json => {
@@ -261,6 +275,35 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         None => say(&text)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page and the drawing, if they were asked for.
+fn write_pictures(arguments: &AnalyzeArguments, findings: &Findings) -> anyhow::Result<()> {
+    let of = |path: &Path| path.display().to_string();
+    if let Some(path) = &arguments.report {
+        let command =
+            std::env::args().skip(1).fold("linstab".to_owned(), |line, word| format!("{line} {word}"));
+        write_atomically(path, page::page(findings, &of(arguments.input.path()), &command).as_bytes())?;
+    }
+    if let Some(path) = &arguments.plot {
+        let (svg, png) = page::plot(findings)?;
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let drawing = match ending {
+            "svg" => svg,
+            "png" => png,
+            _ => {
+                let (name, value) = ("plot".to_owned(), of(path));
+                return Err(AnalysisError::Option {
+                    name,
+                    value,
+                    allowed: "ending in .svg or .png".to_owned(),
+                }
+                .into());
+            }
+        };
+        write_atomically(path, &drawing)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn run_check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {

@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// Run the experiments of the paper: tables, figures and a manifest.
     Reproduce(ReproduceArguments),
     /// Analyse a file of per-sample gradients: how large a learning rate does this minimum bear?
-    Analyze(AnalyzeArguments),
+    Analyze(Box<AnalyzeArguments>),
     /// Check that the thresholds of a file are those of an earlier analysis.
     Check(CheckArguments),
     /// Draw the stability map of a configuration.

@@ -10,5 +10,5 @@ pub mod section;
 pub mod text;
 
 pub use error::{ReportError, Result};
-pub use page::{MAX_BYTES, Missing, Overview, PATH, Record, page};
+pub use page::{AnalysisPage, AnalysisPart, MAX_BYTES, Missing, Overview, PATH, Record, analysis_page, page};
 pub use section::Section;

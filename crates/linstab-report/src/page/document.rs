@@ -8,8 +8,8 @@ use super::overview::{MAX_BYTES, Overview, Record};
 use super::parts::{self, Parts};
 use crate::section::{Headline, Section};
 
-const STYLE: &str = include_str!("assets/style.css");
-const SCRIPT: &str = concat!(
+pub(super) const STYLE: &str = include_str!("assets/style.css");
+pub(super) const SCRIPT: &str = concat!(
     include_str!("assets/page.js"),
     include_str!("assets/charts.js"),
     include_str!("assets/map.js"),
@@ -17,7 +17,7 @@ const SCRIPT: &str = concat!(
     include_str!("assets/ready.js"),
 );
 /// Nothing from anywhere: what is not in the page is not asked for.
-const POLICY: &str =
+pub(super) const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 const TITLE: &str = "Will this minimum hold?";
 const SUBTITLE: &str = "The paper <cite>A Unified Stability Analysis of SAM vs SGD</cite> (arXiv 2511.17378), recomputed: \

@@ -10,6 +10,7 @@
 //! `g.series` with `data-series` and `data-xy`; `#map` has `data-map`, `data-x`, `data-y`, `data-diverged`, `data-runs` and
 //! `data-verdicts` of the cell that is looked at; `#claims-filter` filters `.entry` elements, each with `data-category`.
 
+mod analysis;
 mod document;
 mod html;
 mod inline;
@@ -18,5 +19,6 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
+pub use analysis::{AnalysisPage, AnalysisPart, analysis_page};
 pub use document::page;
 pub use overview::{MAX_BYTES, Missing, Overview, PATH, Record};

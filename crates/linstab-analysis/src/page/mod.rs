@@ -1,0 +1,147 @@
+//! What an analysis looks like: the curve of thresholds, and a page with everything beside it.
+
+mod figures;
+
+use linstab_report::drawing::{self, Columns};
+use linstab_report::{AnalysisPage, AnalysisPart, analysis_page};
+
+use crate::analysis::Findings;
+use crate::human::verdict;
+use crate::report::Report;
+use crate::{AnalysisError, Result};
+
+/// The page of an analysis, one file that asks for nothing. `source` names what was analysed, `command` what writes it again.
+pub fn page(findings: &Findings, source: &str, command: &str) -> String {
+    let report = &findings.report;
+    let mut parts = vec![thresholds(report)];
+    parts.extend(figures::ratios(report).map(|(svg, rows)| AnalysisPart {
+        title: "Criteria and diagnostics beside the exact threshold".to_owned(),
+        sentences: vec![what_predicts(report)],
+        drawing: Some((svg, "ratios of learning rates to the exact threshold over the batch size, one panel a kind of claim".to_owned())),
+        caption: "Each the learning rate at which it switches over the exact threshold, for the first optimizer. A necessary one lies above 1, a \
+                  sufficient one below."
+            .to_owned(),
+        table: rows,
+    }));
+    parts.extend(figures::limits(report).map(|(svg, rows)| AnalysisPart {
+        title: "What limits".to_owned(),
+        sentences: vec![what_limits(report)],
+        drawing: Some((svg, "share of the full batch in the critical second moment over the batch size".to_owned())),
+        caption: "Share of the full batch in the critical second moment: near 1 sharpness limits, near 0 gradient noise.".to_owned(),
+        table: rows,
+    }));
+    parts.extend(figures::influence(findings).map(|(svg, rows)| AnalysisPart {
+        title: "Responsible samples".to_owned(),
+        sentences: Vec::new(),
+        drawing: Some((svg, "thresholds without each of the samples that limit most".to_owned())),
+        caption: format!(
+            "What SGD at batch size {} could bear without each of the samples that limit most, over what it bears with all, to first order.",
+            findings.shares_batch_size
+        ),
+        table: rows,
+    }));
+    parts.extend(figures::spectrum(findings).map(|(svg, rows)| AnalysisPart {
+        title: "Spectrum of the mean curvature".to_owned(),
+        sentences: vec![format!(
+            "Rank {}, effective rank {:.1}: trace {} over sharpness {}.",
+            report.rank,
+            report.effective_rank,
+            drawing_number(report.trace),
+            drawing_number(report.sharpness)
+        )],
+        drawing: Some((svg, "eigenvalues of the mean curvature by rank".to_owned())),
+        caption: "Eigenvalues of the mean Gauss-Newton curvature, the largest first.".to_owned(),
+        table: rows,
+    }));
+    parts.push(figures::numbers(report));
+    analysis_page(&AnalysisPage {
+        title: format!("Will it hold? {source}"),
+        verdict: verdict(findings),
+        command: command.to_owned(),
+        parts,
+    })
+}
+
+/// The curve of thresholds over the batch size, as SVG and PNG.
+///
+/// # Errors
+/// [`AnalysisError::Option`] if there is nothing to draw: no finite threshold.
+pub fn plot(findings: &Findings) -> Result<(Vec<u8>, Vec<u8>)> {
+    let nothing = || AnalysisError::Option {
+        name: "plot".to_owned(),
+        value: "asked for".to_owned(),
+        allowed: "where a learning rate is limited at all".to_owned(),
+    };
+    let (figure, _) = figures::thresholds(&findings.report, Columns::Two).ok_or_else(nothing)?;
+    let mut files =
+        drawing::files("thresholds", &figure).map_err(|_| nothing())?.into_iter().map(|file| file.1);
+    Ok((files.next().ok_or_else(nothing)?, files.next().ok_or_else(nothing)?))
+}
+
+fn thresholds(report: &Report) -> AnalysisPart {
+    let drawn = figures::thresholds(report, Columns::Two);
+    let table = drawn.as_ref().map_or_else(Vec::new, |(_, rows)| rows.clone());
+    AnalysisPart {
+        title: "Thresholds over the batch size".to_owned(),
+        sentences: Vec::new(),
+        drawing: drawn.map(|(svg, _)| {
+            (svg.render(), "largest stable learning rates of every optimizer over the batch size".to_owned())
+        }),
+        caption: "Largest stable learning rates in mean square; bands are intervals. Below the first optimizer's curve (shaded) training at this \
+                  minimum is stable, above it is not."
+            .to_owned(),
+        table,
+    }
+}
+
+/// Which bound is closest, by the numbers.
+fn what_predicts(report: &Report) -> String {
+    let closest = |claims: &str| {
+        let ratios = report.diagnostics.iter().filter(|row| row.claims == claims);
+        let with = ratios.filter_map(|row| Some((row, row.ratio_to_exact?.ln().abs())));
+        with.min_by(|x, y| x.1.total_cmp(&y.1)).map(|(row, _)| {
+            format!(
+                "{} ({:.3} of the exact threshold at batch size {})",
+                row.name.replace('_', " "),
+                row.ratio_to_exact.unwrap_or(f64::NAN),
+                row.batch_size
+            )
+        })
+    };
+    let said: Vec<String> =
+        [("necessary", "necessary condition"), ("sufficient", "sufficient one"), ("estimate", "estimate")]
+            .into_iter()
+            .filter_map(|(claims, word)| {
+                closest(claims).map(|row| format!("the closest {word} is **{row}**"))
+            })
+            .collect();
+    if said.is_empty() {
+        "No criterion has a learning rate here.".to_owned()
+    } else {
+        format!("Here, {}.", said.join("; "))
+    }
+}
+
+/// Where noise takes over, by the numbers.
+fn what_limits(report: &Report) -> String {
+    let shares: Vec<(usize, f64)> = report
+        .stability
+        .iter()
+        .filter(|line| line.training.optimizer == report.stability[0].training.optimizer)
+        .filter_map(|line| Some((line.training.batch_size, line.full_batch_share?)))
+        .collect();
+    let noisy: Vec<usize> = shares.iter().filter(|(_, share)| *share < 0.5).map(|(size, _)| *size).collect();
+    match (noisy.iter().max(), noisy.len() == shares.len()) {
+        (_, true) if !shares.is_empty() => {
+            "Gradient noise limits at every batch size that was asked about.".to_owned()
+        }
+        (Some(size), _) => {
+            format!("Gradient noise limits up to batch size {size} of those asked about, sharpness above.")
+        }
+        (None, _) => "Sharpness limits at every batch size that was asked about.".to_owned(),
+    }
+}
+
+fn drawing_number(value: f64) -> String {
+    crate::human::short(value)
+}
