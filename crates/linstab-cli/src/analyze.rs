@@ -281,9 +281,11 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
 fn write_pictures(arguments: &AnalyzeArguments, findings: &Findings) -> anyhow::Result<()> {
     let of = |path: &Path| path.display().to_string();
     if let Some(path) = &arguments.report {
+        let input = arguments.input.path();
+        let source = input.file_name().map_or_else(|| of(input), |name| name.to_string_lossy().into_owned());
         let command =
             std::env::args().skip(1).fold("linstab".to_owned(), |line, word| format!("{line} {word}"));
-        write_atomically(path, page::page(findings, &of(arguments.input.path()), &command).as_bytes())?;
+        write_atomically(path, page::page(findings, &source, &command).as_bytes())?;
     }
     if let Some(path) = &arguments.plot {
         let (svg, png) = page::plot(findings)?;

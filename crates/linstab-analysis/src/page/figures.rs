@@ -138,7 +138,8 @@ pub(super) fn ratios(report: &Report) -> Drawn<String> {
     let points = || panels.iter().flat_map(|(_, series)| series.iter().flat_map(|one| one.points.clone()));
     for (index, (claims, series)) in panels.iter().enumerate() {
         let x = Scale::logarithmic(points().map(|point| point.0), "batch size B");
-        let y = Scale::logarithmic(points().map(|point| point.1).chain([1.0]), "over the exact threshold");
+        let own = series.iter().flat_map(|one| one.points.iter().map(|point| point.1));
+        let y = Scale::logarithmic(own.chain([1.0]), "over the exact threshold");
         let (from, to) = x.range;
         let mut all = vec![Series::new("exact", colour::INK, vec![(from, 1.0), (to, 1.0)]).dashed("4 3")];
         all.extend(series.iter().cloned());

@@ -94,32 +94,32 @@ fn thresholds(report: &Report) -> AnalysisPart {
     }
 }
 
-/// Which bound is closest, by the numbers.
+/// Which of each kind stays closest to the exact threshold over all batch sizes, by the numbers.
 fn what_predicts(report: &Report) -> String {
-    let closest = |claims: &str| {
-        let ratios = report.diagnostics.iter().filter(|row| row.claims == claims);
-        let with = ratios.filter_map(|row| Some((row, row.ratio_to_exact?.ln().abs())));
-        with.min_by(|x, y| x.1.total_cmp(&y.1)).map(|(row, _)| {
-            format!(
-                "{} ({:.3} of the exact threshold at batch size {})",
-                row.name.replace('_', " "),
-                row.ratio_to_exact.unwrap_or(f64::NAN),
-                row.batch_size
-            )
-        })
-    };
-    let said: Vec<String> =
-        [("necessary", "necessary condition"), ("sufficient", "sufficient one"), ("estimate", "estimate")]
-            .into_iter()
-            .filter_map(|(claims, word)| {
-                closest(claims).map(|row| format!("the closest {word} is **{row}**"))
-            })
-            .collect();
-    if said.is_empty() {
-        "No criterion has a learning rate here.".to_owned()
-    } else {
-        format!("Here, {}.", said.join("; "))
+    let first = report.stability.first().map(|line| line.training.optimizer);
+    let rows = report.diagnostics.iter().filter(|row| Some(row.optimizer) == first);
+    // By name: the kind of claim, and the least and the greatest ratio.
+    let mut ranges: Vec<(&str, &str, f64, f64)> = Vec::new();
+    for row in rows {
+        let Some(ratio) = row.ratio_to_exact else { continue };
+        match ranges.iter_mut().find(|range| range.0 == row.name) {
+            Some(range) => (range.2, range.3) = (range.2.min(ratio), range.3.max(ratio)),
+            None => ranges.push((&row.name, &row.claims, ratio, ratio)),
+        }
     }
+    let off = |range: &(&str, &str, f64, f64)| range.2.ln().abs().max(range.3.ln().abs());
+    let closest = |(claims, word): (&str, &str)| {
+        let of_kind = ranges.iter().filter(|range| range.1 == claims);
+        let (name, _, least, most) = of_kind.min_by(|x, y| off(x).total_cmp(&off(y)))?;
+        Some(format!("the closest {word} is **{}** ({least:.3} to {most:.3} of it)", name.replace('_', " ")))
+    };
+    let kinds =
+        [("necessary", "necessary condition"), ("sufficient", "sufficient one"), ("estimate", "estimate")];
+    let said: Vec<String> = kinds.into_iter().filter_map(closest).collect();
+    if said.is_empty() {
+        return "No criterion has a learning rate here.".to_owned();
+    }
+    format!("Over all batch sizes that were asked about, beside the exact threshold, {}.", said.join("; "))
 }
 
 /// Where noise takes over, by the numbers.

@@ -57,7 +57,7 @@ pub fn analysis_page(page: &AnalysisPage) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<link rel=\"icon\" href=\"data:,\">\n\
-         <style>\n{STYLE}{palette}</style>\n</head>\n\
+         <style>\n{STYLE}{palette}h1 {{ overflow-wrap: anywhere; }}\n</style>\n</head>\n\
          <body>\n<a class=\"skip\" href=\"#content\">Skip to the figures</a>\n<header class=\"top\">\n<div>\n<h1>{title}</h1>\n\
          <p class=\"lead\">{verdict}</p>\n</div>\n\
          <button id=\"theme\" type=\"button\" aria-label=\"Dark or light\" title=\"Dark or light\"></button>\n</header>\n\
