@@ -44,7 +44,7 @@ fn layers_are_kept() {
                 "linstab-experiments",
             ],
         ),
-        ("linstab-analysis", &["linstab-linalg", "linstab-dynamics", "linstab-coherence"]),
+        ("linstab-analysis", &["linstab-linalg", "linstab-dynamics", "linstab-coherence", "linstab-report"]),
         ("linstab-cli", &["linstab-driver", "linstab-experiments", "linstab-claims", "linstab-analysis"]),
     ]);
     let mut num_crates = 0;
