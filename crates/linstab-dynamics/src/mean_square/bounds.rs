@@ -4,10 +4,15 @@
 //! variance `s^2` of the scalars `v^T H_i v`, stability needs `(1 - eta q)^2 + eta^2 s^2 <= 1`, that is
 //! `eta <= 2 q / (q^2 + s^2)`: the threshold of the scalar problem along `v`.
 
-use linstab_linalg::{Mat, symmetric};
+use linstab_linalg::{Mat, multiply, symmetric};
+use rayon::prelude::*;
 
 use super::MeanSquare;
 use crate::{DynamicsError, Result};
+
+/// Samples, and rows of factors, that are worked on at a time; fixed, so that bits are.
+const GROUP: usize = 32;
+const ROWS: usize = 256;
 
 /// Steps of the ascent on the sphere from each starting direction.
 const ASCENT_STEPS: usize = 200;
@@ -76,13 +81,11 @@ impl MeanSquare {
             per_sample: None,
         };
         let (mut worst, mut max_sharpness) = (sharpest, 0.0_f64);
-        for sample in 0..self.effective.num_samples() {
-            let (sharpness, direction) = self.sample_direction(sample)?;
+        for (sample, (sharpness, bound)) in self.along_samples()?.into_iter().enumerate() {
             max_sharpness = max_sharpness.max(sharpness);
-            let bound = self.along(&direction);
             if bound < conditions.sample_directions {
                 conditions.sample_directions = bound;
-                worst = direction;
+                worst = self.sample_direction(sample)?.1;
             }
         }
         let mut starts = vec![worst];
@@ -95,15 +98,34 @@ impl MeanSquare {
         Ok(conditions)
     }
 
+    /// Of every sample the sharpness, and the bound along its sharpest direction.
+    fn along_samples(&self) -> Result<Vec<(f64, f64)>> {
+        let samples: Vec<usize> = (0..self.effective.num_samples()).collect();
+        let group = |samples: &[usize]| -> Result<Vec<(f64, f64)>> {
+            let found = samples.iter().map(|&sample| self.sample_direction(sample));
+            let found: Vec<(f64, Vec<f64>)> = found.collect::<Result<_>>()?;
+            let directions = Mat::from_fn(self.effective.rank(), samples.len(), |a, i| found[i].1[a]);
+            let projections = multiply(self.effective.factors(), directions.as_ref());
+            let bounds = (0..samples.len()).map(|i| self.bound(projections.col_as_slice(i)));
+            Ok(found.iter().map(|(sharpness, _)| *sharpness).zip(bounds).collect())
+        };
+        let groups: Vec<Vec<(f64, f64)>> = samples.par_chunks(GROUP).map(group).collect::<Result<_>>()?;
+        Ok(groups.concat())
+    }
+
     /// The threshold of the scalar problem along a unit vector; infinite where there is no curvature.
     fn along(&self, direction: &[f64]) -> f64 {
-        let (mean, variance) = self.scalar_moments(&self.scalars(direction));
+        self.bound(&self.project(direction))
+    }
+
+    /// The same, of the projections of all factors on the vector.
+    fn bound(&self, projections: &[f64]) -> f64 {
+        let (mean, variance) = self.scalar_moments(&self.scalars(projections));
         if mean > 0.0 { 2.0 / (mean + variance / mean) } else { f64::INFINITY }
     }
 
-    /// `v^T H_i v` of every sample.
-    fn scalars(&self, direction: &[f64]) -> Vec<f64> {
-        let projections = self.project(direction);
+    /// `v^T H_i v` of every sample, from the projections of its factors.
+    fn scalars(&self, projections: &[f64]) -> Vec<f64> {
         let blocks = projections.chunks_exact(self.effective.num_factors());
         blocks.map(|block| block.iter().map(|x| x * x).sum()).collect()
     }
@@ -111,13 +133,13 @@ impl MeanSquare {
     /// `f^T v` of every factor.
     fn project(&self, direction: &[f64]) -> Vec<f64> {
         let factors = self.effective.factors();
-        let mut projections = vec![0.0; factors.nrows()];
-        for (a, x) in direction.iter().enumerate() {
-            for (row, sum) in projections.iter_mut().enumerate() {
-                *sum += factors[(row, a)] * x;
-            }
-        }
-        projections
+        let direction = Mat::from_fn(direction.len(), 1, |a, _| direction[a]);
+        let starts: Vec<usize> = (0..factors.nrows()).step_by(ROWS).collect();
+        let rows = |&start: &usize| {
+            let rows = factors.subrows(start, ROWS.min(factors.nrows() - start));
+            multiply(rows, direction.as_ref()).col_as_slice(0).to_vec()
+        };
+        starts.par_iter().map(rows).collect::<Vec<_>>().concat()
     }
 
     /// Mean and batch variance of per-sample scalars.
@@ -160,19 +182,21 @@ impl MeanSquare {
     /// Gradient ascent of `q + s^2 / q`, whose maximum is twice the inverse bound, with a step that doubles or halves.
     fn ascend(&self, start: Vec<f64>) -> f64 {
         let mut direction = start;
-        let mut bound = self.along(&direction);
+        let mut projections = self.project(&direction);
+        let mut bound = self.bound(&projections);
         let mut step = 1.0;
         for _ in 0..ASCENT_STEPS {
-            let gradient = self.gradient(&direction);
+            let gradient = self.gradient(&direction, &projections);
             let norm = gradient.iter().map(|x| x * x).sum::<f64>().sqrt();
             if !(bound.is_finite() && norm > 0.0 && step > 1e-12) {
                 break;
             }
             let moved = direction.iter().zip(&gradient).map(|(x, g)| x + step * g / norm).collect();
             let moved = normalised(moved);
-            let candidate = self.along(&moved);
+            let along = self.project(&moved);
+            let candidate = self.bound(&along);
             if candidate < bound {
-                (direction, bound, step) = (moved, candidate, 2.0 * step);
+                (direction, projections, bound, step) = (moved, along, candidate, 2.0 * step);
             } else {
                 step *= 0.25;
             }
@@ -181,11 +205,9 @@ impl MeanSquare {
     }
 
     /// Gradient of `q + s^2 / q` on the sphere, `s^2 = e q^2 + (b/n) sum_i q_i^2` with `e = a - 1`.
-    fn gradient(&self, direction: &[f64]) -> Vec<f64> {
-        let projections = self.project(direction);
+    fn gradient(&self, direction: &[f64], projections: &[f64]) -> Vec<f64> {
         let k = self.effective.num_factors();
-        let scalars: Vec<f64> =
-            projections.chunks_exact(k).map(|block| block.iter().map(|x| x * x).sum()).collect();
+        let scalars = self.scalars(projections);
         let (q, variance) = self.scalar_moments(&scalars);
         let per_sample = self.sample_weight();
         // d(q + s^2/q) = (1 + e - (b/n) sum q_i^2 / q^2) dq + (2 b / (n q)) sum q_i dq_i, up to a positive factor.
@@ -200,6 +222,7 @@ impl MeanSquare {
             .map(|(row, x)| x * (of_mean + 2.0 * per_sample * scalars[row / k] / q))
             .collect();
         let mut gradient: Vec<f64> = (0..direction.len())
+            .into_par_iter()
             .map(|a| weighted.iter().enumerate().map(|(row, x)| factors[(row, a)] * x).sum())
             .collect();
         let radial: f64 = gradient.iter().zip(direction).map(|(g, x)| g * x).sum();
