@@ -12,6 +12,7 @@
 pub mod analysis;
 mod answer;
 pub mod baseline;
+mod compare;
 mod diagnostics;
 pub mod error;
 pub mod files;
@@ -24,6 +25,7 @@ mod request;
 pub mod units;
 
 pub use analysis::{Findings, Grams, Sizes, analyse};
+pub use compare::{MinimaReport, Minimum, MinimumReport, ThresholdReport, compare, measure};
 pub use error::{AnalysisError, Result};
 pub use human::describe;
 /// The words that a [`Request`] is made of.

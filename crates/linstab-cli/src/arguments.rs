@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::analyze::{AnalyzeArguments, CheckArguments};
+use crate::compare::CompareArguments;
 
 const REPRODUCE_HELP: &str = "\
 Examples:
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Analyze(Box<AnalyzeArguments>),
     /// Check that the thresholds of a file are those of an earlier analysis.
     Check(CheckArguments),
+    /// Compare minima of the same samples: which is flatter, and which bears the larger learning rate?
+    Compare(CompareArguments),
     /// Draw the stability map of a configuration.
     Map(MapArguments),
     /// Write the example that `analyze` is shown on: gradients of a small network trained on optical digits.

@@ -115,3 +115,28 @@ proptest! {
         }
     }
 }
+
+/// Where noise is small the mean curvature limits heavy ball to `2 (1 + beta) / l`, where it is large the noise does, to
+/// `2 (1 - beta) l / s^2`: the two plateaus of Andreyev et al. 2026, as limits of one formula.
+#[test]
+fn momentum_has_two_plateaus() {
+    let threshold = |curvatures: &[f64], beta: f64| {
+        let n = curvatures.len();
+        let factors = curvatures.iter().map(|h| h.sqrt()).collect();
+        let reduced = Reduced::of(&Factored::new(n, 1, 1, factors).unwrap()).unwrap();
+        let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, n, 1).unwrap();
+        let sgd = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
+        sgd.with_momentum(beta).unwrap().max_learning_rate().unwrap().value
+    };
+    for beta in [0.0, 0.5, 0.9, 0.99] {
+        let quiet = threshold(&[1.0 - 1e-4, 1.0 + 1e-4], beta);
+        assert!((quiet / (2.0 * (1.0 + beta)) - 1.0).abs() < 1e-5, "beta {beta}: {quiet}");
+        // One sample of a thousand has all the curvature: mean 1, variance 999.
+        let mut lone = vec![0.0; 1000];
+        lone[0] = 1000.0;
+        let noisy = threshold(&lone, beta) * 999.0;
+        assert!((noisy / (2.0 * (1.0 - beta)) - 1.0).abs() < 1.1e-3, "beta {beta}: {noisy}");
+        // Negative control: neither is the other.
+        assert!(beta <= 0.0 || (noisy - quiet).abs() > 0.5, "beta {beta}");
+    }
+}

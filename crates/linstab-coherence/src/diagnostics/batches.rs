@@ -57,7 +57,7 @@ pub(super) const MEAN_BATCH_SHARPNESS: Diagnostic = Diagnostic {
         let gram = subject.gram()?;
         let values = over_batches(subject, |rows, batch_size| {
             let block = Mat::from_fn(rows.len(), rows.len(), |i, j| gram[(rows[i], rows[j])] / batch_size);
-            if rows.is_empty() { Ok((0.0, 1.0)) } else { top(block).map(|value| (value, 1.0)) }
+            if rows.is_empty() { Ok((0.0, 1.0)) } else { top_eigenvalue(block).map(|value| (value, 1.0)) }
         })?;
         Ok(Some(mean_of(&values)))
     },
@@ -145,13 +145,13 @@ fn sample_sharpness(subject: &Subject<'_>) -> Result<Vec<f64>> {
     (0..subject.ensemble().num_samples())
         .map(|sample| {
             let own = factors.subrows(sample * k, k);
-            top(own * own.transpose())
+            top_eigenvalue(own * own.transpose())
         })
         .collect()
 }
 
 /// The largest eigenvalue of a positive semidefinite matrix.
-fn top(matrix: Mat<f64>) -> Result<f64> {
+pub(super) fn top_eigenvalue(matrix: Mat<f64>) -> Result<f64> {
     if matrix.nrows() <= DIRECT || matrix.norm_max() <= 0.0 {
         return Ok(symmetric::top_eigenvalue(matrix.as_ref())?);
     }

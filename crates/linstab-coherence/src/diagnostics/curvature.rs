@@ -1,9 +1,9 @@
 //! From curvatures alone.
 
 use linstab_dynamics::mean_square::NecessaryConditions;
-use linstab_linalg::lanczos::{self, Explicit, LanczosOptions};
 use linstab_linalg::{Mat, packed, spread};
 
+use super::batches::top_eigenvalue;
 use super::{Claims, Condition, Diagnostic, Measured, Quantity, Subject};
 use crate::Result;
 
@@ -81,7 +81,7 @@ pub(super) const NON_UNIFORMITY: Diagnostic = Diagnostic {
         for (a, h) in h.iter().enumerate() {
             variance[(a, a)] -= h * h;
         }
-        let value = top(variance)?.max(0.0).sqrt();
+        let value = top_eigenvalue(variance)?.max(0.0).sqrt();
         let per_sample = subject.weights().per_sample;
         let limit = (value * per_sample.sqrt()).recip();
         Ok(Some(Measured {
@@ -108,7 +108,7 @@ pub(super) const SECOND_MOMENT_CONTRACTION: Diagnostic = Diagnostic {
             let own = if a == b { weights.full_batch * h[a] } else { 0.0 };
             own + weights.per_sample * mean_square[(a, b)] / (h[a] * h[b]).sqrt()
         });
-        Ok(Some(Measured::against_two_over_eta(Some(top(scaled)?))))
+        Ok(Some(Measured::against_two_over_eta(Some(top_eigenvalue(scaled)?))))
     },
 };
 
@@ -180,13 +180,4 @@ fn mean_square(subject: &Subject<'_>) -> Mat<f64> {
     let mut sum = vec![0.0; packed::packed_len(ensemble.rank())];
     spread(ensemble, &blocks, &mut sum);
     packed::unpack(&sum, ensemble.rank())
-}
-
-/// The largest eigenvalue of a positive semidefinite matrix.
-fn top(matrix: Mat<f64>) -> Result<f64> {
-    let start: Vec<f64> = (0..matrix.nrows()).map(|a| 1.0 + 1e-3 * (a as f64).sin()).collect();
-    if matrix.norm_max() <= 0.0 {
-        return Ok(0.0);
-    }
-    Ok(lanczos::top_eigenpair(&mut Explicit(matrix), &start, LanczosOptions::default())?.value)
 }

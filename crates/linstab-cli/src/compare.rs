@@ -1,0 +1,89 @@
+//! `linstab compare`: minima side by side.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use linstab_analysis::files::{self, FactorFile};
+use linstab_analysis::{
+    AnalysisError, Minimum, Optimizer, Plan, Request, Sizes, Work, compare, error::shown, measure, units,
+};
+
+use crate::analyze::Format;
+use crate::available_threads;
+use crate::say;
+
+const HELP: &str = "\
+Examples:
+  linstab compare sgd.npy sam.npy --batch-size 8,32
+  linstab compare epoch-10.npy epoch-20.npy epoch-30.npy --optimizer sgd:momentum=0.9 --format json
+
+Each file holds gradients of the same samples at another minimum, as for `analyze`. The first is the reference. Changes of thresholds
+have standard errors by the infinitesimal jackknife, paired by samples, as if the samples were a random part of many; what
+differs by more than two of them is said to differ. Flatter and more stable are two things, and each is judged by its own number.
+
+Exit codes: 0 done, 1 failure, 2 bad request (files of unlike numbers of samples or factors among them).";
+
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct CompareArguments {
+    /// Files of per-sample gradients of the same samples at two or more minima: .npy, .npz or .safetensors
+    #[arg(value_name = "FACTORS", num_args = 2.., required = true)]
+    files: Vec<PathBuf>,
+    /// Samples a batch, one or several sizes. Default: those of 1, 8, 32 that are not more than the samples
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    batch_size: Vec<usize>,
+    /// Optimizer, NAME or NAME:KEY=VALUE,..; may be repeated. Default: sgd and sgd:momentum=0.9
+    #[arg(long, value_name = "SPEC")]
+    optimizer: Vec<Optimizer>,
+    /// Multiplies every curvature, as for `analyze`
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    scale: f64,
+    /// Memory for one file at a time, in bytes, KiB, MiB or GiB
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_bytes)]
+    memory_limit: usize,
+    /// Text for a person, or JSON
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+pub(crate) fn run_compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(available_threads()).build();
+    let pool = pool.context("cannot start worker threads")?;
+    let minima = arguments.files.iter().map(|path| pool.install(|| measured(path, arguments)));
+    let minima: Vec<Minimum> = minima.collect::<Result<_, AnalysisError>>()?;
+    let report = compare(&minima)?;
+    match arguments.format {
+        Format::Human => say(&report.describe())?,
+        Format::Json => {
+            say(&(serde_json::to_string_pretty(&report).context("cannot encode the report")? + "\n"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measured(path: &Path, arguments: &CompareArguments) -> Result<Minimum, AnalysisError> {
+    let mut file = FactorFile::new(files::open(path, None, "factors", arguments.memory_limit)?)?;
+    let n = file.num_samples();
+    let batch_sizes = if arguments.batch_size.is_empty() {
+        [1, 8, 32].into_iter().filter(|&size| size <= n).collect()
+    } else {
+        arguments.batch_size.clone()
+    };
+    let optimizers = if arguments.optimizer.is_empty() {
+        vec![Optimizer::sgd(), Optimizer::sgd().with_momentum(linstab_analysis::analysis::USUAL_MOMENTUM)?]
+    } else {
+        arguments.optimizer.clone()
+    };
+    let request = Request { batch_sizes, optimizers, scale: arguments.scale, ..Request::default() };
+    request.check(n)?;
+    let plan = Plan::new(&file, Work::default(), arguments.memory_limit)?;
+    let sizes = Sizes {
+        num_samples: n,
+        num_factors: file.num_factors(),
+        num_parameters: Some(file.num_parameters()),
+    };
+    let grams = plan.grams(&mut file, arguments.scale, None)?;
+    measure(&shown(path), grams.view(), sizes, &request)
+}
