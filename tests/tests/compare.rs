@@ -1,5 +1,4 @@
 //! `linstab compare` from outside: what moved is said, what did not is not, and what cannot be compared is refused.
-#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 use linstab_analysis::files::encode_safetensors;
 use linstab_tests::analyze::stdout;
@@ -49,5 +48,5 @@ fn refused_without_quiet(arguments: &[&str], expected: &str) {
     let message = linstab_tests::stderr(&run);
     assert!(!run.status.success() && message.contains(expected), "{message}");
     assert_eq!(message.trim_end().lines().count(), 1, "{message}");
-    assert!(run.stdout.is_empty());
+    assert!(run.stdout.is_empty(), "nothing is said on standard output");
 }

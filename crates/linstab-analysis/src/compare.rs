@@ -3,6 +3,8 @@
 //! The samples are taken for a random part of all there could be: changes have standard errors by the infinitesimal jackknife, paired,
 //! since the samples are the same at every minimum.
 
+use std::fmt::Write as _;
+
 use linstab_coherence::{FactorCoherence, effective_rank};
 use linstab_dynamics::sampling::Loader;
 use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer};
@@ -191,7 +193,7 @@ impl MinimaReport {
                 minimum.sigma.map_or_else(|| "-".to_owned(), |sigma| format!("{sigma:.2}")),
             ]);
         }
-        text.push_str(&format!("\n{}", table(&rows)));
+        let _ = write!(text, "\n{}", table(&rows));
         let mut rows = vec![vec!["optimizer".to_owned(), "batch size".to_owned()]];
         rows[0].extend(self.minima.iter().map(|minimum| minimum.name.clone()));
         for row in &self.thresholds {
@@ -199,10 +201,11 @@ impl MinimaReport {
             cells.extend((0..self.minima.len()).map(|at| cell(row, at)));
             rows.push(cells);
         }
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\nlargest stable learning rates, and their change with its standard error:\n{}",
             table(&rows)
-        ));
+        );
         text
     }
 

@@ -13,7 +13,7 @@ impl MeanSquare {
     /// # Accuracy
     /// A relative 1e-9; with momentum, where eigenvalues of the map meet (no noise, critical damping), four digits.
     /// # Errors
-    /// [`DynamicsError::OutOfRange`] for a bad learning rate, [`DynamicsError::Linalg`] if the iteration does not converge.
+    /// [`crate::DynamicsError::OutOfRange`] for a bad learning rate, [`crate::DynamicsError::Linalg`] if the iteration does not converge.
     /// # Examples
     /// ```
     /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
