@@ -1,7 +1,7 @@
 //! What samples do to a threshold: derivatives against finite differences, standard errors against populations.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
-use linstab_dynamics::mean_square::ThresholdSolver;
+use linstab_dynamics::mean_square::{CertificateKind, ThresholdSolver};
 use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{Ensemble, Factored, Mat, Reduced, symmetric};
@@ -133,4 +133,43 @@ fn what_is_not_at_hand_is_not_drawn() {
     let threshold = all.max_learning_rate().unwrap();
     assert_eq!(threshold.value.to_bits(), plain.max_learning_rate().unwrap().value.to_bits());
     assert!(all.influences(&threshold).unwrap().standard_error <= 0.0);
+}
+
+/// The closed form, solved densely, is within every interval of ten thousand small ensembles.
+#[test]
+fn the_truth_is_within_every_interval() {
+    let (mut widest, mut num_proven) = (1.0_f64, 0);
+    for seed in 0..10_000_u64 {
+        let (n, k, dim) = (2 + (seed % 5) as usize, 1 + (seed % 2) as usize, 1 + (seed % 4) as usize);
+        let batch_size = 1 + (seed / 7) as usize % n;
+        let beta = [0.0, 0.5, 0.9, -0.3][(seed / 3) as usize % 4];
+        let scheme = SamplingScheme::ALL[(seed / 11) as usize % 3];
+        let ensemble = random_factored(seed, n, k, dim);
+        let reduced = Reduced::of(&ensemble).unwrap();
+        if reduced.rank() < dim {
+            continue;
+        }
+        let sampling = BatchSampling::new(scheme, n, batch_size).unwrap();
+        let analysis = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
+        let threshold = analysis.with_momentum(beta).unwrap().max_learning_rate().unwrap();
+        let moments = sampling.moment_weights();
+        let numbers = (moments.excess, moments.per_sample);
+        let exact = weighted_threshold(&ensemble, &vec![1.0; n], numbers, beta);
+        let (low, high) = threshold.interval;
+        // What the dense eigenvalue itself is off by.
+        assert!(
+            low <= exact * (1.0 + 1e-12) && exact <= high * (1.0 + 1e-12),
+            "seed {seed}: {exact} in {:?}, {scheme:?} B={batch_size} beta={beta}",
+            threshold.interval
+        );
+        widest = widest.max(high / low);
+        num_proven += usize::from(threshold.certificate == CertificateKind::Proven);
+        // Negative control: a threshold one per million off is seen.
+        assert!(
+            exact * (1.0 + 1e-6) > high && exact * (1.0 - 1e-6) < low,
+            "seed {seed}: {:?}",
+            threshold.interval
+        );
+    }
+    assert!(num_proven > 9000 && widest < 1.0 + 1e-7, "{num_proven} proven, widest {widest}");
 }
