@@ -7,11 +7,19 @@ use crate::range::{largest_square, require_in_range};
 use crate::{AnalysisError, Grams, Result, units};
 
 /// Matrices of the order of the factors that the analysis holds at a time, at most, what the allocator keeps among them: measured at
-/// 300 to 1000 factors with SAM, momentum and growth rates, whose Krylov basis is half of it.
-const ANALYSIS_MATRICES: u64 = 24;
+/// 300 to 1000 factors with SAM, momentum and growth rates; beyond, with what does not grow apart, at 2000 to 4000 factors.
+const MATRICES_OF_FEW: u64 = 24;
+const MATRICES: u64 = 15;
+const APART: u64 = 96 << 20;
 
 /// The program itself, measured.
 const PROGRAM: u64 = 8 << 20;
+
+fn analysis_bytes(rows: usize) -> u64 {
+    let square = (rows as u64).saturating_pow(2).saturating_mul(8);
+    let many = square.saturating_mul(MATRICES).saturating_add(APART);
+    square.saturating_mul(MATRICES_OF_FEW).min(many).saturating_add(PROGRAM)
+}
 
 /// Squared lengths of factors within which products neither overflow nor lose digits.
 const SQUARES: std::ops::RangeInclusive<f64> = 1e-280..=1e280;
@@ -78,8 +86,7 @@ impl Plan {
         // Two blocks in double precision at a time.
         let entry = 16;
         let held = file.tensor().held_bytes();
-        let analysis = ANALYSIS_MATRICES.saturating_mul(8).saturating_mul((rows as u64).saturating_pow(2));
-        let analysis = analysis.saturating_add(PROGRAM);
+        let analysis = analysis_bytes(rows);
         // The plan for no memory at all says what the product needs at least.
         let product = match GramPlan::new(rows, columns, entry, 0) {
             Err(LinalgError::MemoryLimit { needed, .. }) => needed as u64,
@@ -104,9 +111,7 @@ impl Plan {
     /// # Errors
     /// [`AnalysisError::Memory`].
     pub fn of_inner_products(rows: usize, work: Work, memory_limit: usize) -> Result<String> {
-        let square = (rows as u64).saturating_pow(2).saturating_mul(8);
-        let (needed, limit) =
-            (square.saturating_mul(ANALYSIS_MATRICES).saturating_add(PROGRAM), memory_limit as u64);
+        let (needed, limit) = (analysis_bytes(rows), memory_limit as u64);
         if needed > limit {
             let what = format!("the analysis of inner products of {rows} factors");
             return Err(AnalysisError::Memory { what, needed, limit });
