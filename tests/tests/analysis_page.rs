@@ -72,4 +72,13 @@ fn drawings_are_written_whole_or_not_at_all() {
     }
     refused(&[&ARGUMENTS[..], &["--plot", &path("curve.gif")]].concat(), 2, "ending in .svg or .png");
     assert!(!std::fs::exists(path("curve.gif")).unwrap());
+    // Nothing that is read is replaced.
+    let copy = path("factors.safetensors");
+    std::fs::copy(root().join(EXAMPLE), &copy).unwrap();
+    refused(&["analyze", &copy, "--report", &copy], 2, "--report");
+    assert_eq!(
+        std::fs::read(&copy).unwrap(),
+        std::fs::read(root().join(EXAMPLE)).unwrap(),
+        "it is as it was"
+    );
 }

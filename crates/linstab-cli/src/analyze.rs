@@ -78,15 +78,30 @@ fn analyze_help() -> String {
     )
 }
 
-/// Refuses an output that would replace one of the inputs, whatever names and links lead there.
-fn require_distinct(output: &Path, inputs: &[&Path]) -> Result<(), AnalysisError> {
+/// Refuses, before anything is computed, an output that would replace one of the inputs, whatever names and links lead there, and a drawing
+/// of no known kind.
+fn require_writable(arguments: &AnalyzeArguments, output: Option<&Path>) -> Result<(), AnalysisError> {
+    let AnalyzeArguments { input, labels, preconditioner, residuals, report, plot, .. } = arguments;
+    let refuse = |name: &str, path: &Path, allowed: &str| {
+        let (name, value) = (name.to_owned(), path.display().to_string());
+        Err(AnalysisError::Option { name, value, allowed: allowed.to_owned() })
+    };
     let place = |path: &Path| std::fs::canonicalize(path).ok();
-    let target = place(output);
-    if target.is_some() && inputs.iter().any(|input| place(input) == target) {
-        let (value, allowed) = (output.display().to_string(), "a file that is not read".to_owned());
-        return Err(AnalysisError::Option { name: "output".to_owned(), value, allowed });
+    let read = [Some(input.path()), labels.as_deref(), preconditioner.as_deref(), residuals.as_deref()];
+    let read: Vec<PathBuf> = read.into_iter().flatten().filter_map(place).collect();
+    for (name, path) in [("output", output), ("report", report.as_deref()), ("plot", plot.as_deref())] {
+        if let Some(path) = path
+            && place(path).is_some_and(|target| read.contains(&target))
+        {
+            return refuse(name, path, "a file that is not read");
+        }
     }
-    Ok(())
+    match plot {
+        Some(path) if !path.extension().is_some_and(|ending| ending == "svg" || ending == "png") => {
+            refuse("plot", path, "ending in .svg or .png")
+        }
+        _ => Ok(()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -203,18 +218,7 @@ pub(crate) fn run_analyze(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCo
 fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let output = arguments.output.as_deref().filter(|path| path.as_os_str() != STANDARD_OUTPUT);
-    if let Some(path) = output {
-        let inputs: Vec<&Path> = [
-            Some(input.path()),
-            arguments.labels.as_deref(),
-            arguments.preconditioner.as_deref(),
-            arguments.residuals.as_deref(),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        require_distinct(path, &inputs)?;
-    }
+    require_writable(arguments, output)?;
     let source = open(input)?;
     let num_samples = source.sizes().num_samples;
     let labels = match &arguments.labels {
@@ -233,7 +237,7 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         match (&arguments.batch_size[..], arguments.report.is_some() || arguments.plot.is_some()) {
             // A curve: powers of two.
             ([], true) => (0..usize::BITS).map(|i| 1 << i).take_while(|&size| size <= drawn_from).collect(),
-            ([], false) => [1, 8, 32].into_iter().filter(|&size| size <= drawn_from).collect(),
+            ([], false) => usual_batch_sizes(drawn_from),
             (sizes, _) => without_repeats(sizes),
         };
     let request = Request {
@@ -289,20 +293,7 @@ fn write_pictures(arguments: &AnalyzeArguments, findings: &Findings) -> anyhow::
     }
     if let Some(path) = &arguments.plot {
         let (svg, png) = page::plot(findings)?;
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        let drawing = match ending {
-            "svg" => svg,
-            "png" => png,
-            _ => {
-                let (name, value) = ("plot".to_owned(), of(path));
-                return Err(AnalysisError::Option {
-                    name,
-                    value,
-                    allowed: "ending in .svg or .png".to_owned(),
-                }
-                .into());
-            }
-        };
+        let drawing = if path.extension().is_some_and(|ending| ending == "png") { png } else { svg };
         write_atomically(path, &drawing)?;
     }
     Ok(())
@@ -355,8 +346,13 @@ fn in_flags<A: Args>(error: anyhow::Error) -> anyhow::Error {
     AnalysisError::Option { name, value, allowed }.into()
 }
 
+/// What is asked about if nothing is.
+pub(crate) fn usual_batch_sizes(most: usize) -> Vec<usize> {
+    [1, 8, 32].into_iter().filter(|&size| size <= most).collect()
+}
+
 /// Each size once, in the order of their first mention.
-fn without_repeats(sizes: &[usize]) -> Vec<usize> {
+pub(crate) fn without_repeats(sizes: &[usize]) -> Vec<usize> {
     let mut once: Vec<usize> = Vec::new();
     for &size in sizes {
         if !once.contains(&size) {

@@ -10,7 +10,7 @@ use linstab_analysis::{
     AnalysisError, Minimum, Optimizer, Plan, Request, Sizes, Work, compare, error::shown, measure, units,
 };
 
-use crate::analyze::Format;
+use crate::analyze::{Format, usual_batch_sizes, without_repeats};
 use crate::available_threads;
 use crate::say;
 
@@ -67,9 +67,9 @@ fn measured(path: &Path, arguments: &CompareArguments) -> Result<Minimum, Analys
     let mut file = FactorFile::new(files::open(path, None, "factors", arguments.memory_limit)?)?;
     let n = file.num_samples();
     let batch_sizes = if arguments.batch_size.is_empty() {
-        [1, 8, 32].into_iter().filter(|&size| size <= n).collect()
+        usual_batch_sizes(n)
     } else {
-        arguments.batch_size.clone()
+        without_repeats(&arguments.batch_size)
     };
     let optimizers = if arguments.optimizer.is_empty() {
         vec![Optimizer::sgd(), Optimizer::sgd().with_momentum(linstab_analysis::analysis::USUAL_MOMENTUM)?]

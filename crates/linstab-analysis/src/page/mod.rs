@@ -6,7 +6,7 @@ use linstab_report::drawing::{self, Columns};
 use linstab_report::{AnalysisPage, AnalysisPart, analysis_page};
 
 use crate::analysis::Findings;
-use crate::human::verdict;
+use crate::human::{short, verdict};
 use crate::report::Report;
 use crate::{AnalysisError, Result};
 
@@ -46,8 +46,8 @@ pub fn page(findings: &Findings, source: &str, command: &str) -> String {
             "Rank {}, effective rank {:.1}: trace {} over sharpness {}.",
             report.rank,
             report.effective_rank,
-            drawing_number(report.trace),
-            drawing_number(report.sharpness)
+            short(report.trace),
+            short(report.sharpness)
         )],
         drawing: Some((svg, "eigenvalues of the mean curvature by rank".to_owned())),
         caption: "Eigenvalues of the mean Gauss-Newton curvature, the largest first.".to_owned(),
@@ -131,17 +131,22 @@ fn what_limits(report: &Report) -> String {
         .filter_map(|line| Some((line.training.batch_size, line.full_batch_share?)))
         .collect();
     let noisy: Vec<usize> = shares.iter().filter(|(_, share)| *share < 0.5).map(|(size, _)| *size).collect();
+    let ordered = |size: &usize| shares.iter().all(|(other, share)| other >= size || *share < 0.5);
     match (noisy.iter().max(), noisy.len() == shares.len()) {
-        (_, true) if !shares.is_empty() => {
-            "Gradient noise limits at every batch size that was asked about.".to_owned()
+        _ if shares.is_empty() => {
+            "What limits the first optimizer is not known: its thresholds are estimates.".to_owned()
         }
+        (Some(size), false) if !ordered(size) => {
+            format!(
+                "Gradient noise limits at {} of the {} batch sizes asked about, sharpness at the others.",
+                noisy.len(),
+                shares.len()
+            )
+        }
+        (_, true) => "Gradient noise limits at every batch size that was asked about.".to_owned(),
         (Some(size), _) => {
             format!("Gradient noise limits up to batch size {size} of those asked about, sharpness above.")
         }
         (None, _) => "Sharpness limits at every batch size that was asked about.".to_owned(),
     }
-}
-
-fn drawing_number(value: f64) -> String {
-    crate::human::short(value)
 }

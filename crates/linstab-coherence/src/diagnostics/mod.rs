@@ -9,8 +9,6 @@ mod curvature;
 mod gradients;
 mod subject;
 
-use linstab_dynamics::{Optimizer, optimizer::Recursion};
-
 use crate::Result;
 
 pub use subject::Subject;
@@ -208,10 +206,4 @@ pub fn diagnose(subject: &Subject<'_>) -> Result<Vec<Finding>> {
         });
     }
     Ok(findings)
-}
-
-/// Whether an optimizer's step is SGD's on the curvatures that it sees.
-fn is_sgd(optimizer: Optimizer) -> bool {
-    let recursion: Recursion = optimizer.recursion();
-    recursion.is_sgd()
 }

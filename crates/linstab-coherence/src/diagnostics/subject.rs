@@ -98,7 +98,7 @@ impl<'a> Subject<'a> {
     }
 
     pub(super) fn is_sgd(&self) -> bool {
-        super::is_sgd(self.analysis.optimizer())
+        self.analysis.optimizer().recursion().is_sgd()
     }
 
     /// Inner products of the factors as the optimizer sees them.

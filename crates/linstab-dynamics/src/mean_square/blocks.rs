@@ -1,7 +1,7 @@
 //! Vectors of sample space: a symmetric block of k x k a sample, packed.
 
 use linstab_linalg::symmetric::Cholesky;
-use linstab_linalg::{Mat, Reduced, packed};
+use linstab_linalg::{Mat, Reduced, packed, spread};
 
 /// An identity a sample, packed.
 pub(super) fn identity_blocks(ensemble: &Reduced) -> Vec<f64> {
@@ -18,8 +18,19 @@ pub(super) fn pack_blocks(ensemble: &Reduced, blocks: &[f64]) -> Vec<f64> {
         .collect()
 }
 
+/// Packed `sum_i V_i^T s_i V_i` of packed blocks.
+pub(super) fn spread_blocks(ensemble: &Reduced, blocks: &[f64]) -> Vec<f64> {
+    let mut output = vec![0.0; packed::packed_len(ensemble.rank())];
+    spread(ensemble, &unpack_blocks(ensemble, blocks), &mut output);
+    output
+}
+
+pub(super) fn dot(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| x * y).sum()
+}
+
 /// Packed blocks as row-major ones.
-pub(super) fn unpack_blocks(ensemble: &Reduced, packed_blocks: &[f64]) -> Vec<f64> {
+fn unpack_blocks(ensemble: &Reduced, packed_blocks: &[f64]) -> Vec<f64> {
     let k = ensemble.num_factors();
     if k == 1 {
         return packed_blocks.to_vec();

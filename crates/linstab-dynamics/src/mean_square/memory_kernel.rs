@@ -59,18 +59,16 @@ impl LinearForm {
     /// `D` and its derivative at an entry.
     #[inline]
     pub(super) fn at(&self, lambda: f64, x: f64, y: f64) -> (f64, f64) {
-        let (a, b) = (self.decay + self.pull * x, self.decay + self.pull * y);
-        let slope = self.sum * (a + b);
-        let constant = self.product * a * b - self.difference * (a - b) * (a - b) + self.excess * x * y;
-        (lambda * slope - constant, slope)
+        let (slope, put_back) = self.terms(x, y);
+        (lambda * slope - (put_back + self.excess * x * y), slope)
     }
-}
 
-/// `1 / s = lambda linear - constant` at one entry, where it is linear in `lambda`.
-#[derive(Clone, Copy)]
-pub(super) struct Parts {
-    pub(super) linear: f64,
-    pub(super) constant: f64,
+    /// What damping takes off, over `lambda`, and what the noise-free method puts back.
+    #[inline]
+    fn terms(&self, x: f64, y: f64) -> (f64, f64) {
+        let (a, b) = (self.decay + self.pull * x, self.decay + self.pull * y);
+        (self.sum * (a + b), self.product * a * b - self.difference * (a - b) * (a - b))
+    }
 }
 
 /// What both directions of an entry have, at one learning rate.
@@ -88,17 +86,7 @@ struct Pair {
 impl CriticalWeights {
     /// `D` at the entry of two mean eigenvalues.
     pub(super) fn at(&self, lambda: f64, x: f64, y: f64) -> f64 {
-        if let Some(parts) = self.linear_parts(x, y) {
-            return lambda * parts.linear - (parts.constant + self.excess * x * y);
-        }
-        let pair = self.pair(lambda, x, y);
-        (pair.damping - pair.put_back) / pair.response - self.excess * x * y
-    }
-
-    /// Derivative of `D` by `lambda`.
-    #[cfg(test)]
-    pub(super) fn slope(&self, lambda: f64, x: f64, y: f64) -> f64 {
-        self.linear_parts(x, y).map_or_else(|| self.pair(lambda, x, y).slope, |parts| parts.linear)
+        self.at_with_slope(lambda, x, y).0
     }
 
     /// `D` and its derivative by `lambda`.
@@ -129,8 +117,9 @@ impl CriticalWeights {
 
     /// The two terms of `1 / s`: what damping takes off and what the noise-free method puts back.
     pub(super) fn balance(&self, lambda: f64, x: f64, y: f64) -> (f64, f64) {
-        if let Some(parts) = self.linear_parts(x, y) {
-            (lambda * parts.linear, parts.constant)
+        if let Some(linear) = self.linear_form() {
+            let (slope, put_back) = linear.terms(x, y);
+            (lambda * slope, put_back)
         } else {
             let pair = self.pair(lambda, x, y);
             (pair.damping / pair.response, pair.put_back / pair.response)
@@ -141,18 +130,6 @@ impl CriticalWeights {
     pub(super) fn is_linear(&self) -> bool {
         let Recursion { memory, direct, decoupled_decay, .. } = self.recursion;
         (memory * direct).abs() + (memory * decoupled_decay).abs() <= 0.0
-    }
-
-    /// The parts of `1 / s` where it is linear.
-    pub(super) fn linear_parts(&self, x: f64, y: f64) -> Option<Parts> {
-        if !self.is_linear() {
-            return None;
-        }
-        let (mu, squared) = (self.recursion.memory, self.recursion.response().powi(2));
-        let (x, y) = (self.restoring(x), self.restoring(y));
-        // p p' / (1 - mu^2) without cancellation near mu = +-1.
-        let own = ((1.0 - mu) * x * y - mu * (x - y) * (x - y) / (1.0 - mu)) / (1.0 + mu);
-        Some(Parts { linear: (1.0 - mu) * (x + y) / squared, constant: own / squared })
     }
 
     /// The `lambda` at which a single direction of mean curvature `mean` and batch variance `variance` is critical: where `1 / s` is
@@ -308,7 +285,7 @@ mod tests {
             let lambda = (at * recursion.noise_free_limit(1.0)).recip();
             let step = 1e-5 * lambda;
             let difference = (weights.at(lambda + step, x, y) - weights.at(lambda - step, x, y)) / (2.0 * step);
-            let slope = weights.slope(lambda, x, y);
+            let (_, slope) = weights.at_with_slope(lambda, x, y);
             prop_assert!((slope - difference).abs() <= 1e-6 * slope.abs(), "{recursion:?} {slope} {difference}");
             // What makes the threshold the only crossing.
             prop_assert!(slope > 0.0, "{recursion:?} {slope}");

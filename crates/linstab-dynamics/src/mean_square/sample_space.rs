@@ -37,9 +37,9 @@
 //! uses it.
 
 use linstab_linalg::symmetric::Cholesky;
-use linstab_linalg::{LinalgError, Mat, Reduced, inner_products, packed, spread};
+use linstab_linalg::{LinalgError, Mat, Reduced, inner_products};
 
-use super::blocks::{dominates, identity_blocks, pack_blocks, unpack_blocks};
+use super::blocks::{dominates, dot, identity_blocks, pack_blocks, spread_blocks};
 use super::columns::for_columns;
 use super::family::Family;
 use super::subspace::{Projected, SampleSubspace};
@@ -223,15 +223,12 @@ impl<'a> Problem<'a> {
 
     /// `(1 - S(p))^{-1} right`, roughly, above the root, by conjugate gradients.
     fn resolve(&self, ensemble: &Reduced, p: f64, right: &[f64]) -> Vec<f64> {
-        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
         let mut solution = vec![0.0; right.len()];
         let (mut residual, mut direction) = (right.to_vec(), right.to_vec());
         let first = dot(right, right);
         let mut square = first;
         for _ in 0..MAX_CORRECTIONS {
-            let mut spread_out = vec![0.0; packed::packed_len(ensemble.rank())];
-            spread(ensemble, &unpack_blocks(ensemble, &direction), &mut spread_out);
-            let image = self.image(ensemble, p, spread_out);
+            let image = self.image(ensemble, p, spread_blocks(ensemble, &direction));
             let curvature = dot(&direction, &direction) - dot(&direction, &image);
             if !(curvature > 0.0 && square > CORRECTED * first) {
                 break;

@@ -5,10 +5,10 @@
 //! over them: for every learning rate, batch size, scheme, and optimizer, SAM's congruences (`K` times a product) included.
 
 use linstab_linalg::symmetric::{self, Cholesky};
-use linstab_linalg::{Mat, Reduced, multiply, packed, spread, weighted_gram};
+use linstab_linalg::{Mat, Reduced, multiply, packed, weighted_gram};
 use rayon::prelude::*;
 
-use super::blocks::{identity_blocks, unpack_blocks};
+use super::blocks::{dot, identity_blocks, spread_blocks};
 use super::columns::{column_chunks, packed_entries};
 use crate::Result;
 
@@ -123,8 +123,7 @@ impl SampleSubspace {
         for x in &mut vector {
             *x /= left;
         }
-        let mut output = vec![0.0; packed::packed_len(self.ensemble.rank())];
-        spread(&self.ensemble, &unpack_blocks(&self.ensemble, &vector), &mut output);
+        let output = spread_blocks(&self.ensemble, &vector);
         self.vectors.push(vector);
         self.append(&output);
         self.num_spreads += 1;
@@ -237,10 +236,6 @@ fn orthogonalise(vector: &mut [f64], others: &[Vec<f64>]) -> Option<f64> {
     }
     // NaN is nothing new, either.
     Some(norm(vector)).filter(|&left| left > NOTHING_NEW * before)
-}
-
-fn dot(x: &[f64], y: &[f64]) -> f64 {
-    x.iter().zip(y).map(|(x, y)| x * y).sum()
 }
 
 fn norm(x: &[f64]) -> f64 {
