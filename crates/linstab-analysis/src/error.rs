@@ -81,6 +81,9 @@ pub enum AnalysisError {
         /// Bytes that it may take.
         limit: u64,
     },
+    /// Whoever follows the analysis stopped it.
+    #[error("interrupted")]
+    Interrupted,
     /// The dynamics could not be analysed.
     #[error(transparent)]
     Dynamics(#[from] linstab_dynamics::DynamicsError),

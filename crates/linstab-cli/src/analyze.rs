@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use linstab_analysis::files;
 use linstab_analysis::{
     AnalysisError, Comparison, Findings, LastBatch, Loader, Optimizer, Parameter, Request, Rule,
-    SamplingScheme, TOLERANCE, Work, analyse, baseline, describe, page,
+    SamplingScheme, TOLERANCE, Work, analyse_observed, baseline, describe, page,
 };
 use linstab_driver::files::write_atomically;
 
@@ -219,7 +219,7 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let output = arguments.output.as_deref().filter(|path| path.as_os_str() != STANDARD_OUTPUT);
     require_writable(arguments, output)?;
-    let source = open(input)?;
+    let (source, preconditioner) = open(input, arguments.preconditioner.as_deref())?;
     let num_samples = source.sizes().num_samples;
     let labels = match &arguments.labels {
         Some(path) => Some(files::open(path, None, "labels", input.memory_limit)?.labels()?),
@@ -261,11 +261,10 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         seed: arguments.seed,
     };
     request.check(num_samples)?;
-    let (sizes, work) = (source.sizes(), work(&request, num_samples));
-    let preconditioner = arguments.preconditioner.as_deref();
+    let (sizes, work) = (source.sizes(), (Work::of(&request, num_samples), input.memory_limit));
     let findings = in_pool(input, || {
-        let grams = source.grams(input, (request.scale, preconditioner), work)?;
-        analyse(grams.view(), sizes, &request)
+        let grams = source.grams((request.scale, preconditioner.as_deref()), work, input)?;
+        analyse_observed(grams.view(), sizes, &request, input)
     })??;
     write_pictures(arguments, &findings)?;
     let text = match arguments.format {
@@ -306,11 +305,12 @@ pub(crate) fn run_check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> 
 fn compare(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let expected = baseline::read(&arguments.against)?;
-    let source = open(input)?;
+    let (source, preconditioner) = open(input, arguments.preconditioner.as_deref())?;
     let work = Work { num_thresholds: expected.stability.len(), ..Work::default() };
-    let (sizes, preconditioner) = (source.sizes(), arguments.preconditioner.as_deref());
+    let sizes = source.sizes();
     let comparisons = in_pool(input, || {
-        let grams = source.grams(input, (expected.scale, preconditioner), work)?;
+        let scaled = (expected.scale, preconditioner.as_deref());
+        let grams = source.grams(scaled, (work, input.memory_limit), input)?;
         baseline::compare(grams.view(), sizes, &expected, arguments.rtol)
     })??;
     say(&baseline::describe(&comparisons))?;
@@ -360,18 +360,4 @@ pub(crate) fn without_repeats(sizes: &[usize]) -> Vec<usize> {
         }
     }
     once
-}
-
-fn work(request: &Request, num_samples: usize) -> Work {
-    let lines = request.batch_sizes.len() * request.optimizers.len();
-    let judged = request.learning_rate.is_some();
-    let by_epochs = matches!(request.sampling, Loader::Epochs(_));
-    // The smallest stable batch is found by halving.
-    let halvings = if judged && !by_epochs { usize::BITS - num_samples.leading_zeros() } else { 0 };
-    Work {
-        // The responsible samples and momentum for comparison ask for one more each, growths for about as much.
-        num_thresholds: lines * (1 + usize::from(judged && !by_epochs) + halvings as usize) + 2,
-        num_exponents: if request.lyapunov { lines } else { 0 },
-        num_estimates: if by_epochs { lines } else { 0 },
-    }
 }
