@@ -5,6 +5,7 @@ use linstab_coherence::{FactorCoherence, effective_rank};
 use linstab_dynamics::sampling::Loader;
 use linstab_dynamics::{BatchSampling, Optimizer, SamplingScheme};
 use linstab_linalg::{MatRef, Reduced};
+use serde::{Deserialize, Serialize};
 
 use crate::answer::{Ask, answer, of_population};
 use crate::observer::{Observer, Stage, Unobserved, advance};
@@ -36,7 +37,7 @@ pub struct Sizes {
 }
 
 /// What was found, and what the verdict in words needs besides.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Findings {
     /// The report.
     pub report: Report,

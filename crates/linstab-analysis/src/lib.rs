@@ -26,6 +26,7 @@ pub mod report;
 mod request;
 mod source;
 pub mod units;
+mod views;
 
 pub use analysis::{Findings, Grams, Sizes, analyse, analyse_observed};
 pub use compare::{MinimaReport, Minimum, MinimumReport, ThresholdReport, compare, measure};
@@ -42,3 +43,4 @@ pub use plan::{FormedGrams, Plan, Work};
 pub use report::Report;
 pub use request::{Request, TOLERANCE};
 pub use source::Source;
+pub use views::{CoherenceView, coherence, growth_map};

@@ -237,8 +237,8 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         match (&arguments.batch_size[..], arguments.report.is_some() || arguments.plot.is_some()) {
             // A curve: powers of two.
             ([], true) => (0..usize::BITS).map(|i| 1 << i).take_while(|&size| size <= drawn_from).collect(),
-            ([], false) => usual_batch_sizes(drawn_from),
-            (sizes, _) => without_repeats(sizes),
+            ([], false) => Request::usual_batch_sizes(drawn_from),
+            (sizes, _) => Request::without_repeats(sizes),
         };
     let request = Request {
         batch_sizes,
@@ -324,13 +324,8 @@ fn optimizers(arguments: &AnalyzeArguments) -> Result<Vec<Optimizer>, AnalysisEr
         if arguments.optimizer.is_empty() { vec![Optimizer::sgd()] } else { arguments.optimizer.clone() };
     let sam = arguments.rho_over_alpha.map(Optimizer::sam).transpose()?;
     let momentum = arguments.momentum.map(|beta| Optimizer::sgd().with_momentum(beta)).transpose()?;
-    let mut once: Vec<Optimizer> = Vec::new();
-    for optimizer in named.into_iter().chain(sam).chain(momentum) {
-        if !once.contains(&optimizer) {
-            once.push(optimizer);
-        }
-    }
-    Ok(once)
+    let all: Vec<Optimizer> = named.into_iter().chain(sam).chain(momentum).collect();
+    Ok(Request::without_repeats(&all))
 }
 
 /// A refused value of the library by the name of its flag.
@@ -344,20 +339,4 @@ fn in_flags<A: Args>(error: anyhow::Error) -> anyhow::Error {
     let flag = flags.get_arguments().find(|argument| argument.get_id() == name.as_str());
     let name = flag.and_then(clap::Arg::get_long).map_or(name, |long| format!("--{long}"));
     AnalysisError::Option { name, value, allowed }.into()
-}
-
-/// What is asked about if nothing is.
-pub(crate) fn usual_batch_sizes(most: usize) -> Vec<usize> {
-    [1, 8, 32].into_iter().filter(|&size| size <= most).collect()
-}
-
-/// Each size once, in the order of their first mention.
-pub(crate) fn without_repeats(sizes: &[usize]) -> Vec<usize> {
-    let mut once: Vec<usize> = Vec::new();
-    for &size in sizes {
-        if !once.contains(&size) {
-            once.push(size);
-        }
-    }
-    once
 }

@@ -11,7 +11,7 @@ use linstab_analysis::{
     AnalysisError, Minimum, Optimizer, Request, Source, Work, compare, error::shown, measure, units,
 };
 
-use crate::analyze::{Format, usual_batch_sizes, without_repeats};
+use crate::analyze::Format;
 use crate::available_threads;
 use crate::say;
 
@@ -68,9 +68,9 @@ fn measured(path: &Path, arguments: &CompareArguments) -> Result<Minimum, Analys
     let source = Source::factors(files::open(path, None, "factors", arguments.memory_limit)?)?;
     let (sizes, n) = (source.sizes(), source.sizes().num_samples);
     let batch_sizes = if arguments.batch_size.is_empty() {
-        usual_batch_sizes(n)
+        Request::usual_batch_sizes(n)
     } else {
-        without_repeats(&arguments.batch_size)
+        Request::without_repeats(&arguments.batch_size)
     };
     let optimizers = if arguments.optimizer.is_empty() {
         vec![Optimizer::sgd(), Optimizer::sgd().with_momentum(linstab_analysis::analysis::USUAL_MOMENTUM)?]
