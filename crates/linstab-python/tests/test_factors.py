@@ -1,0 +1,170 @@
+"""Losses against finite differences, containers against their shapes, and a store that is whole or clearly unfinished."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from linstab import losses
+from linstab.factors import Factors, Gram
+from linstab.store import FactorStore, Request, load
+
+OUTPUTS = 4
+SAMPLES = 6
+# Central differences of step h err by h^2 and by rounding/h: 1e-5 leaves 1e-10 and 1e-11.
+STEP = 1e-5
+DIFFERENCE_TOLERANCE = 1e-8
+
+
+def random_case(loss: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(SAMPLES, OUTPUTS)) * 2
+    y = rng.integers(0, OUTPUTS, SAMPLES) if loss == "cross_entropy" else rng.normal(size=z.shape)
+    return z, y
+
+
+def gradient(loss: str, z: np.ndarray, y: np.ndarray, smoothing: float) -> np.ndarray:
+    columns = []
+    for axis in np.eye(OUTPUTS) * STEP:
+        above = losses.sample_losses(loss, z + axis, y, label_smoothing=smoothing)
+        below = losses.sample_losses(loss, z - axis, y, label_smoothing=smoothing)
+        columns.append((above - below) / (2 * STEP))
+    return np.stack(columns, 1)
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_coefficients_give_the_gradient(loss: str, smoothing: float) -> None:
+    z, y = random_case(loss)
+    roots = losses.output_roots(loss, z)
+    c = losses.coefficients(loss, z, y, label_smoothing=smoothing)
+    smoothing = smoothing if loss == "cross_entropy" else 0.0
+    expected = gradient(loss, z, y, smoothing)
+    assert np.abs(np.einsum("iq,iqc->ic", c, roots) - expected).max() < DIFFERENCE_TOLERANCE
+    # Negative control: the coefficients of other targets are another gradient.
+    other = losses.coefficients(loss, z, np.roll(y, 1, axis=0), label_smoothing=smoothing)
+    assert np.abs(np.einsum("iq,iqc->ic", other, roots) - expected).max() > 0.1
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_roots_give_the_curvature(loss: str) -> None:
+    z, y = random_case(loss)
+    roots = losses.output_roots(loss, z)
+    assert roots.shape == (SAMPLES, losses.num_factors(loss, OUTPUTS), OUTPUTS)
+    columns = [(gradient(loss, z + a, y, 0.0) - gradient(loss, z - a, y, 0.0)) / (2 * STEP) for a in np.eye(OUTPUTS) * STEP]
+    # Second differences divide rounding by h^2.
+    assert np.abs(np.einsum("iqc,iqd->icd", roots, roots) - np.stack(columns, 2)).max() < 1e-4
+
+
+def test_root_of_cross_entropy_is_exact_where_probabilities_vanish() -> None:
+    z = np.array([[0.0, 60.0, -60.0], [60.0, 0.0, 0.0], [0.0, 0.0, 60.0]])
+    roots = losses.output_roots("cross_entropy", z)
+    p = np.exp(z - z.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    # p (1 - p) of a probability next to one is 1 - p, which only the others know.
+    for i in range(3):
+        a = np.diag(p[i]) - np.outer(p[i], p[i])
+        off = ~np.eye(3, dtype=bool)
+        assert np.abs((roots[i].T @ roots[i])[off] - a[off]).max() <= 1e-15
+        assert np.isfinite(roots[i]).all()
+
+
+def test_labels_and_targets_that_do_not_fit_are_named() -> None:
+    z, y = random_case("cross_entropy")
+    with pytest.raises(ValueError, match="outside 0..3"):
+        losses.coefficients("cross_entropy", z, y + 4)
+    with pytest.raises(ValueError, match="one integer class a sample"):
+        losses.coefficients("cross_entropy", z, z)
+    with pytest.raises(ValueError, match="must agree"):
+        losses.coefficients("mse", z, y)
+    with pytest.raises(ValueError, match="not finite for 1 of 6"):
+        losses.output_roots("mse", np.where(np.arange(6)[:, None] == 2, np.nan, z))
+    with pytest.raises(ValueError, match="unknown loss 'hinge'"):
+        losses.num_factors("hinge", 2)
+    with pytest.raises(ValueError, match="at least two classes"):
+        losses.num_factors("cross_entropy", 1)
+
+
+def test_gram_is_the_product_whatever_the_type() -> None:
+    values = np.random.default_rng(1).normal(size=(5, 2, 30)).astype(np.float32)
+    factors = Factors(values, np.zeros((5, 2)), parameters=(("w", (5, 6)),), population=7, indices=np.arange(5))
+    gram = factors.gram()
+    rows = values.reshape(10, 30).astype(np.float64)
+    assert np.abs(gram.values - rows @ rows.T).max() <= 1e-14 * np.abs(gram.values).max()
+    assert (gram.num_samples, gram.num_factors, gram.population) == (5, 2, 7)
+    assert np.shares_memory(np.asarray(factors), values)
+    assert np.asarray(factors, dtype=np.float64).dtype == np.float64
+
+
+def test_shapes_that_contradict_one_another_are_refused() -> None:
+    values = np.zeros((5, 2, 30))
+    with pytest.raises(ValueError, match="coefficients have shape"):
+        Factors(values, np.zeros((5, 3)))
+    with pytest.raises(ValueError, match="30"):
+        Factors(values, parameters=(("w", (5, 5)),))
+    with pytest.raises(ValueError, match="population of 3"):
+        Factors(values, population=3)
+    with pytest.raises(ValueError, match="samples, factors, parameters"):
+        Factors(np.zeros((5, 30)))
+    with pytest.raises(ValueError, match="inner products have shape"):
+        Gram(np.zeros((5, 5)), num_factors=2)
+
+
+REQUEST = Request(5, 2, (("w", (3,)),), "float32", "mse", 9, "abc", indices=np.array([0, 2, 4, 6, 8]))
+
+
+def fill(store: FactorStore, start: int, stop: int) -> None:
+    block = np.arange(start, stop, dtype=np.float64)
+    store.write(start, np.broadcast_to(block[:, None, None], (stop - start, 2, 3)), np.stack([block, -block], 1))
+
+
+def test_an_interrupted_store_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "factors.npy"
+    store = FactorStore.open(path, REQUEST)
+    assert isinstance(store, FactorStore)
+    fill(store, 0, 2)
+    with pytest.raises(ValueError, match="3 of 5 samples"):
+        store.finish()
+    del store
+    assert not path.exists()
+    with pytest.raises(FileNotFoundError, match="goes on where it stopped"):
+        load(path)
+    store = FactorStore.open(path, REQUEST)
+    assert isinstance(store, FactorStore)
+    assert store.done.tolist() == [True, True, False, False, False]
+    fill(store, 2, 5)
+    factors = store.finish()
+    assert isinstance(factors.values, np.memmap)
+    assert np.array_equal(np.load(path)[:, 0, 0], np.arange(5))
+    assert factors.coefficients is not None and factors.indices is not None
+    assert np.array_equal(factors.coefficients[:, 1], -np.arange(5))
+    assert factors.indices.tolist() == [0, 2, 4, 6, 8]
+    assert (factors.loss, factors.population, factors.parameters) == ("mse", 9, (("w", (3,)),))
+    again = FactorStore.open(path, REQUEST)
+    assert isinstance(again, Factors)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["factors.about.npz", "factors.npy"]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_store_of_another_request_is_refused(tmp_path: Path, finished: bool) -> None:
+    path = tmp_path / "factors.npy"
+    store = FactorStore.open(path, REQUEST)
+    assert isinstance(store, FactorStore)
+    if finished:
+        fill(store, 0, 5)
+        store.finish()
+    with pytest.raises(FileExistsError, match="other weights, inputs or targets"):
+        FactorStore.open(path, dataclasses.replace(REQUEST, fingerprint="abd"))
+    with pytest.raises(FileExistsError, match="different loss"):
+        FactorStore.open(path, dataclasses.replace(REQUEST, loss="half_squared_error"))
+
+
+def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", np.zeros(3))
+    with pytest.raises(FileExistsError, match="not written by linstab"):
+        FactorStore.open(tmp_path / "mine.npy", REQUEST)
+    with pytest.raises(ValueError, match=r"ending \.npy"):
+        FactorStore.open(tmp_path / "mine.bin", REQUEST)
