@@ -58,11 +58,10 @@ def analyze_model(
     from .. import analyze
 
     spec, own_rate, preconditioner = optimizer_spec(optimizer, model)
-    if batch_size is None or sampling is None or last_batch is None:
-        known = None if batch_size is not None and sampling is not None else read_batching(data)
-        batch_size = known.batch_size if batch_size is None and known else batch_size
-        sampling = known.sampling if sampling is None and known else sampling
-        last_batch = last_batch or (known.last_batch if known else "keep")
+    if batch_size is None or sampling is None:
+        read = read_batching(data)
+        batch_size = read.batch_size if batch_size is None else batch_size
+        sampling, last_batch = sampling or read.sampling, last_batch or read.last_batch
     _check_part(data, num_samples, sampling)
     common: dict[str, Any] = {
         "loss": loss,
@@ -85,7 +84,7 @@ def analyze_model(
         optimizer=spec,
         batch_size=batch_size,
         sampling=sampling,
-        last_batch=last_batch,
+        last_batch=last_batch or "keep",
         learning_rate=rate if rate > 0.0 else None,
         preconditioner=preconditioner,
         seed=seed,
@@ -93,7 +92,7 @@ def analyze_model(
     )
 
 
-def _check_part(data: object, num_samples: int | None, sampling: str | None) -> None:
+def _check_part(data: object, num_samples: int | None, sampling: str) -> None:
     """Says before the work is done that a part of the data does not speak for batches that depend on all of it."""
     population = population_of(data)
     if num_samples is None or (population is not None and num_samples >= population) or sampling not in _BY_EPOCHS:

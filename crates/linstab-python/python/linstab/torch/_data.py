@@ -140,7 +140,8 @@ def _of_dataset(
     seed: int,
 ) -> Samples:
     """``subset`` are the numbers of the samples that count, in the order of the dataset; None for all."""
-    everything = np.arange(len(dataset)) if subset is None else np.sort(np.asarray(subset, dtype=np.int64))  # type: ignore[arg-type]
+    size: int = len(dataset) if subset is None else len(subset)  # type: ignore[arg-type,unused-ignore]
+    everything = np.arange(size) if subset is None else np.sort(np.asarray(subset, dtype=np.int64))
     chosen = _choose(len(everything), num_samples, seed)
     indices = everything if chosen is None else everything[chosen]
     _check_repeats(dataset, collate, int(indices[0]))

@@ -111,7 +111,7 @@ def _groups(problem: Problem, names: list[str]) -> list[list[str]]:
 
 def _bytes(problem: Problem, names: list[str]) -> int:
     numbers = sum(problem.model.moving[name].numel() for name in names)
-    return 8 * len(problem.samples) * problem.num_factors * numbers
+    return 8 * len(problem.samples) * problem.num_factors * int(numbers)
 
 
 def _by_gradients(problem: Problem, names: list[str], chunk_size: int, ranks: Ranks, start: int, stop: int) -> Tensor:

@@ -167,7 +167,7 @@ def _pairs_are_cheaper(samples: int, numbers: int, derivatives: Tensor) -> bool:
     _, k, length, units = derivatives.shape
     by_pairs = length**2 * (numbers + k * units) + k * length * units * (k + _SPREAD_COST)
     by_gradients = k**2 * numbers * units + k * length * numbers * units / samples
-    return by_pairs < by_gradients
+    return bool(by_pairs < by_gradients)
 
 
 def _single_position(a: Tensor, d: Tensor, start: int, stop: int) -> Tensor:

@@ -74,7 +74,7 @@ class FunctionalModel:
         """Outputs as an array, (samples, outputs)."""
         with torch.no_grad():
             outputs = self(self.moving, self.to_inputs(inputs))
-        return outputs.to("cpu", torch.float64).numpy()
+        return np.asarray(outputs.to("cpu", torch.float64).numpy())
 
     def factors(self, inputs: Tensor, roots: NDArray[np.float64], names: Iterable[str] | None = None) -> list[Tensor]:
         """Factors of a few samples, one tensor (samples, factors, numbers) a parameter of ``names`` (default: all).
@@ -114,7 +114,8 @@ class FunctionalModel:
     def _mapped(self, moving: dict[str, Tensor], inputs: Tensor, rows: Tensor) -> list[Tensor]:
         def one(x: Tensor, root: Tensor) -> dict[str, Tensor]:
             pull = vjp(lambda w: self(w, x[None])[0], moving)[1]
-            return vmap(lambda row: pull(row)[0])(root)  # type: ignore[no-any-return]
+            rows: dict[str, Tensor] = vmap(lambda row: pull(row)[0])(root)
+            return rows
 
         pulled = vmap(one)(inputs, rows)
         return [pulled[name].reshape(*rows.shape[:2], -1).detach() for name in moving]

@@ -139,7 +139,7 @@ def _denominator(optimizer: Optimizer, group: Group, name: str, parameter: nn.Pa
 
 
 def _array(value: Tensor) -> Array:
-    return value.detach().to("cpu", torch.float64).numpy().reshape(-1)
+    return np.asarray(value.detach().to("cpu", torch.float64).numpy().reshape(-1))
 
 
 def _sgd(group: Group) -> dict[str, Any]:
