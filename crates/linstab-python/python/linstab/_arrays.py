@@ -55,7 +55,7 @@ def described(value: object, name: str, *, tensor: str | None = None) -> dict[st
     }
 
 
-def _as_array(value: object, name: str) -> tuple[np.ndarray[Any, Any], str]:
+def _as_array(value: Any, name: str) -> tuple[np.ndarray[Any, Any], str]:
     def refuse(problem: str) -> InputError:
         return InputError(f"{name}: {problem}", source=name, problem=problem)
 
@@ -79,6 +79,7 @@ def _as_array(value: object, name: str) -> tuple[np.ndarray[Any, Any], str]:
         hint = {"O": "an array of objects: rows of unlike length?", "c": "complex numbers"}.get(array.dtype.kind)
         said = f" ({hint})" if hint else ""
         raise refuse(
-            f"has entries of type {array.dtype}{said}; supported: float16, bfloat16, float32, float64 (and integers for labels)"
+            f"has entries of type {array.dtype}{said}; supported: float16, bfloat16, float32, float64 "
+            "(and integers for labels)"
         )
     return array, kind

@@ -68,7 +68,9 @@ def lyapunov(factors: Source | None = None, *, learning_rate: float, **request: 
     asked = {"top": 0, "diagnostics": False, **request}
     found = analyze(factors, learning_rate=learning_rate, lyapunov=True, **asked).stability[0].lyapunov
     if found is None:
-        raise OptionError("the exponent is not known for this request", name="lyapunov", value="", allowed="a learning rate")
+        raise OptionError(
+            "the exponent is not known for this request", name="lyapunov", value="", allowed="a learning rate"
+        )
     return found
 
 
@@ -213,7 +215,9 @@ def compare(
     Raises:
         OptionError: for fewer than two, or of unlike numbers of samples or factors.
     """
-    described = [(str(name), source_of(source, threads=threads, memory_limit=memory_limit)) for name, source in minima.items()]
+    described = [
+        (str(name), source_of(source, threads=threads, memory_limit=memory_limit)) for name, source in minima.items()
+    ]
     asked = request_of(None, batch_size=batch_size, optimizer=optimizer, scale=scale, diagnostics=False, **request)
     text, words = _linstab.compare(described, asked)
     report = json.loads(text)

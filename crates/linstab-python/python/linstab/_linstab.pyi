@@ -6,6 +6,18 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "Findings",
+    "__version__",
+    "analyze",
+    "check",
+    "coherence",
+    "compare",
+    "growth_map",
+    "optimizer_rules",
+    "write_atomically",
+]
+
 __version__: str
 
 @final
@@ -28,3 +40,4 @@ def growth_map(
 ) -> tuple[npt.NDArray[np.float64], list[int]]: ...
 def optimizer_rules() -> list[tuple[str, str, list[tuple[str, str | None]]]]: ...
 def write_atomically(path: str | PathLike[str], contents: bytes) -> None: ...
+

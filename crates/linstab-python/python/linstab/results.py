@@ -81,7 +81,9 @@ class Stability:
         lower, upper = row["max_learning_rate_interval"]
         found = row.get("lyapunov")
         lyapunov = Lyapunov(**{**found, "mean": float(found["mean"])}) if found else None
-        criteria = tuple(Criterion(name=name, **_known(Criterion, criterion)) for name, criterion in row["criteria"].items())
+        criteria = tuple(
+            Criterion(name=name, **_known(Criterion, criterion)) for name, criterion in row["criteria"].items()
+        )
         return cls(
             **{
                 **_known(cls, row),
