@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import signal
 import subprocess
@@ -98,25 +99,27 @@ def test_progress_is_told(capfd):
     assert "thresholds: 1 of 1" in capfd.readouterr().err
 
 
-def _analysed(seed: int) -> linstab.Analysis:
-    return linstab.analyze(np.random.default_rng(seed).normal(size=(8, 20)), batch_size=2)
+# Not a function of this file: a process that is spawned could not import it.
+ANALYSED = functools.partial(linstab.analyze, batch_size=2)
+ARRAYS = [np.random.default_rng(seed).normal(size=(8, 20)) for seed in range(3)]
 
 
 @pytest.mark.parametrize("method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()])
 def test_processes(method):
-    expected = [_analysed(seed) for seed in range(3)]
+    expected = [ANALYSED(array) for array in ARRAYS]
     with multiprocessing.get_context(method).Pool(2) as pool:
-        assert pool.map(_analysed, range(3)) == expected
+        assert pool.map(ANALYSED, ARRAYS) == expected
 
 
 def test_dask():
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
-    expected = [_analysed(seed) for seed in range(3)]
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, distributed.Client(cluster) as client:
-        assert client.gather(client.map(_analysed, range(3))) == expected
+    expected = [ANALYSED(array) for array in ARRAYS]
+    local = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with local as cluster, distributed.Client(cluster) as client:
+        assert client.gather(client.map(ANALYSED, ARRAYS)) == expected
 
 
 def test_signals_are_left_as_they_were():
     before = signal.getsignal(signal.SIGINT)
-    _analysed(0)
+    ANALYSED(ARRAYS[0])
     assert signal.getsignal(signal.SIGINT) is before
