@@ -5,8 +5,10 @@ use linstab_coherence::{FactorCoherence, effective_rank};
 use linstab_dynamics::sampling::Loader;
 use linstab_dynamics::{BatchSampling, Optimizer, SamplingScheme};
 use linstab_linalg::{MatRef, Reduced};
+use serde::{Deserialize, Serialize};
 
 use crate::answer::{Ask, answer, of_population};
+use crate::observer::{Observer, Stage, Unobserved, advance};
 use crate::range::{Scaled, Seen};
 use crate::report::{
     CoherenceReport, CriterionReport, DiagnosticReport, GroupReport, Limit, NoiseFloorReport, Number, Report,
@@ -35,7 +37,7 @@ pub struct Sizes {
 }
 
 /// What was found, and what the verdict in words needs besides.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Findings {
     /// The report.
     pub report: Report,
@@ -66,7 +68,22 @@ pub struct Grams<'a> {
 /// [`AnalysisError::Option`] for a bad request, [`AnalysisError::OutOfRange`] for inner products too small or too large; whatever stops
 /// the analysis.
 pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Findings> {
+    analyse_observed(grams, sizes, request, &Unobserved)
+}
+
+/// As [`analyse`], followed by an observer.
+///
+/// # Errors
+/// As [`analyse`]; [`AnalysisError::Interrupted`] if the observer stops it.
+pub fn analyse_observed(
+    grams: Grams<'_>,
+    sizes: Sizes,
+    request: &Request,
+    observer: &dyn Observer,
+) -> Result<Findings> {
     request.check(sizes.num_samples)?;
+    let num_rows = request.optimizers.len() * request.batch_sizes.len();
+    advance(observer, Stage::Thresholds, 0, num_rows)?;
     let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?;
     let (ensemble, unit) = (&seen.plain.ensemble.clone(), seen.plain.unit);
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
@@ -79,6 +96,7 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
             let row = of_training(scaled, coherence.as_ref(), sizes, request, training)?;
             found.extend(diagnosed(scaled, &row, request)?);
             stability.push(row);
+            advance(observer, Stage::Thresholds, stability.len(), num_rows)?;
         }
     }
     let last = request.batch_sizes.last().copied().unwrap_or(request.population.unwrap_or(sizes.num_samples));

@@ -58,6 +58,14 @@ pub enum AnalysisError {
         /// The admissible values.
         allowed: String,
     },
+    /// The text for an optimizer is none.
+    #[error("optimizer {}: {source}", plain(text))]
+    Specification {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        source: linstab_dynamics::optimizer::SpecificationError,
+    },
     /// Products of factors leave the range of numbers, or what can be computed with them does.
     #[error("{what} is {value}, allowed: {allowed}; give the factors in other units")]
     OutOfRange {
@@ -81,6 +89,9 @@ pub enum AnalysisError {
         /// Bytes that it may take.
         limit: u64,
     },
+    /// Whoever follows the analysis stopped it.
+    #[error("interrupted")]
+    Interrupted,
     /// The dynamics could not be analysed.
     #[error(transparent)]
     Dynamics(#[from] linstab_dynamics::DynamicsError),
@@ -100,6 +111,7 @@ impl AnalysisError {
             self,
             Self::Unsupported { .. }
                 | Self::Option { .. }
+                | Self::Specification { .. }
                 | Self::OutOfRange { .. }
                 | Self::Memory { .. }
                 | Self::Dynamics(

@@ -3,8 +3,9 @@
 use linstab_linalg::{GramAccumulator, GramPlan, LinalgError, Mat};
 
 use crate::files::{Block, FactorFile, InnerProducts};
+use crate::observer::{Observer, Stage, advance};
 use crate::range::{largest_square, require_in_range};
-use crate::{AnalysisError, Grams, Result, units};
+use crate::{AnalysisError, Grams, Loader, Request, Result, units};
 
 /// Matrices of the order of the factors that the analysis holds at a time, at most, what the allocator keeps among them: measured at
 /// 300 to 1000 factors with SAM, momentum and growth rates; beyond, with what does not grow apart, at 2000 to 4000 factors.
@@ -79,7 +80,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`AnalysisError::Memory`] if what is held of the file, the Gram matrix of the factors and what the analysis makes of it do not fit.
-    pub fn new(file: &FactorFile, work: Work, memory_limit: usize) -> Result<Self> {
+    pub fn new(file: &FactorFile<'_>, work: Work, memory_limit: usize) -> Result<Self> {
         let (rows, columns) = (file.num_rows(), file.num_parameters());
         let kind = file.tensor().data_type().kind;
         let multiplications = (rows as f64).powi(2) * columns as f64;
@@ -121,7 +122,7 @@ impl Plan {
     }
 
     /// The plan in a sentence.
-    pub fn announcement(&self, file: &FactorFile) -> String {
+    pub fn announcement(&self, file: &FactorFile<'_>) -> String {
         let factors = match file.num_factors() {
             1 => String::new(),
             k => format!(", {k} factors each"),
@@ -145,16 +146,17 @@ impl Plan {
     /// If the preconditioner has not one number a parameter.
     pub fn grams(
         &self,
-        file: &mut FactorFile,
+        file: &mut FactorFile<'_>,
         scale: f64,
         preconditioner: Option<&[f64]>,
+        observer: &dyn Observer,
     ) -> Result<FormedGrams> {
-        let plain = self.gram(file, scale)?;
+        let plain = self.gram(file, scale, observer)?;
         let Some(preconditioner) = preconditioner else {
             return Ok(FormedGrams { plain, preconditioned: None });
         };
         file.precondition(Some(preconditioner));
-        let preconditioned = self.gram(file, scale);
+        let preconditioned = self.gram(file, scale, observer);
         file.precondition(None);
         Ok(FormedGrams { plain, preconditioned: Some(preconditioned?) })
     }
@@ -164,8 +166,8 @@ impl Plan {
     /// # Errors
     /// [`AnalysisError::Io`], [`AnalysisError::NonFinite`]; [`AnalysisError::OutOfRange`] if products of factors that are not zero
     /// leave the range of numbers, or do so times `scale`.
-    pub fn gram(&self, file: &mut FactorFile, scale: f64) -> Result<Mat<f64>> {
-        let mut gram = self.sum(file)?;
+    pub fn gram(&self, file: &mut FactorFile<'_>, scale: f64, observer: &dyn Observer) -> Result<Mat<f64>> {
+        let mut gram = self.sum(file, observer)?;
         let largest = largest_square(gram.as_ref());
         if !SQUARES.contains(&largest) && (file.has_nonzero() || largest.is_nan()) {
             let what = "the largest squared length of a factor";
@@ -185,26 +187,44 @@ impl Plan {
 
     /// In double precision whatever the file holds: sums in single precision err in one direction where entries are equal or coarse,
     /// and their rounding would pass for curvature in directions that have none. Two blocks: while one is multiplied, the next is read.
-    fn sum(&self, file: &mut FactorFile) -> Result<Mat<f64>> {
+    fn sum(&self, file: &mut FactorFile<'_>, observer: &dyn Observer) -> Result<Mat<f64>> {
         let mut gram = GramAccumulator::new(file.num_rows())?;
         let (num_columns, width) = (file.num_parameters(), self.gram.block_columns);
         let mut blocks =
             (0..num_columns).step_by(width.max(1)).map(|start| start..num_columns.min(start + width));
         let (mut current, mut next) = (Block::default(), Block::default());
         file.read_block(blocks.next().unwrap_or_default(), &mut current)?;
-        for following in blocks {
+        let num_blocks = num_columns.div_ceil(width.max(1));
+        for (done, following) in blocks.enumerate() {
             let (added, read) =
                 rayon::join(|| gram.add(current.view()), || file.read_block(following, &mut next));
             added?;
             read?;
+            advance(observer, Stage::Products, done + 1, num_blocks)?;
             std::mem::swap(&mut current, &mut next);
         }
         gram.add(current.view())?;
+        advance(observer, Stage::Products, num_blocks, num_blocks)?;
         Ok(gram.finish())
     }
 }
 
 impl Work {
+    /// What an answer to a request takes.
+    pub fn of(request: &Request, num_samples: usize) -> Self {
+        let lines = request.batch_sizes.len() * request.optimizers.len();
+        let judged = request.learning_rate.is_some();
+        let by_epochs = matches!(request.sampling, Loader::Epochs(_));
+        // The smallest stable batch is found by halving.
+        let halvings = if judged && !by_epochs { usize::BITS - num_samples.leading_zeros() } else { 0 };
+        Self {
+            // The responsible samples and momentum for comparison ask for one more each, growths for about as much.
+            num_thresholds: lines * (1 + usize::from(judged && !by_epochs) + halvings as usize) + 2,
+            num_exponents: if request.lyapunov { lines } else { 0 },
+            num_estimates: if by_epochs { lines } else { 0 },
+        }
+    }
+
     /// Seconds of one core for factors of this number: measured at 300 to 1000.
     fn seconds(self, rows: usize) -> f64 {
         let cube = (rows as f64).powi(3);

@@ -68,6 +68,22 @@ impl Default for Request {
 }
 
 impl Request {
+    /// Batch sizes that are asked about if none are: those of 1, 8, 32 that are not more than the samples.
+    pub fn usual_batch_sizes(num_samples: usize) -> Vec<usize> {
+        [1, 8, 32].into_iter().filter(|&size| size <= num_samples).collect()
+    }
+
+    /// Each once, in the order of their first mention.
+    pub fn without_repeats<T: Copy + PartialEq>(all: &[T]) -> Vec<T> {
+        let mut once: Vec<T> = Vec::new();
+        for one in all {
+            if !once.contains(one) {
+                once.push(*one);
+            }
+        }
+        once
+    }
+
     fn check_population(&self, num_samples: usize) -> Result<()> {
         let Some(population) = self.population else { return Ok(()) };
         let refuse = |allowed: String| {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use linstab_analysis::files::{self, Block, FactorFile};
+use linstab_analysis::observer::Unobserved;
 use linstab_analysis::{AnalysisError, Grams, Plan, Request, Sizes, Work, analyse};
 
 const LIMIT: usize = 64 << 20;
@@ -27,7 +28,7 @@ fn entry(i: usize, q: usize, p: usize) -> f64 {
     (((7 * (10 * i + 5 * q + p)) % 23) as f64 - 11.0) / 2.0
 }
 
-fn open(name: &str, tensor: Option<&str>) -> FactorFile {
+fn open(name: &str, tensor: Option<&str>) -> FactorFile<'static> {
     FactorFile::new(files::open(&fixture(name), tensor, "factors", LIMIT).unwrap()).unwrap()
 }
 
@@ -230,7 +231,7 @@ fn damaged_files_never_panic() {
         let read = files::open_in_memory(Path::new(name), bytes, tensor, "factors", LIMIT)
             .and_then(FactorFile::new)
             .and_then(|mut file| {
-                let gram = Plan::new(&file, Work::default(), LIMIT)?.gram(&mut file, 1.0)?;
+                let gram = Plan::new(&file, Work::default(), LIMIT)?.gram(&mut file, 1.0, &Unobserved)?;
                 Ok((gram, file))
             });
         match read {

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use linstab_analysis::files;
 use linstab_analysis::{
     AnalysisError, Comparison, Findings, LastBatch, Loader, Optimizer, Parameter, Request, Rule,
-    SamplingScheme, TOLERANCE, Work, analyse, baseline, describe, page,
+    SamplingScheme, TOLERANCE, Work, analyse_observed, baseline, describe, page,
 };
 use linstab_driver::files::write_atomically;
 
@@ -219,7 +219,7 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let output = arguments.output.as_deref().filter(|path| path.as_os_str() != STANDARD_OUTPUT);
     require_writable(arguments, output)?;
-    let source = open(input)?;
+    let (source, preconditioner) = open(input, arguments.preconditioner.as_deref())?;
     let num_samples = source.sizes().num_samples;
     let labels = match &arguments.labels {
         Some(path) => Some(files::open(path, None, "labels", input.memory_limit)?.labels()?),
@@ -237,8 +237,8 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         match (&arguments.batch_size[..], arguments.report.is_some() || arguments.plot.is_some()) {
             // A curve: powers of two.
             ([], true) => (0..usize::BITS).map(|i| 1 << i).take_while(|&size| size <= drawn_from).collect(),
-            ([], false) => usual_batch_sizes(drawn_from),
-            (sizes, _) => without_repeats(sizes),
+            ([], false) => Request::usual_batch_sizes(drawn_from),
+            (sizes, _) => Request::without_repeats(sizes),
         };
     let request = Request {
         batch_sizes,
@@ -261,11 +261,10 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         seed: arguments.seed,
     };
     request.check(num_samples)?;
-    let (sizes, work) = (source.sizes(), work(&request, num_samples));
-    let preconditioner = arguments.preconditioner.as_deref();
+    let (sizes, work) = (source.sizes(), (Work::of(&request, num_samples), input.memory_limit));
     let findings = in_pool(input, || {
-        let grams = source.grams(input, (request.scale, preconditioner), work)?;
-        analyse(grams.view(), sizes, &request)
+        let grams = source.grams((request.scale, preconditioner.as_deref()), work, input)?;
+        analyse_observed(grams.view(), sizes, &request, input)
     })??;
     write_pictures(arguments, &findings)?;
     let text = match arguments.format {
@@ -306,11 +305,12 @@ pub(crate) fn run_check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> 
 fn compare(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let expected = baseline::read(&arguments.against)?;
-    let source = open(input)?;
+    let (source, preconditioner) = open(input, arguments.preconditioner.as_deref())?;
     let work = Work { num_thresholds: expected.stability.len(), ..Work::default() };
-    let (sizes, preconditioner) = (source.sizes(), arguments.preconditioner.as_deref());
+    let sizes = source.sizes();
     let comparisons = in_pool(input, || {
-        let grams = source.grams(input, (expected.scale, preconditioner), work)?;
+        let scaled = (expected.scale, preconditioner.as_deref());
+        let grams = source.grams(scaled, (work, input.memory_limit), input)?;
         baseline::compare(grams.view(), sizes, &expected, arguments.rtol)
     })??;
     say(&baseline::describe(&comparisons))?;
@@ -324,13 +324,8 @@ fn optimizers(arguments: &AnalyzeArguments) -> Result<Vec<Optimizer>, AnalysisEr
         if arguments.optimizer.is_empty() { vec![Optimizer::sgd()] } else { arguments.optimizer.clone() };
     let sam = arguments.rho_over_alpha.map(Optimizer::sam).transpose()?;
     let momentum = arguments.momentum.map(|beta| Optimizer::sgd().with_momentum(beta)).transpose()?;
-    let mut once: Vec<Optimizer> = Vec::new();
-    for optimizer in named.into_iter().chain(sam).chain(momentum) {
-        if !once.contains(&optimizer) {
-            once.push(optimizer);
-        }
-    }
-    Ok(once)
+    let all: Vec<Optimizer> = named.into_iter().chain(sam).chain(momentum).collect();
+    Ok(Request::without_repeats(&all))
 }
 
 /// A refused value of the library by the name of its flag.
@@ -344,34 +339,4 @@ fn in_flags<A: Args>(error: anyhow::Error) -> anyhow::Error {
     let flag = flags.get_arguments().find(|argument| argument.get_id() == name.as_str());
     let name = flag.and_then(clap::Arg::get_long).map_or(name, |long| format!("--{long}"));
     AnalysisError::Option { name, value, allowed }.into()
-}
-
-/// What is asked about if nothing is.
-pub(crate) fn usual_batch_sizes(most: usize) -> Vec<usize> {
-    [1, 8, 32].into_iter().filter(|&size| size <= most).collect()
-}
-
-/// Each size once, in the order of their first mention.
-pub(crate) fn without_repeats(sizes: &[usize]) -> Vec<usize> {
-    let mut once: Vec<usize> = Vec::new();
-    for &size in sizes {
-        if !once.contains(&size) {
-            once.push(size);
-        }
-    }
-    once
-}
-
-fn work(request: &Request, num_samples: usize) -> Work {
-    let lines = request.batch_sizes.len() * request.optimizers.len();
-    let judged = request.learning_rate.is_some();
-    let by_epochs = matches!(request.sampling, Loader::Epochs(_));
-    // The smallest stable batch is found by halving.
-    let halvings = if judged && !by_epochs { usize::BITS - num_samples.leading_zeros() } else { 0 };
-    Work {
-        // The responsible samples and momentum for comparison ask for one more each, growths for about as much.
-        num_thresholds: lines * (1 + usize::from(judged && !by_epochs) + halvings as usize) + 2,
-        num_exponents: if request.lyapunov { lines } else { 0 },
-        num_estimates: if by_epochs { lines } else { 0 },
-    }
 }

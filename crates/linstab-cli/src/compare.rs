@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use linstab_analysis::files::{self, FactorFile};
+use linstab_analysis::files;
+use linstab_analysis::observer::Unobserved;
 use linstab_analysis::{
-    AnalysisError, Minimum, Optimizer, Plan, Request, Sizes, Work, compare, error::shown, measure, units,
+    AnalysisError, Minimum, Optimizer, Request, Source, Work, compare, error::shown, measure, units,
 };
 
-use crate::analyze::{Format, usual_batch_sizes, without_repeats};
+use crate::analyze::Format;
 use crate::available_threads;
 use crate::say;
 
@@ -64,12 +65,12 @@ pub(crate) fn run_compare(arguments: &CompareArguments) -> anyhow::Result<ExitCo
 }
 
 fn measured(path: &Path, arguments: &CompareArguments) -> Result<Minimum, AnalysisError> {
-    let mut file = FactorFile::new(files::open(path, None, "factors", arguments.memory_limit)?)?;
-    let n = file.num_samples();
+    let source = Source::factors(files::open(path, None, "factors", arguments.memory_limit)?)?;
+    let (sizes, n) = (source.sizes(), source.sizes().num_samples);
     let batch_sizes = if arguments.batch_size.is_empty() {
-        usual_batch_sizes(n)
+        Request::usual_batch_sizes(n)
     } else {
-        without_repeats(&arguments.batch_size)
+        Request::without_repeats(&arguments.batch_size)
     };
     let optimizers = if arguments.optimizer.is_empty() {
         vec![Optimizer::sgd(), Optimizer::sgd().with_momentum(linstab_analysis::analysis::USUAL_MOMENTUM)?]
@@ -78,12 +79,7 @@ fn measured(path: &Path, arguments: &CompareArguments) -> Result<Minimum, Analys
     };
     let request = Request { batch_sizes, optimizers, scale: arguments.scale, ..Request::default() };
     request.check(n)?;
-    let plan = Plan::new(&file, Work::default(), arguments.memory_limit)?;
-    let sizes = Sizes {
-        num_samples: n,
-        num_factors: file.num_factors(),
-        num_parameters: Some(file.num_parameters()),
-    };
-    let grams = plan.grams(&mut file, arguments.scale, None)?;
+    let work = (Work::default(), arguments.memory_limit);
+    let grams = source.grams((arguments.scale, None), work, &Unobserved)?;
     measure(&shown(path), grams.view(), sizes, &request)
 }

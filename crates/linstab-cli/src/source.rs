@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use linstab_analysis::error::shown;
-use linstab_analysis::files::{self, FactorFile, InnerProducts, STANDARD_INPUT};
-use linstab_analysis::{AnalysisError, FormedGrams, Plan, Sizes, Work, units};
+use linstab_analysis::files::{self, STANDARD_INPUT};
+use linstab_analysis::observer::Observer;
+use linstab_analysis::{AnalysisError, Source, units};
 
 use crate::available_threads;
 
@@ -37,66 +38,26 @@ pub(crate) struct InputArguments {
     pub(crate) quiet: bool,
 }
 
-/// What an analysis starts from.
-pub(crate) enum Source {
-    Factors(FactorFile),
-    Gram(InnerProducts),
-}
-
-pub(crate) fn open(input: &InputArguments) -> Result<Source, AnalysisError> {
+/// Opens what is named, and reads the preconditioner beside it.
+pub(crate) fn open(
+    input: &InputArguments,
+    preconditioner: Option<&Path>,
+) -> Result<(Source<'static>, Option<Vec<f64>>), AnalysisError> {
     let tensor = |path, usual| files::open(path, input.tensor.as_deref(), usual, input.memory_limit);
-    match &input.gram {
-        Some(path) => InnerProducts::read(tensor(path, "gram")?, input.num_factors).map(Source::Gram),
-        None => FactorFile::new(tensor(input.path(), "factors")?).map(Source::Factors),
-    }
+    let source = match &input.gram {
+        Some(path) => Source::gram(tensor(path, "gram")?, input.num_factors)?,
+        None => Source::factors(tensor(input.path(), "factors")?)?,
+    };
+    let read = |path| source.preconditioner(files::open(path, None, "preconditioner", input.memory_limit)?);
+    let preconditioner = preconditioner.map(read).transpose()?;
+    Ok((source, preconditioner))
 }
 
-impl Source {
-    pub(crate) fn sizes(&self) -> Sizes {
-        match self {
-            Self::Factors(file) => Sizes {
-                num_samples: file.num_samples(),
-                num_factors: file.num_factors(),
-                num_parameters: Some(file.num_parameters()),
-            },
-            Self::Gram(products) => Sizes {
-                num_samples: products.num_samples,
-                num_factors: products.num_factors,
-                num_parameters: None,
-            },
-        }
-    }
-
-    /// Says what it will take, and forms the inner products.
-    pub(crate) fn grams(
-        self,
-        input: &InputArguments,
-        (scale, preconditioner): (f64, Option<&Path>),
-        work: Work,
-    ) -> Result<FormedGrams, AnalysisError> {
-        let say = |announcement: String| {
-            if !input.quiet {
-                eprintln!("{}: {announcement}", display(input.path()));
-            }
-        };
-        match (self, preconditioner) {
-            (Self::Factors(mut file), path) => {
-                let preconditioner = read_preconditioner(path, input, &file)?;
-                let plan = Plan::new(&file, work, input.memory_limit)?;
-                say(plan.announcement(&file));
-                plan.grams(&mut file, scale, preconditioner.as_deref())
-            }
-            (Self::Gram(products), None) => {
-                let rows = products.matrix.nrows();
-                say(Plan::of_inner_products(rows, work, input.memory_limit)?);
-                Ok(FormedGrams::of(products, scale))
-            }
-            (Self::Gram(_), Some(path)) => Err(AnalysisError::Option {
-                name: "preconditioner".to_owned(),
-                value: display(path),
-                allowed: "with factors; inner products have to be those of preconditioned ones already"
-                    .to_owned(),
-            }),
+/// Says on standard error what an analysis will take.
+impl Observer for InputArguments {
+    fn announced(&self, what: &str) {
+        if !self.quiet {
+            eprintln!("{}: {what}", display(self.path()));
         }
     }
 }
@@ -105,17 +66,6 @@ impl InputArguments {
     pub(crate) fn path(&self) -> &Path {
         self.factors.as_deref().or(self.gram.as_deref()).unwrap_or(Path::new(STANDARD_INPUT))
     }
-}
-
-fn read_preconditioner(
-    path: Option<&Path>,
-    input: &InputArguments,
-    file: &FactorFile,
-) -> Result<Option<Vec<f64>>, AnalysisError> {
-    let read = |path: &Path| {
-        files::open(path, None, "preconditioner", input.memory_limit)?.preconditioner(file.num_parameters())
-    };
-    path.map(read).transpose()
 }
 
 /// A path for a person.

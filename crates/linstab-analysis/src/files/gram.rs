@@ -73,7 +73,7 @@ impl InnerProducts {
     ///
     /// # Errors
     /// [`AnalysisError::Unsupported`] for another shape and as [`InnerProducts::new`]; [`AnalysisError::Io`].
-    pub fn read(mut tensor: Tensor, num_factors: Option<usize>) -> Result<Self> {
+    pub fn read(mut tensor: Tensor<'_>, num_factors: Option<usize>) -> Result<Self> {
         let (order, found) = match tensor.shape()[..] {
             [rows, columns] if rows == columns => (rows, None),
             [n, k, m, l] if n == m && k == l => (n * k, Some(k)),

@@ -33,7 +33,7 @@ struct Format {
     /// Whether a file that begins with these bytes (16, or all of it) is one.
     recognises: fn(&[u8]) -> bool,
     /// The array that is wanted, unread but for its header.
-    tensor: fn(Bytes, &Wanted<'_>) -> Result<Tensor>,
+    tensor: fn(Bytes<'static>, &Wanted<'_>) -> Result<Tensor<'static>>,
 }
 
 /// Which array is wanted, and from where.
@@ -88,7 +88,7 @@ pub const STANDARD_INPUT: &str = "-";
 /// # Errors
 /// [`AnalysisError::Io`], [`AnalysisError::Damaged`] for a file that is not what it says, [`AnalysisError::Unsupported`] for one that
 /// holds something else, among it a missing tensor (the message lists those there are), [`AnalysisError::Memory`].
-pub fn open(path: &Path, name: Option<&str>, usual: &str, memory_limit: usize) -> Result<Tensor> {
+pub fn open(path: &Path, name: Option<&str>, usual: &str, memory_limit: usize) -> Result<Tensor<'static>> {
     let wanted = Wanted { path, name, usual, memory_limit };
     tensor_in(open_bytes(&wanted)?, &wanted)
 }
@@ -103,11 +103,11 @@ pub fn open_in_memory(
     name: Option<&str>,
     usual: &str,
     memory_limit: usize,
-) -> Result<Tensor> {
+) -> Result<Tensor<'static>> {
     tensor_in(Bytes::in_memory(contents), &Wanted { path, name, usual, memory_limit })
 }
 
-fn tensor_in(mut bytes: Bytes, wanted: &Wanted<'_>) -> Result<Tensor> {
+fn tensor_in(mut bytes: Bytes<'static>, wanted: &Wanted<'_>) -> Result<Tensor<'static>> {
     let head = bytes.head(16).map_err(AnalysisError::io("read", wanted.path))?;
     let known = FORMATS.iter().find(|format| (format.recognises)(&head));
     if wanted.path.as_os_str() == STANDARD_INPUT && known.is_none_or(|format| format.name != npy::FORMAT.name)
@@ -121,7 +121,7 @@ fn tensor_in(mut bytes: Bytes, wanted: &Wanted<'_>) -> Result<Tensor> {
     (format.tensor)(bytes, wanted)
 }
 
-fn open_bytes(wanted: &Wanted<'_>) -> Result<Bytes> {
+fn open_bytes(wanted: &Wanted<'_>) -> Result<Bytes<'static>> {
     let path = wanted.path;
     if path.as_os_str() == STANDARD_INPUT {
         return read_stream(&mut std::io::stdin().lock(), wanted);
@@ -137,7 +137,7 @@ fn open_bytes(wanted: &Wanted<'_>) -> Result<Bytes> {
     read_stream(&mut file, wanted)
 }
 
-fn read_stream(stream: &mut dyn std::io::Read, wanted: &Wanted<'_>) -> Result<Bytes> {
+fn read_stream(stream: &mut dyn std::io::Read, wanted: &Wanted<'_>) -> Result<Bytes<'static>> {
     let mut bytes = Vec::new();
     let limit = (wanted.memory_limit as u64).saturating_add(1);
     stream.take(limit).read_to_end(&mut bytes).map_err(AnalysisError::io("read", wanted.path))?;

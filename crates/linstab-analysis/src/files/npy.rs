@@ -31,7 +31,11 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 const LONGEST_HEADER: usize = 1 << 20;
 
 /// The array whose header begins at the start of `place` and whose numbers fill the rest of it.
-pub(super) fn tensor_at(mut bytes: Bytes, place: Range<u64>, wanted: &Wanted<'_>) -> Result<Tensor> {
+pub(super) fn tensor_at(
+    mut bytes: Bytes<'static>,
+    place: Range<u64>,
+    wanted: &Wanted<'_>,
+) -> Result<Tensor<'static>> {
     let read = AnalysisError::io("read", wanted.path);
     let len = place.end.saturating_sub(place.start);
     let mut prefix = vec![0; usize::try_from(len.min(12)).unwrap_or_default()];

@@ -13,7 +13,7 @@ use crate::files::Tensor;
 pub(super) const FORMAT: Format = Format { name: ".npz", recognises: |head| head.starts_with(b"PK"), tensor };
 
 /// A stored member is read in place, a deflated one into memory; either is checked against its checksum here.
-fn tensor(mut bytes: Bytes, wanted: &Wanted<'_>) -> Result<Tensor> {
+fn tensor(mut bytes: Bytes<'static>, wanted: &Wanted<'_>) -> Result<Tensor<'static>> {
     let truncated =
         |_: ZipError| wanted.damaged("is truncated or damaged: it has no ZIP directory at its end");
     let mut archive = ZipArchive::new(&mut bytes).map_err(truncated)?;

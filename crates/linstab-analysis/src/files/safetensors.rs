@@ -14,7 +14,7 @@ pub(super) const FORMAT: Format =
 /// The format's own limit.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-fn tensor(mut bytes: Bytes, wanted: &Wanted<'_>) -> Result<Tensor> {
+fn tensor(mut bytes: Bytes<'static>, wanted: &Wanted<'_>) -> Result<Tensor<'static>> {
     let read = AnalysisError::io("read", wanted.path);
     let mut length = [0; 8];
     bytes.read_at(0, &mut length).map_err(&read)?;

@@ -9,21 +9,36 @@ use super::bytes::Bytes;
 use super::data_type::DataType;
 use crate::{AnalysisError, Result};
 
-/// An array that lies in a file; only its header has been read.
+/// An array that lies in a file, of which only the header has been read, or in the memory of a caller.
 #[derive(Debug)]
-pub struct Tensor {
+pub struct Tensor<'a> {
     path: PathBuf,
-    bytes: Bytes,
+    bytes: Bytes<'a>,
     start: u64,
     data_type: DataType,
     fortran_order: bool,
     shape: Vec<usize>,
 }
 
-impl Tensor {
+impl<'a> Tensor<'a> {
+    /// An array that a caller holds: it is read in blocks, never copied as a whole. `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Damaged`] if the shape needs another number of bytes.
+    pub fn borrowed(
+        name: &str,
+        bytes: &'a [u8],
+        data_type: DataType,
+        fortran_order: bool,
+        shape: Vec<usize>,
+    ) -> Result<Self> {
+        let place = 0..bytes.len() as u64;
+        Self::new(Path::new(name), Bytes::borrowed(bytes), place, data_type, fortran_order, shape)
+    }
+
     pub(super) fn new(
         path: &Path,
-        bytes: Bytes,
+        bytes: Bytes<'a>,
         place: Range<u64>,
         data_type: DataType,
         fortran_order: bool,
@@ -175,8 +190,8 @@ impl Block {
 
 /// Factors in a file: (num_samples, num_parameters) or (num_samples, num_factors, num_parameters).
 #[derive(Debug)]
-pub struct FactorFile {
-    tensor: Tensor,
+pub struct FactorFile<'a> {
+    tensor: Tensor<'a>,
     num_samples: usize,
     num_factors: usize,
     num_parameters: usize,
@@ -187,12 +202,12 @@ pub struct FactorFile {
     nonzero: bool,
 }
 
-impl FactorFile {
+impl<'a> FactorFile<'a> {
     /// The factors in a tensor.
     ///
     /// # Errors
     /// [`AnalysisError::Unsupported`] for other numbers of dimensions, for an empty one, and for entries that are integers.
-    pub fn new(tensor: Tensor) -> Result<Self> {
+    pub fn new(tensor: Tensor<'a>) -> Result<Self> {
         let shape = &tensor.shape;
         let refuse = |problem: String| Err(AnalysisError::unsupported(&tensor.path, problem));
         let (num_samples, num_factors, num_parameters) = match shape[..] {
@@ -252,7 +267,7 @@ impl FactorFile {
     }
 
     /// The array.
-    pub fn tensor(&self) -> &Tensor {
+    pub fn tensor(&self) -> &Tensor<'a> {
         &self.tensor
     }
 

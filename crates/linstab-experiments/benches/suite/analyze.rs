@@ -3,8 +3,9 @@
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
-use linstab_analysis::files::{self, FactorFile};
-use linstab_analysis::{Plan, Request, Sizes, Work, analyse};
+use linstab_analysis::files;
+use linstab_analysis::observer::Unobserved;
+use linstab_analysis::{Request, Source, Work, analyse};
 use linstab_driver::files::write_atomically;
 use linstab_driver::streams::StreamKey;
 use rand_distr::{Distribution, StandardNormal};
@@ -66,7 +67,7 @@ fn analysis(path: &Path, asked: &Asked) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(NUM_THREADS).build().expect("a few threads");
     pool.install(|| {
         let tensor = files::open(path, None, "factors", MEMORY).expect("it was just written");
-        let mut file = FactorFile::new(tensor).expect("three dimensions");
+        let source = Source::factors(tensor).expect("three dimensions");
         let mut request = Request { batch_sizes: vec![32], ..Request::default() };
         match asked {
             Asked::One => {}
@@ -79,13 +80,9 @@ fn analysis(path: &Path, asked: &Asked) {
                 request.learning_rate = Some(1e-4);
             }
         }
-        let plan = Plan::new(&file, Work::default(), MEMORY).expect("it fits");
-        let grams = plan.grams(&mut file, 1.0, None).expect("finite factors");
-        let sizes = Sizes {
-            num_samples: file.num_samples(),
-            num_factors: file.num_factors(),
-            num_parameters: Some(file.num_parameters()),
-        };
+        let sizes = source.sizes();
+        let work = (Work::default(), MEMORY);
+        let grams = source.grams((1.0, None), work, &Unobserved).expect("finite factors that fit");
         black_box(analyse(grams.view(), sizes, &request).expect("the iteration converges"));
     });
 }

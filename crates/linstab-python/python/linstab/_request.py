@@ -1,0 +1,141 @@
+"""What the functions of the package share: where factors come from, and what is asked of them."""
+
+from __future__ import annotations
+
+import operator
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from ._arrays import described
+from .errors import OptionError
+from .factors import Factors, Gram
+
+__all__ = ["Progress", "Source", "request_of", "source_of"]
+
+Source = Union[npt.ArrayLike, str, "os.PathLike[str]", Factors, Gram]
+"""Factors as an array, a path, or as :func:`linstab.torch.factors` and :func:`linstab.jax.factors` return them."""
+
+Progress = Union[bool, Callable[[str, int, int], object], None]
+"""Told of (stage, steps done, all steps); True prints a line to standard error."""
+
+
+def source_of(
+    factors: Source | None,
+    gram: Source | None = None,
+    *,
+    num_factors: int | None = None,
+    tensor: str | None = None,
+    preconditioner: Source | None = None,
+    memory_limit: int | str = "1GiB",
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]:
+    """Describe factors, or inner products, for the extension."""
+    if isinstance(factors, Gram):
+        if gram is not None:
+            raise OptionError("gram is given twice: it is the first argument, too", name="gram", value="twice", allowed="once")
+        factors, gram = None, factors
+    if (factors is None) == (gram is None):
+        found = "neither" if factors is None else "both"
+        raise OptionError(
+            f"factors and gram: {found} given, allowed: one of them", name="factors", value=found, allowed="one of them"
+        )
+    name, array = ("factors", factors) if gram is None else ("gram", gram)
+    if isinstance(array, Gram):
+        num_factors = array.num_factors
+    values = array.values if isinstance(array, (Factors, Gram)) else array
+    return {
+        "array": described(values, name, tensor=tensor),
+        "is_gram": gram is not None,
+        "num_factors": None if num_factors is None else _count(num_factors, "num_factors"),
+        "preconditioner": None if preconditioner is None else described(_values(preconditioner), "preconditioner"),
+        "memory_limit": str(memory_limit),
+        "threads": None if threads is None else _count(threads, "threads"),
+        "progress": _printed if progress is True else (progress or None),
+    }
+
+
+def request_of(
+    source: Source | None,
+    *,
+    batch_size: int | Iterable[int] | None = None,
+    optimizer: str | Iterable[str] = "sgd",
+    sampling: str = "without-replacement",
+    last_batch: str = "keep",
+    learning_rate: float | None = None,
+    lyapunov: bool = False,
+    residuals: Source | None = None,
+    labels: Source | None = None,
+    population: int | None = None,
+    scale: float = 1.0,
+    tolerance: float = 1e-6,
+    diagnostics: bool = True,
+    top: int = 5,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Describe a request; what factors know of themselves (gradients, labels, population) stands in for what is not given."""
+    if isinstance(source, (Factors, Gram)):
+        subset = source.indices is not None and source.population is not None and source.population > source.num_samples
+        residuals = source.coefficients if residuals is None else residuals
+        labels = source.labels if labels is None else labels
+        population = source.population if population is None and subset else population
+    return {
+        "batch_sizes": _batch_sizes(batch_size),
+        "optimizers": [optimizer] if isinstance(optimizer, str) else [str(one) for one in optimizer],
+        "sampling": str(sampling),
+        "last_batch": str(last_batch),
+        "learning_rate": None if learning_rate is None else _real(learning_rate, "learning_rate"),
+        "lyapunov": bool(lyapunov),
+        "residuals": None if residuals is None else described(_values(residuals), "residuals"),
+        "labels": None if labels is None else described(_values(labels), "labels"),
+        "population": None if population is None else _count(population, "population"),
+        "scale": _real(scale, "scale"),
+        "tolerance": _real(tolerance, "tolerance"),
+        "diagnostics": bool(diagnostics),
+        "top": _count(top, "top", least=0),
+        "seed": _count(seed, "seed", least=0),
+    }
+
+
+def _values(source: Source) -> object:
+    return source.values if isinstance(source, (Factors, Gram)) else source
+
+
+def _batch_sizes(batch_size: int | Iterable[int] | None) -> list[int]:
+    if batch_size is None:
+        return []
+    if isinstance(batch_size, Iterable):
+        return [_count(size, "batch_size") for size in batch_size]
+    return [_count(batch_size, "batch_size")]
+
+
+def _count(value: Any, name: str, *, least: int = 1) -> int:
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = -1
+    if isinstance(value, (bool, np.bool_)) or not least <= count < 2**63:
+        allowed = f"an integer from {least} on"
+        raise OptionError(f"{name} is {value!r}, allowed: {allowed}", name=name, value=repr(value), allowed=allowed)
+    return count
+
+
+def _real(value: Any, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        allowed = "a number"
+        error = OptionError(f"{name} is {value!r}, allowed: {allowed}", name=name, value=repr(value), allowed=allowed)
+        raise error from None
+
+
+def _printed(stage: str, done: int, total: int) -> None:
+    line = f"{stage}: {done} of {total}" if total else f"{stage}\n"
+    end = "\n" if total and done == total else ""
+    sys.stderr.write(f"\r{line}{end}")
+    sys.stderr.flush()
