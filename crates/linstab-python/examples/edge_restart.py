@@ -46,11 +46,6 @@ class Limit:
     lower: float
     upper: float
 
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> Limit:
-        """From a row of the analysis."""
-        return cls(row["max_learning_rate"], *row["max_learning_rate_interval"])
-
     def starts(self, around: str) -> tuple[float, float]:
         """Learning rates at which runs should decay and grow."""
         below, above = (self.lower, self.upper) if around == "interval" else (self.estimate, self.estimate)
@@ -193,10 +188,11 @@ def thresholds(
             preconditioner=np.asarray(ravel_pytree(divisor)[0]),
         )
         # Rows are by optimizer, then by batch size.
-        rows = iter(analysis.to_dict()["stability"])
+        rows = iter(analysis.stability)
         for name in rules:
             for batch_size in batch_sizes:
-                found[name, sampling, batch_size] = Limit.of(next(rows))
+                row = next(rows)
+                found[name, sampling, batch_size] = Limit(row.max_learning_rate, *row.max_learning_rate_interval)
     return found
 
 
