@@ -17,11 +17,10 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from digits_network import load_digits
-
 import linstab
 import linstab.jax
+import numpy as np
+from digits_network import load_digits
 
 NUM_SAMPLES, BATCH_SIZE, SEED = 150, 10, 0
 MARGIN = 0.8  # of the largest stable learning rate

@@ -25,12 +25,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import linstab
+import linstab.jax
 import numpy as np
 from digits_network import Params, apply, beside, initial_params, load_digits, mean_loss, one_hot, polish, train
 from jax.flatten_util import ravel_pytree
-
-import linstab
-import linstab.jax
 
 NUM_SAMPLES = 100
 SAMPLINGS = {"independent": "without-replacement", "shuffled": "reshuffling"}
@@ -95,9 +94,7 @@ NUM_RECORDS = 80
 NUM_STEPS = {1: 16000, 10: 8000, 50: 4000}
 
 
-def batches(
-    sampling: str, batch_size: int, num_steps: int, num_runs: int, generator: np.random.Generator
-) -> np.ndarray:
+def batches(sampling: str, batch_size: int, num_steps: int, num_runs: int, generator: np.random.Generator) -> np.ndarray:
     """Samples of each batch, shape (steps, runs, batch_size)."""
     if sampling == "independent":
         if batch_size == 1:
@@ -127,7 +124,15 @@ def follow(
 
 
 def losses_of_runs(
-    rule: Rule, minimum: Params, divisor: Params, data: Any, sampling: str, batch_size: int, learning_rate: float, num_runs: int, seed: int
+    rule: Rule,
+    minimum: Params,
+    divisor: Params,
+    data: Any,
+    sampling: str,
+    batch_size: int,
+    learning_rate: float,
+    num_runs: int,
+    seed: int,
 ) -> np.ndarray:
     """Losses along the runs, shape (records, runs), until each of them is decided."""
     generator = np.random.default_rng([seed, batch_size, sorted(SAMPLINGS).index(sampling)])
@@ -164,6 +169,7 @@ def grew(losses: np.ndarray) -> np.ndarray:
 # %% [markdown]
 # ## The minimum and its thresholds
 
+
 # %%
 def find_minimum(seed: int) -> tuple[Params, Params, Any]:
     """Weights that interpolate, the frozen divisor of AdamW, and the data."""
@@ -198,7 +204,14 @@ def thresholds(
 
 # %%
 def run_cells(
-    minimum: Params, divisor: Params, data: Any, limits: dict[tuple[str, str, int], Limit], *, around: str, num_runs: int, seed: int
+    minimum: Params,
+    divisor: Params,
+    data: Any,
+    limits: dict[tuple[str, str, int], Limit],
+    *,
+    around: str,
+    num_runs: int,
+    seed: int,
 ) -> Iterator[bool]:
     """Runs each cell, prints its line, and says whether it did what the threshold says."""
     print(f"{'optimizer':14} {'batches':12} {'B':>3} {'threshold':>9}{'interval':>15}   decayed       grew")
@@ -214,7 +227,10 @@ def run_cells(
         passed = min(obeyed) >= SHARE * num_runs
         told = "  ".join(f"{count:>4} of {num_runs:<3}" for count in obeyed)
         seconds = time.perf_counter() - start
-        print(f"{name:14} {sampling:12} {batch_size:3} {limit} {told} {'passed' if passed else 'FAILED'} ({seconds:.0f} s)", flush=True)
+        print(
+            f"{name:14} {sampling:12} {batch_size:3} {limit} {told} {'passed' if passed else 'FAILED'} ({seconds:.0f} s)",
+            flush=True,
+        )
         yield passed
 
 
@@ -231,9 +247,7 @@ def main(arguments: list[str]) -> int:
     minimum, divisor, data = find_minimum(chosen.seed)
     print(f"loss at the minimum: {mean_loss(minimum, *data):.1e}; decays at {RATIOS[0]}, grows at {RATIOS[1]}?")
     limits = thresholds(minimum, divisor, data, samplings, batch_sizes, ["SGD"] if chosen.quick else list(RULES))
-    passed = list(
-        run_cells(minimum, divisor, data, limits, around=chosen.around, num_runs=num_runs, seed=chosen.seed)
-    )
+    passed = list(run_cells(minimum, divisor, data, limits, around=chosen.around, num_runs=num_runs, seed=chosen.seed))
     print(f"{sum(passed)} of {len(passed)} cells passed")
     return 0 if all(passed) else 1
 

@@ -13,11 +13,10 @@ import sys
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from digits_network import apply, beside, initial_params, load_digits, mean_loss, one_hot, polish, train
-
 import linstab
 import linstab.jax
+import numpy as np
+from digits_network import apply, beside, initial_params, load_digits, mean_loss, one_hot, polish, train
 
 NUM_SAMPLES, BATCH_SIZE, SEED = 100, 10, 0
 images, labels = load_digits(NUM_SAMPLES)

@@ -12,11 +12,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from digits_network import apply, initial_params, load_digits, mean_loss, one_hot, polish
-
 import linstab
 import linstab.jax
+import numpy as np
+from digits_network import apply, initial_params, load_digits, mean_loss, one_hot, polish
 
 NUM_SAMPLES, BATCH_SIZE, NUM_EPOCHS, LEARNING_RATE, RADIUS, SEED = 60, 5, 1500, 0.03, 0.05, 0
 images, labels = load_digits(NUM_SAMPLES)

@@ -14,11 +14,10 @@ import sys
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from digits_network import apply, initial_params, load_digits, mean_loss, one_hot
-
 import linstab
 import linstab.integrations.jax
+import numpy as np
+from digits_network import apply, initial_params, load_digits, mean_loss, one_hot
 
 NUM_SAMPLES, BATCH_SIZE, SEED = 100, 20, 0
 NUM_STEPS, RAISED_AT = 6000, 5500

@@ -189,10 +189,14 @@ def test_a_loop_in_jax_with_an_optax_state() -> None:
     optax = pytest.importorskip("optax")
     apply, params, data = jax_problem()
     batches = [(data[0][i : i + 8], data[1][i : i + 8]) for i in range(0, 40, 8)]
-    analyse = linstab.integrations.jax.analyser(apply, iter(batches), loss="half_squared_error", hyperparameters={"nesterov": True})
+    analyse = linstab.integrations.jax.analyser(
+        apply, iter(batches), loss="half_squared_error", hyperparameters={"nesterov": True}
+    )
     state = optax.inject_hyperparams(optax.sgd)(0.1, momentum=0.9, nesterov=True).init(params)
     expected = linstab.analyze(
-        linstab.jax.factors(apply, params, data, loss="half_squared_error"), batch_size=8, optimizer="sgd:momentum=0.9,nesterov=true"
+        linstab.jax.factors(apply, params, data, loss="half_squared_error"),
+        batch_size=8,
+        optimizer="sgd:momentum=0.9,nesterov=true",
     )
     for _ in range(2):
         found = analyse(params, state)

@@ -47,7 +47,9 @@ def test_adam_takes_its_second_moment_from_the_state() -> None:
     assert found.max_learning_rate == pytest.approx(expected.max_learning_rate, rel=1e-10)
     assert found.stability[0].optimizer == expected.stability[0].optimizer and found.stable == expected.stable
     # Negative control: another second moment is another threshold.
-    other = linstab.analyze(factors, batch_size=5, optimizer="adamw:beta1=0.8,weight_decay=0.1", preconditioner=np.ones_like(divisor))
+    other = linstab.analyze(
+        factors, batch_size=5, optimizer="adamw:beta1=0.8,weight_decay=0.1", preconditioner=np.ones_like(divisor)
+    )
     assert abs(other.max_learning_rate / expected.max_learning_rate - 1) > 0.01
 
 

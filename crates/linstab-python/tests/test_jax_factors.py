@@ -10,7 +10,6 @@ import pytest
 
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402
-
 import linstab.jax as door  # noqa: E402
 from linstab import losses  # noqa: E402
 from linstab.factors import Factors  # noqa: E402
@@ -103,7 +102,9 @@ def test_subset_and_batches_and_chunks_are_the_same_samples() -> None:
     whole = door.factors(apply, params(), (inputs, targets))
     batches = [(inputs[:4], targets[:4]), (inputs[4:], targets[4:])]
     for chunk_size in (1, 5, 100):
-        assert np.allclose(door.factors(apply, params(), batches, chunk_size=chunk_size).values, whole.values, rtol=EXACT, atol=EXACT)
+        assert np.allclose(
+            door.factors(apply, params(), batches, chunk_size=chunk_size).values, whole.values, rtol=EXACT, atol=EXACT
+        )
     part = door.factors(apply, params(), batches, num_samples=3, seed=5)
     assert part.population == SAMPLES and part.indices is not None and len(set(part.indices)) == 3
     assert np.allclose(part.values, whole.values[part.indices], rtol=EXACT, atol=EXACT)
@@ -167,13 +168,17 @@ def test_a_function_is_compiled_once() -> None:
     assert first > 0 and traces == first
 
 
-def refused(kind: type[Exception], match: str, weights: Any = None, samples: Any = None, model: Any = apply, **options: Any) -> None:
+def refused(
+    kind: type[Exception], match: str, weights: Any = None, samples: Any = None, model: Any = apply, **options: Any
+) -> None:
     with pytest.raises(kind, match=match):
         door.factors(model, params() if weights is None else weights, data() if samples is None else samples, **options)
 
 
 def test_parameters_that_are_not_real_numbers_are_refused() -> None:
-    refused(ValueError, "second has type complex64, which is complex", {**params(), "second": params()["second"].astype(np.complex64)})
+    refused(
+        ValueError, "second has type complex64, which is complex", {**params(), "second": params()["second"].astype(np.complex64)}
+    )
     refused(ValueError, "step has type int32, which is not a real", {**params(), "step": np.int32(3)})
     refused(TypeError, "act is a builtin_function.*equinox.partition", {**params(), "act": print})
     refused(ValueError, "first holds NaN", {**params(), "first": np.full((INPUTS, HIDDEN), np.nan)})

@@ -10,7 +10,6 @@ import pytest
 jax = pytest.importorskip("jax")
 import jax.flatten_util  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
-
 import linstab.jax as door  # noqa: E402
 
 SAMPLES, INPUTS, OUTPUTS = 6, 5, 3
@@ -73,7 +72,9 @@ def test_nnx_batch_normalisation_needs_its_averages() -> None:
 
     def functional(**options: Any) -> tuple[Any, Any]:
         keys = nnx.Rngs(0)
-        model = nnx.Sequential(nnx.Linear(INPUTS, 7, rngs=keys), nnx.BatchNorm(7, rngs=keys, **options), nnx.Linear(7, OUTPUTS, rngs=keys))
+        model = nnx.Sequential(
+            nnx.Linear(INPUTS, 7, rngs=keys), nnx.BatchNorm(7, rngs=keys, **options), nnx.Linear(7, OUTPUTS, rngs=keys)
+        )
         graph, params, rest = nnx.split(model, nnx.Param, ...)
         return lambda params, inputs: nnx.merge(graph, params, rest)(inputs), params
 

@@ -10,7 +10,6 @@ import pytest
 jax = pytest.importorskip("jax")
 optax = pytest.importorskip("optax")
 import jax.numpy as jnp  # noqa: E402
-
 from linstab.jax import read_optimizer  # noqa: E402
 
 WEIGHTS = {"a": np.array([1.0, -2.0]), "b": np.array([[0.5]])}
@@ -38,7 +37,9 @@ def test_injected_numbers_are_read() -> None:
     assert (found.spec, found.learning_rate) == ("adam:beta1=0.8", RATE)
     found = read_optimizer(trained(optax.inject_hyperparams(optax.adamw)(RATE, weight_decay=0.02, **ADAM)), {"nesterov": False})
     assert found.spec == "adamw:beta1=0.8,weight_decay=0.02"
-    found = read_optimizer(trained(optax.inject_hyperparams(optax.rmsprop)(RATE, momentum=0.5, eps=1e-3)), {"nesterov": False, "eps_in_sqrt": True})
+    found = read_optimizer(
+        trained(optax.inject_hyperparams(optax.rmsprop)(RATE, momentum=0.5, eps=1e-3)), {"nesterov": False, "eps_in_sqrt": True}
+    )
     assert found.spec == "rmsprop:momentum=0.5"
     schedule = optax.inject_hyperparams(optax.adam)(optax.linear_schedule(0.0, 1.0, 10))
     # The second step was made at the second value of the schedule.
@@ -50,13 +51,19 @@ def test_injected_numbers_are_read() -> None:
     [
         (lambda: optax.sgd(RATE), ["weight_decay"]),
         (lambda: optax.sgd(RATE, momentum=0.9), ["momentum", "nesterov"]),
-        (lambda: optax.chain(optax.add_decayed_weights(0.1), optax.sgd(RATE, momentum=0.9)), ["momentum", "nesterov", "weight_decay"]),
+        (
+            lambda: optax.chain(optax.add_decayed_weights(0.1), optax.sgd(RATE, momentum=0.9)),
+            ["momentum", "nesterov", "weight_decay"],
+        ),
         (lambda: optax.adam(RATE), ["b1", "b2", "eps", "eps_root", "nesterov"]),
         (lambda: optax.adamw(RATE), ["b1", "b2", "eps", "eps_root", "nesterov", "weight_decay"]),
         (lambda: optax.adamw(optax.linear_schedule(0.0, 1.0, 10)), ["b1", "b2", "eps", "eps_root", "nesterov", "weight_decay"]),
         (lambda: optax.inject_hyperparams(optax.adam)(RATE), ["nesterov"]),
         (lambda: optax.rmsprop(RATE), ["eps", "eps_in_sqrt", "weight_decay"]),
-        (lambda: optax.rmsprop(RATE, momentum=0.9, bias_correction=True), ["eps", "eps_in_sqrt", "decay", "momentum", "nesterov"]),
+        (
+            lambda: optax.rmsprop(RATE, momentum=0.9, bias_correction=True),
+            ["eps", "eps_in_sqrt", "decay", "momentum", "nesterov"],
+        ),
     ],
 )
 def test_what_the_state_does_not_hold_is_asked_for_by_name(optimizer: Any, missing: list[str]) -> None:
@@ -133,12 +140,24 @@ CASES = [
     ("sgd", lambda: optax.sgd(RATE), {"weight_decay": 0.0}),
     ("momentum", lambda: optax.sgd(RATE, momentum=0.9), MOMENTUM),
     ("nesterov", lambda: optax.sgd(RATE, momentum=0.9, nesterov=True), {**MOMENTUM, "nesterov": True}),
-    ("decay before", lambda: optax.chain(optax.add_decayed_weights(0.3), optax.sgd(RATE, momentum=0.9)), {**MOMENTUM, "weight_decay": 0.3}),
-    ("decay after", lambda: optax.chain(optax.trace(0.9), optax.add_decayed_weights(0.3), optax.scale(-RATE)), {**MOMENTUM, "weight_decay": 0.3}),
+    (
+        "decay before",
+        lambda: optax.chain(optax.add_decayed_weights(0.3), optax.sgd(RATE, momentum=0.9)),
+        {**MOMENTUM, "weight_decay": 0.3},
+    ),
+    (
+        "decay after",
+        lambda: optax.chain(optax.trace(0.9), optax.add_decayed_weights(0.3), optax.scale(-RATE)),
+        {**MOMENTUM, "weight_decay": 0.3},
+    ),
     ("adam", lambda: optax.adam(RATE, **ADAM), {**ADAM, "nesterov": False}),
     ("adamw", lambda: optax.adamw(RATE, weight_decay=0.3, **ADAM), {**ADAM, "nesterov": False, "weight_decay": 0.3}),
     ("rmsprop", lambda: optax.rmsprop(RATE, eps=1e-3), {"eps": 1e-3, "eps_in_sqrt": True, "weight_decay": 0.0}),
-    ("rmsprop as torch's", lambda: optax.rmsprop(RATE, eps=1e-3, eps_in_sqrt=False, momentum=0.5), {"eps": 1e-3, "eps_in_sqrt": False, "momentum": 0.5, "nesterov": False}),
+    (
+        "rmsprop as torch's",
+        lambda: optax.rmsprop(RATE, eps=1e-3, eps_in_sqrt=False, momentum=0.5),
+        {"eps": 1e-3, "eps_in_sqrt": False, "momentum": 0.5, "nesterov": False},
+    ),
 ]
 
 
@@ -162,7 +181,10 @@ def test_one_step_of_optax_is_the_documented_rule(optimizer: Any, values: dict[s
         assert np.abs(np.asarray(weights + updates) - expected).max() <= EXACT
         # Negative control: with the velocity forgotten it is another step, where there is one.
         if velocity.any():
-            assert np.abs(documented_step(found, np.asarray(weights), 0 * velocity, np.asarray(second), divisor) - expected).max() > 1e-3
+            assert (
+                np.abs(documented_step(found, np.asarray(weights), 0 * velocity, np.asarray(second), divisor) - expected).max()
+                > 1e-3
+            )
 
 
 def _velocity(state: Any) -> np.ndarray:
@@ -171,7 +193,11 @@ def _velocity(state: Any) -> np.ndarray:
         if hasattr(leaf, "mu"):
             return np.asarray(leaf.mu)
     names = [type(leaf).__name__ for leaf in jax.tree_util.tree_leaves(state, is_leaf=lambda entry: hasattr(entry, "_fields"))]
-    traces = [leaf.trace for leaf in jax.tree_util.tree_leaves(state, is_leaf=lambda entry: hasattr(entry, "_fields")) if hasattr(leaf, "trace")]
+    traces = [
+        leaf.trace
+        for leaf in jax.tree_util.tree_leaves(state, is_leaf=lambda entry: hasattr(entry, "_fields"))
+        if hasattr(leaf, "trace")
+    ]
     if not traces:
         return np.zeros(3)
     return np.asarray(traces[0]) / (-RATE if "ScaleByRmsState" in names else 1.0)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from linstab import _monitor_log
 from linstab._preserved import preserved
 from linstab.monitor import Monitor, Record
@@ -34,11 +33,19 @@ class Clock:
 def answer(max_learning_rate: float = 0.5, samples: tuple[int, ...] = (4, 2)) -> Any:
     """What an analysis looks like to the monitor."""
     row = types.SimpleNamespace(
-        optimizer="sgd", batch_size=8, max_learning_rate=max_learning_rate, max_learning_rate_interval=(0.4, 0.6), standard_error=0.01
+        optimizer="sgd",
+        batch_size=8,
+        max_learning_rate=max_learning_rate,
+        max_learning_rate_interval=(0.4, 0.6),
+        standard_error=0.01,
     )
     diagnostics = [
         types.SimpleNamespace(name=name, value=value, optimizer="sgd", batch_size=size)
-        for name, value, size in [("batch_sharpness", 3.0, 8), ("gradient_noise_interaction", 2.0, 8), ("batch_sharpness", 9.0, 1)]
+        for name, value, size in [
+            ("batch_sharpness", 3.0, 8),
+            ("gradient_noise_interaction", 2.0, 8),
+            ("batch_sharpness", 9.0, 1),
+        ]
     ]
     return types.SimpleNamespace(
         stability=(row,),
@@ -213,7 +220,11 @@ def test_writers_of_tensorboard_and_of_weights_and_biases() -> None:
 
 
 def test_wrong_use_is_told() -> None:
-    for options, match in [({"every": 0}, "every is 0"), ({"budget": 0.0}, "budget is 0"), ({"spike_factor": 1.0}, "spike_factor")]:
+    for options, match in [
+        ({"every": 0}, "every is 0"),
+        ({"budget": 0.0}, "budget is 0"),
+        ({"spike_factor": 1.0}, "spike_factor"),
+    ]:
         with pytest.raises(ValueError, match=match):
             Monitor(answer, **options)
     with pytest.raises(TypeError, match="add_scalar"):

@@ -103,7 +103,9 @@ class CsvLog:
         whole = content[: content.rfind(b"\n") + 1]
         rows = list(csv.reader(io.StringIO(whole.decode())))
         if rows and rows[0] != HEADER:
-            raise ValueError(f"{self._path} has the columns {','.join(rows[0])}, which are not those of a monitor: log to another file")
+            raise ValueError(
+                f"{self._path} has the columns {','.join(rows[0])}, which are not those of a monitor: log to another file"
+            )
         if content and not rows and not ",".join(HEADER).encode().startswith(content):
             raise ValueError(f"{self._path} is not the log of a monitor: log to another file")
         if len(whole) < len(content):

@@ -25,7 +25,7 @@ def draw(records: Sequence[Record], spikes: Sequence[Any], ax: Axes | None) -> A
     if ax is None:
         _, ax = pyplot.subplots(figsize=(6.4, 3.6), layout="constrained")
     steps = [record.step for record in known]
-    ax.plot(steps, [record.max_learning_rate for record in known], label="largest stable learning rate")
+    ax.plot(steps, [record.max_learning_rate or 0.0 for record in known], label="largest stable learning rate")
     ax.fill_between(steps, [_band(r)[0] for r in known], [_band(r)[1] for r in known], alpha=0.25, linewidth=0)
     rates = [(record.step, record.learning_rate) for record in records if record.learning_rate is not None]
     if rates:

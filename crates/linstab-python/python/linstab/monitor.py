@@ -102,10 +102,12 @@ class Monitor:
         if not 0 < budget <= 1 or not spike_factor > 1:
             raise ValueError(f"budget is {budget} and must be in (0, 1]; spike_factor {spike_factor}, above 1")
         if writer is not None and not hasattr(writer, "add_scalar") and not hasattr(writer, "log"):
-            raise TypeError(f"writer must have add_scalar (TensorBoard) or log (Weights & Biases); {type(writer).__name__} has neither")
+            raise TypeError(
+                f"writer must have add_scalar (TensorBoard) or log (Weights & Biases); {type(writer).__name__} has neither"
+            )
         self._analyse, self._every, self._budget = analyse, every, budget
         self._log_path, self._writer, self._prefix = log, writer, prefix
-        self._request = {"optimizer": optimizer, "batch_size": batch_size, "sampling": sampling}
+        self._optimizer, self._batch_size, self._sampling = optimizer, batch_size, sampling
         self.models = list(models)
         self._spike_factor, self._losses = spike_factor, deque[float](maxlen=spike_window)
         self._clock = clock
@@ -245,15 +247,13 @@ class Monitor:
         """The analysis for all data, and where that cannot have diagnostics of gradients the one of the subset alone."""
         import linstab
 
-        whole = linstab.analyze(found, **self._request)
+        whole = linstab.analyze(found, optimizer=self._optimizer, batch_size=self._batch_size, sampling=self._sampling)
         if whole.diagnostics or found.coefficients is None:
             return whole, whole
-        size = self._request["batch_size"]
-        if size is not None:
-            size = min(int(size), found.num_samples)
+        size = None if self._batch_size is None else min(self._batch_size, found.num_samples)
         alone = replace(found, indices=None, population=None)
         # Diagnostics are of batches that are drawn afresh.
-        return whole, linstab.analyze(alone, optimizer=self._request["optimizer"], batch_size=size)
+        return whole, linstab.analyze(alone, optimizer=self._optimizer, batch_size=size)
 
     def _tell(self, spike: Spike) -> None:
         self.spikes.append(spike)

@@ -1,7 +1,7 @@
 """Lightning: a ``Callback`` that monitors a training.
 
-    callback = LinstabCallback(subset, loss="cross_entropy", batch_size=32, every=200)
-    trainer = lightning.Trainer(callbacks=[callback])
+callback = LinstabCallback(subset, loss="cross_entropy", batch_size=32, every=200)
+trainer = lightning.Trainer(callbacks=[callback])
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ except ImportError:
     try:
         from pytorch_lightning.callbacks import Callback
     except ImportError as error:
-        raise ImportError("linstab.integrations.lightning needs Lightning: pip install lightning, or 'linstab[lightning]'") from error
+        raise ImportError(
+            "linstab.integrations.lightning needs Lightning: pip install lightning, or 'linstab[lightning]'"
+        ) from error
 
 __all__ = ["LinstabCallback"]
 
@@ -41,7 +43,12 @@ class LinstabCallback(Callback):  # type: ignore[misc, unused-ignore]
     """
 
     def __init__(
-        self, data: Any = None, *, analyse: Callable[[Any, Any], Any] | None = None, monitor_options: dict[str, Any] | None = None, **options: Any
+        self,
+        data: Any = None,
+        *,
+        analyse: Callable[[Any, Any], Any] | None = None,
+        monitor_options: dict[str, Any] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__()
         if (data is None) == (analyse is None):

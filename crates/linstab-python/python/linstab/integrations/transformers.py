@@ -1,6 +1,6 @@
 """Hugging Face: a ``TrainerCallback`` that monitors a training.
 
-    trainer = transformers.Trainer(..., callbacks=[LinstabCallback(subset, loss="cross_entropy", batch_size=32)])
+trainer = transformers.Trainer(..., callbacks=[LinstabCallback(subset, loss="cross_entropy", batch_size=32)])
 """
 
 from __future__ import annotations
@@ -40,7 +40,12 @@ class LinstabCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
     """
 
     def __init__(
-        self, data: Any = None, *, analyse: Callable[[Any, Any], Any] | None = None, monitor_options: dict[str, Any] | None = None, **options: Any
+        self,
+        data: Any = None,
+        *,
+        analyse: Callable[[Any, Any], Any] | None = None,
+        monitor_options: dict[str, Any] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__()
         if (data is None) == (analyse is None):

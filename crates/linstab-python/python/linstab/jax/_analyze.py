@@ -64,7 +64,9 @@ def analyze_model(
     if found.divisor is not None:
         model = Model.of(apply, params, select=select, dtype=dtype)
         request["preconditioner"] = model.flat(found.divisor, "the second moment")
-    common: dict[str, Any] = dict(loss=loss, num_samples=num_samples, seed=seed, chunk_size=chunk_size, dtype=dtype, select=select)
+    common: dict[str, Any] = dict(
+        loss=loss, num_samples=num_samples, seed=seed, chunk_size=chunk_size, dtype=dtype, select=select
+    )
     if "preconditioner" not in request and _factor_bytes(apply, params, data, common) > memory_limit:
         request["gram"] = gram(apply, params, data, memory_limit=memory_limit, **common)
     else:

@@ -66,7 +66,9 @@ def factors(
     for a sample depends on the other samples of its batch.
     """
     with precision(dtype):
-        ready = prepare(apply, params, data, loss=loss, num_samples=num_samples, seed=seed, chunk_size=chunk_size, dtype=dtype, select=select)
+        ready = prepare(
+            apply, params, data, loss=loss, num_samples=num_samples, seed=seed, chunk_size=chunk_size, dtype=dtype, select=select
+        )
         return _in_memory(ready) if out is None else _on_disk(ready, out)
 
 
@@ -89,7 +91,9 @@ def gram(
     factors are made anew for each block of samples that fits. Everything else is as for :func:`factors`.
     """
     with precision(dtype):
-        ready = prepare(apply, params, data, loss=loss, num_samples=num_samples, seed=seed, chunk_size=chunk_size, dtype=dtype, select=select)
+        ready = prepare(
+            apply, params, data, loss=loss, num_samples=num_samples, seed=seed, chunk_size=chunk_size, dtype=dtype, select=select
+        )
         samples, count = len(ready.samples), ready.roots.shape[1]
         values = np.zeros((samples * count, samples * count))
         for group in _groups(ready, memory_limit):
@@ -115,7 +119,16 @@ class Prepared:
 
 
 def prepare(
-    apply: Apply, params: Any, data: Any, *, loss: str, num_samples: int | None, seed: int, chunk_size: int, dtype: str, select: Select | None
+    apply: Apply,
+    params: Any,
+    data: Any,
+    *,
+    loss: str,
+    num_samples: int | None,
+    seed: int,
+    chunk_size: int,
+    dtype: str,
+    select: Select | None,
 ) -> Prepared:
     """All checks, and one forward pass over the samples."""
     if chunk_size < 1:
@@ -160,7 +173,9 @@ def _compare_with_batch(batch: Any, alone: NDArray[Any], dtype: str) -> None:
         found = getattr(batch, "shape", type(batch).__name__)
         raise ValueError(f"apply gave {found} for {len(alone)} samples: it must give one row of outputs a sample")
     if alone.dtype != np.dtype(dtype):
-        raise ValueError(f"the model computes in {alone.dtype} by itself, not in {dtype}: remove its casts, or pass dtype='{alone.dtype}'")
+        raise ValueError(
+            f"the model computes in {alone.dtype} by itself, not in {dtype}: remove its casts, or pass dtype='{alone.dtype}'"
+        )
     difference = np.abs(np.asarray(batch) - alone).max()
     if difference > _SAME_OUTPUTS[dtype] * np.abs(alone).max():
         raise ValueError(
@@ -192,7 +207,13 @@ def _in_memory(ready: Prepared) -> Factors:
     for start, stop, part in _gradients(ready, everything, 0, len(ready.samples), ready.chunk_size):
         values[start:stop] = part
     return Factors(
-        values, ready.coefficients, ready.loss, ready.model.parameters, ready.samples.indices, ready.samples.population, ready.labels
+        values,
+        ready.coefficients,
+        ready.loss,
+        ready.model.parameters,
+        ready.samples.indices,
+        ready.samples.population,
+        ready.labels,
     )
 
 
@@ -231,7 +252,9 @@ def _gradients(
         values = np.asarray(part)[: stop - start]
         if not np.isfinite(values).all():
             bad = start + int(np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))[0])
-            raise ValueError(f"the gradient of sample {bad} is not finite: the model has no derivative there (a root or norm of zero?)")
+            raise ValueError(
+                f"the gradient of sample {bad} is not finite: the model has no derivative there (a root or norm of zero?)"
+            )
         yield start, stop, values
 
 
@@ -319,7 +342,8 @@ def _compile(apply: Apply, treedef: Any, chosen: tuple[bool, ...]) -> _Passes:
             (gradients,) = jax.vmap(pull)(roots)
             return jnp.concatenate([leaf.reshape(len(roots), -1) for leaf in gradients], axis=1)
 
-        return jax.jit(jax.vmap(single, in_axes=(None, None, 0, 0)))
+        mapped: Callable[..., Any] = jax.jit(jax.vmap(single, in_axes=(None, None, 0, 0)))
+        return mapped
 
     return _Passes(jax.jit(outputs), jax.jit(jax.vmap(one, in_axes=(None, None, 0))), pullback)
 
