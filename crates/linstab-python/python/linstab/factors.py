@@ -102,13 +102,23 @@ class Factors:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return _as_array(self.values, dtype, copy)
 
-    def gram(self) -> Gram:
-        """Inner products of all factors, summed in double precision whatever the factors are stored in."""
+    def gram(self, preconditioner: NDArray[np.float64] | None = None) -> Gram:
+        """Inner products of all factors, summed in double precision whatever the factors are stored in.
+
+        With a ``preconditioner``, one positive number a parameter that gradients are divided by, those of the factors divided
+        by its square root: its curvature in the variables in which dividing is no change.
+        """
+        if preconditioner is not None and preconditioner.shape != (self.num_parameters,):
+            raise ValueError(
+                f"the preconditioner has shape {preconditioner.shape}, for these factors it must be ({self.num_parameters},)"
+            )
         rows = self.values.reshape(-1, self.num_parameters)
         values = np.zeros((len(rows), len(rows)))
         width = max(1, _BLOCK_BYTES // (8 * max(1, len(rows))))
         for start in range(0, self.num_parameters, width):
             block = np.asarray(rows[:, start : start + width], dtype=np.float64)
+            if preconditioner is not None:
+                block = block / np.sqrt(preconditioner[start : start + width])
             values += block @ block.T
         return Gram(
             values,

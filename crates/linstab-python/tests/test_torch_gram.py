@@ -1,0 +1,180 @@
+"""Inner products layer by layer against the factors, over one process and over two."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the torch door needs torch; cargo xtask test-torch brings one")
+
+sys.path.insert(0, str(Path(__file__).parent))
+import torch_models as models  # noqa: E402
+from torch import nn  # noqa: E402
+
+import linstab.torch as door  # noqa: E402
+from linstab.torch import _gram, _layers, _taps  # noqa: E402
+from linstab.torch._model import FunctionalModel  # noqa: E402
+
+# Sums of other order over the layers of a small network, in double precision.
+TOLERANCE = 1e-12
+
+
+def both(model: nn.Module, x: Any, loss: str, **settings: Any) -> tuple[Any, Any]:
+    with torch.no_grad():
+        outputs = model(x).reshape(len(x), -1).shape[1]
+    data = (x, models.targets(loss, len(x), outputs))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        factors = door.factors(model, data, loss=loss, **settings).gram()
+        return door.gram(model, data, loss=loss, **settings | {"chunk_size": 3}), factors
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    assert np.abs(found.values - expected.values).max() <= TOLERANCE * np.abs(expected.values).max()
+    assert np.array_equal(found.values, found.values.T)
+    assert np.allclose(found.coefficients, expected.coefficients, rtol=1e-12, atol=1e-14)
+    assert (found.loss, found.num_factors, found.population) == (expected.loss, expected.num_factors, expected.population)
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("name", models.CASES)
+def test_gram_is_that_of_the_factors(name: str, loss: str) -> None:
+    assert_same(*both(*models.make(name), loss))
+
+
+@pytest.mark.parametrize("pairs", [True, False])
+@pytest.mark.parametrize("name", ["conv1d", "conv2d", "embedding", "embedding-padding", "repeated", "transformer"])
+def test_either_way_through_positions_is_the_same(name: str, pairs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_layers, "_pairs_are_cheaper", lambda *_: pairs)
+    # Blocks of a few numbers, so that every loop takes several turns.
+    monkeypatch.setattr(_layers, "_BLOCK_BYTES", 5000)
+    assert_same(*both(*models.make(name), "mse"))
+
+
+def test_parameters_that_are_left_out() -> None:
+    model, x = models.make("conv2d")
+    for params in (["0.bias"], ["0.weight", "3.bias"], ["3"]):
+        assert_same(*both(model, x, "mse", params=params))
+    model[3].weight.requires_grad_(False)
+    assert_same(*both(model, x, "mse", num_samples=4, seed=3))
+
+
+def test_large_tensors_go_through_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_gram, "_MEMORY_BYTES", 4000)
+    assert_same(*both(*models.make("attention"), "mse"))
+
+
+CLOSED = {
+    "linear": {"0", "2"},
+    "conv2d": {"0", "3"},
+    "conv2d-groups": {"3"},
+    "embedding": {"embedding", "hidden", "head"},
+    "tied-modules": {"head"},
+    "tied-by-code": {"hidden"},
+    "repeated": {"step", "head"},
+    "flattened": {"hidden", "head"},
+    "attention": {"head"},
+    "transformer": {"encoder.linear1", "encoder.linear2", "head"},
+    "transformer-batch-second": {"head"},
+    "weight-norm": {"2"},
+    "unused": {"used"},
+    "in-place": {"0", "2"},
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_which_layers_need_no_gradients(name: str) -> None:
+    model, x = models.make(name)
+    functional = FunctionalModel(model, None, "float64")
+    found = _taps.confirmed(functional, _taps.affine_layers(functional), x[:4])
+    names = {module: name for name, module in model.named_modules()}
+    assert {names[layer.module] for layer in found} == CLOSED[name]
+
+
+def test_a_closed_form_that_is_not_confirmed_would_be_wrong() -> None:
+    """Negative control: without the check the weight that code reads, too, is counted once."""
+    model, x = models.make("tied-by-code")
+    data = (x, models.targets("mse", len(x), 7))
+    expected = door.factors(model, data, loss="mse").gram()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_gram, "confirmed", lambda _, layers, __: layers)
+        found = door.gram(model, data, loss="mse")
+    assert np.abs(found.values - expected.values).max() > 0.01 * np.abs(expected.values).max()
+
+
+def test_a_layer_whose_calls_change_goes_by_gradients() -> None:
+    class Lengths(nn.Module):
+        """Calls its layer once or twice, by the number of samples in a batch: as many as it likes, with the same result."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.step, self.head = nn.Linear(models.WIDTH, 4), nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) == 2:
+                hidden = self.step(x.T.reshape(-1).reshape(models.WIDTH, 2).T)
+            else:
+                hidden = nn.functional.linear(x, self.step.weight, self.step.bias) if len(x) == 1 else self.step(x)
+            return self.head(torch.tanh(hidden))
+
+    torch.manual_seed(0)
+    model = Lengths().double()
+    # Chunks of three, three and one sample: the last reads the weights without calling the layer.
+    assert_same(*both(model, torch.randn(7, models.WIDTH, dtype=torch.float64), "mse"))
+
+
+SCRIPT = """
+import sys
+import torch, numpy as np
+import torch.distributed as distributed
+import torch_models as models
+import linstab.torch as door
+torch.set_num_threads(1)
+distributed.init_process_group("gloo")
+name, out, broken = sys.argv[1], sys.argv[2], sys.argv[3] == "broken"
+model, x = models.make(name)
+if broken and distributed.get_rank() == 1:
+    model, x = models.make(name, seed=1)
+y = models.targets("cross_entropy", len(x), 3)
+try:
+    found = door.gram(model, (x, y), loss="cross_entropy")
+except ValueError as error:
+    assert "different weights or samples" in str(error), error
+    sys.exit(0 if broken else 3)
+assert not broken
+np.savez(f"{out}-{distributed.get_rank()}.npz", values=found.values, coefficients=found.coefficients)
+distributed.destroy_process_group()
+"""
+
+
+def run_two(tmp_path: Path, name: str, kind: str) -> None:
+    """Two processes as torchrun starts them, over gloo."""
+    (tmp_path / "work.py").write_text(SCRIPT)
+    paths = [str(Path(door.__file__).parents[2]), str(Path(__file__).parent)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launch, str(tmp_path / "work.py"), name, str(tmp_path / "out"), kind]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("name", ["conv2d", "transformer"])
+def test_two_processes_agree_with_one(tmp_path: Path, name: str) -> None:
+    run_two(tmp_path, name, "whole")
+    model, x = models.make(name)
+    expected = door.gram(model, (x, models.targets("cross_entropy", len(x), 3)), loss="cross_entropy")
+    for rank in range(2):
+        found = np.load(tmp_path / f"out-{rank}.npz")
+        assert np.abs(found["values"] - expected.values).max() <= TOLERANCE * np.abs(expected.values).max()
+        assert np.allclose(found["coefficients"], expected.coefficients, rtol=1e-12)
+
+
+def test_processes_with_different_weights_are_refused(tmp_path: Path) -> None:
+    run_two(tmp_path, "linear", "broken")
