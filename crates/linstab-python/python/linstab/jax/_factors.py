@@ -1,0 +1,352 @@
+"""Factors and inner products of a model in JAX: one backward pass a factor, mapped over factors and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import losses
+from ..factors import Factors, Gram
+from ..store import FactorStore, Request
+from ._data import Samples, rows
+from ._model import Apply, Model, Select, precision
+
+__all__ = ["factors", "gram", "prepare"]
+
+# How far outputs of a sample alone may be from those in its batch, relative to the largest: rounding, in another order.
+_SAME_OUTPUTS = {"float64": 1e-9, "float32": 1e-4}
+
+
+def factors(
+    apply: Apply,
+    params: Any,
+    data: Any,
+    *,
+    loss: str = "mse",
+    num_samples: int | None = None,
+    seed: int = 0,
+    chunk_size: int = 16,
+    dtype: str = "float64",
+    out: str | Path | None = None,
+    select: Select | None = None,
+) -> Factors:
+    """Gauss-Newton factors of single samples.
+
+    Parameters
+    ----------
+    apply
+        Outputs of the model, ``apply(params, inputs)``, for a batch: shape (samples, outputs), or (samples,) for one output.
+    params
+        Any pytree of real arrays. They are turned into ``dtype``.
+    data
+        A pair (inputs, targets) of arrays with one row a sample, or an iterable of such pairs. Inputs may be pytrees.
+    loss
+        ``"mse"`` (mean over the outputs of a sample), ``"half_squared_error"`` or ``"cross_entropy"``; see ``linstab.losses``.
+    num_samples
+        Analyse a random subset of so many samples, drawn with ``seed``; None takes all.
+    chunk_size
+        Samples that are differentiated at once: memory is (chunk_size, factors, parameters).
+    dtype
+        ``"float64"`` or ``"float32"``, for the model as well as for the factors, whatever ``jax_enable_x64`` says.
+    out
+        Path of a ``.npy`` file to write to, chunk by chunk; an interrupted call goes on where it stopped.
+    select
+        Function of the name of a parameter (its path, joined by ``/``) that says whether to analyse it; others stay fixed.
+
+    Raises ``TypeError`` and ``ValueError``, which say what to do, for parameters that are not real or not finite or twice in the
+    tree, for empty data, outputs of another shape than the targets, outputs that are not finite, and for models whose output
+    for a sample depends on the other samples of its batch.
+    """
+    with precision(dtype):
+        ready = prepare(
+            apply, params, data, loss=loss, num_samples=num_samples, seed=seed, chunk_size=chunk_size, dtype=dtype, select=select
+        )
+        return _in_memory(ready) if out is None else _on_disk(ready, out)
+
+
+def gram(
+    apply: Apply,
+    params: Any,
+    data: Any,
+    *,
+    loss: str = "mse",
+    num_samples: int | None = None,
+    seed: int = 0,
+    chunk_size: int = 16,
+    dtype: str = "float64",
+    select: Select | None = None,
+    memory_limit: int = 2**30,
+) -> Gram:
+    """Inner products of all factors, without ever holding all of them.
+
+    Parameters are taken in groups of leaves whose factors fit into ``memory_limit`` bytes; where a single leaf is too large its
+    factors are made anew for each block of samples that fits. Everything else is as for :func:`factors`.
+    """
+    with precision(dtype):
+        ready = prepare(
+            apply, params, data, loss=loss, num_samples=num_samples, seed=seed, chunk_size=chunk_size, dtype=dtype, select=select
+        )
+        samples, count = len(ready.samples), ready.roots.shape[1]
+        values = np.zeros((samples * count, samples * count))
+        for group in _groups(ready, memory_limit):
+            _add_products(values, ready, group, memory_limit)
+    return Gram(values, count, ready.coefficients, loss, ready.samples.indices, ready.samples.population, ready.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A checked request: the model, the samples, and what their outputs say.
+
+    ``roots`` has shape (samples, factors, outputs), ``coefficients`` (samples, factors).
+    """
+
+    model: Model
+    samples: Samples
+    loss: str
+    chunk_size: int
+    dtype: str
+    roots: NDArray[Any]
+    coefficients: NDArray[np.float64]
+    labels: NDArray[np.int64] | None
+
+
+def prepare(
+    apply: Apply,
+    params: Any,
+    data: Any,
+    *,
+    loss: str,
+    num_samples: int | None,
+    seed: int,
+    chunk_size: int,
+    dtype: str,
+    select: Select | None,
+) -> Prepared:
+    """All checks, and one forward pass over the samples."""
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size is {chunk_size}: it must be at least 1")
+    losses.num_factors(loss, 2)
+    model = Model.of(apply, params, select=select, dtype=dtype)
+    samples = Samples.of(data, num_samples=num_samples, seed=seed)
+    chunk_size = min(chunk_size, len(samples))
+    inputs = jax.tree_util.tree_map(lambda array: array.astype(dtype) if array.dtype.kind == "f" else array, samples.inputs)
+    samples = Samples(inputs, samples.targets, samples.indices, samples.population, samples.batch_size)
+    outputs = _outputs(model, samples, chunk_size, dtype)
+    targets, labels = _targets(samples.targets, outputs, loss)
+    flat = outputs.reshape(len(outputs), -1)
+    roots = losses.output_roots(loss, flat).astype(dtype)
+    coefficients = losses.coefficients(loss, flat, targets)
+    return Prepared(model, samples, loss, chunk_size, dtype, roots, coefficients, labels)
+
+
+def _outputs(model: Model, samples: Samples, chunk_size: int, dtype: str) -> NDArray[Any]:
+    passes = _passes(model)
+    parts = []
+    for start, stop, chunk in _chunks(0, len(samples), chunk_size):
+        inputs = rows(samples.inputs, chunk)
+        try:
+            alone = passes.alone(model.analysed, model.fixed, inputs)
+        except Exception as error:
+            # Flax's own error, told by its name so that flax need not be there.
+            if type(error).__name__ != "TraceContextError":
+                raise
+            raise ValueError(
+                "the model changes state of its own, as batch normalisation does in training mode: let apply use it as in "
+                "evaluation (flax: use_running_average=True, or model.eval() before nnx.split)"
+            ) from error
+        if start == 0:
+            _compare_with_batch(passes.batch(model.analysed, model.fixed, inputs), np.asarray(alone), dtype)
+        parts.append(np.asarray(alone)[: stop - start])
+    return np.concatenate(parts)
+
+
+def _compare_with_batch(batch: Any, alone: NDArray[Any], dtype: str) -> None:
+    if not hasattr(batch, "shape") or batch.shape != alone.shape:
+        found = getattr(batch, "shape", type(batch).__name__)
+        raise ValueError(f"apply gave {found} for {len(alone)} samples: it must give one row of outputs a sample")
+    if alone.dtype != np.dtype(dtype):
+        raise ValueError(
+            f"the model computes in {alone.dtype} by itself, not in {dtype}: remove its casts, or pass dtype='{alone.dtype}'"
+        )
+    difference = np.abs(np.asarray(batch) - alone).max()
+    if difference > _SAME_OUTPUTS[dtype] * np.abs(alone).max():
+        raise ValueError(
+            f"outputs of a sample alone and in its batch differ by {difference:.1e}: layers in training mode (batch normalisation, "
+            "dropout) make samples depend on one another; let apply use them as in evaluation"
+        )
+
+
+def _targets(targets: NDArray[Any], outputs: NDArray[Any], loss: str) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+    """Targets as rows like the outputs, and the classes if they are classes."""
+    if loss == "cross_entropy":
+        if outputs.ndim != 2:
+            raise ValueError(f"cross-entropy needs outputs of shape (samples, classes), not {outputs.shape}")
+        return targets, losses.check_labels(targets, samples=len(outputs), num_classes=outputs.shape[1])
+    rows_of_targets = targets.reshape(len(targets), -1)
+    same = targets.shape == outputs.shape
+    if not same and not (rows_of_targets.shape[1] == 1 and outputs[0].size == 1):
+        raise ValueError(
+            f"outputs have shape {outputs.shape}, targets {targets.shape}: for a squared error they must agree "
+            "(integer classes go with loss='cross_entropy')"
+        )
+    return rows_of_targets, None
+
+
+def _in_memory(ready: Prepared) -> Factors:
+    count = ready.roots.shape[1]
+    values = np.empty((len(ready.samples), count, sum(ready.model.sizes)), ready.dtype)
+    everything = tuple(range(len(ready.model.sizes)))
+    for start, stop, part in _gradients(ready, everything, 0, len(ready.samples), ready.chunk_size):
+        values[start:stop] = part
+    return Factors(
+        values,
+        ready.coefficients,
+        ready.loss,
+        ready.model.parameters,
+        ready.samples.indices,
+        ready.samples.population,
+        ready.labels,
+    )
+
+
+def _on_disk(ready: Prepared, out: str | Path) -> Factors:
+    samples, model = ready.samples, ready.model
+    request = Request(
+        len(samples),
+        ready.roots.shape[1],
+        model.parameters,
+        ready.dtype,
+        ready.loss,
+        samples.population,
+        samples.fingerprint(ready.loss, samples.indices, *model.analysed, *model.fixed),
+        samples.indices,
+        ready.labels,
+    )
+    store = FactorStore.open(out, request)
+    if isinstance(store, Factors):
+        return store
+    everything = tuple(range(len(model.sizes)))
+    done = store.done
+    for start, stop, _ in _chunks(0, len(samples), ready.chunk_size):
+        if not done[start:stop].all():
+            for _, _, part in _gradients(ready, everything, start, stop, ready.chunk_size):
+                store.write(start, part, ready.coefficients[start:stop])
+    return store.finish()
+
+
+def _gradients(
+    ready: Prepared, group: tuple[int, ...], first: int, last: int, chunk_size: int
+) -> Iterator[tuple[int, int, NDArray[Any]]]:
+    """Factors of samples first..last with respect to a group of leaves: (start, stop, values) chunk by chunk."""
+    pull = _passes(ready.model).pullback(group)
+    for start, stop, chunk in _chunks(first, last, chunk_size):
+        part = pull(ready.model.analysed, ready.model.fixed, rows(ready.samples.inputs, chunk), ready.roots[chunk])
+        values = np.asarray(part)[: stop - start]
+        if not np.isfinite(values).all():
+            bad = start + int(np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))[0])
+            raise ValueError(
+                f"the gradient of sample {bad} is not finite: the model has no derivative there (a root or norm of zero?)"
+            )
+        yield start, stop, values
+
+
+def _chunks(first: int, last: int, chunk_size: int) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+    """(start, stop, rows): always chunk_size rows, the last one repeated to fill up, so that nothing is compiled twice."""
+    for start in range(first, last, chunk_size):
+        yield start, min(start + chunk_size, last), np.minimum(np.arange(start, start + chunk_size), last - 1)
+
+
+def _groups(ready: Prepared, memory_limit: int) -> list[tuple[int, ...]]:
+    """Leaves together as long as the factors of all samples fit into half of the memory."""
+    row_bytes = np.dtype(ready.dtype).itemsize * ready.roots.shape[0] * ready.roots.shape[1]
+    groups: list[list[int]] = [[]]
+    used = 0
+    for leaf, size in enumerate(ready.model.sizes):
+        if groups[-1] and (used + size) * row_bytes > memory_limit // 2:
+            groups.append([])
+            used = 0
+        groups[-1].append(leaf)
+        used += size
+    return [tuple(group) for group in groups]
+
+
+def _add_products(values: NDArray[np.float64], ready: Prepared, group: tuple[int, ...], memory_limit: int) -> None:
+    """Adds a group's share of the inner products, block of samples by block; a block meets those before it, made anew."""
+    samples, count, _ = ready.roots.shape
+    size = sum(ready.model.sizes[leaf] for leaf in group)
+    block = max(1, memory_limit // 2 // (8 * size * count))
+    chunk_size = min(ready.chunk_size, block)
+    for first in range(0, samples, block):
+        last = min(first + block, samples)
+        held = np.empty(((last - first) * count, size))
+        for start, stop, part in _gradients(ready, group, first, last, chunk_size):
+            held[(start - first) * count : (stop - first) * count] = part.reshape(-1, size)
+        own = slice(first * count, last * count)
+        values[own, own] += held @ held.T
+        for start, stop, part in _gradients(ready, group, 0, first, chunk_size):
+            other = slice(start * count, stop * count)
+            product = held @ part.reshape(-1, size).astype(np.float64).T
+            values[own, other] += product
+            values[other, own] += product.T
+
+
+@dataclass(frozen=True, eq=False)
+class _Passes:
+    """Compiled passes through a model."""
+
+    batch: Callable[..., Any]
+    alone: Callable[..., Any]
+    pullback: Callable[[tuple[int, ...]], Callable[..., Any]]
+
+
+def _passes(model: Model) -> _Passes:
+    """Compiled once for a function and a tree of parameters; a function that cannot be hashed is compiled each time."""
+    try:
+        hash(model.apply)
+    except TypeError:
+        return _compile(model.apply, model.treedef, model.chosen)
+    return _compiled(model.apply, model.treedef, model.chosen)
+
+
+def _compile(apply: Apply, treedef: Any, chosen: tuple[bool, ...]) -> _Passes:
+    def outputs(analysed: Any, fixed: Any, inputs: Any) -> Any:
+        moving, still = iter(analysed), iter(fixed)
+        leaves = [next(moving) if take else next(still) for take in chosen]
+        return apply(jax.tree_util.tree_unflatten(treedef, leaves), inputs)
+
+    def one(analysed: Any, fixed: Any, inputs: Any) -> Any:
+        result = outputs(analysed, fixed, jax.tree_util.tree_map(lambda array: array[None], inputs))
+        if not hasattr(result, "shape") or result.shape[:1] != (1,):
+            found = getattr(result, "shape", type(result).__name__)
+            raise ValueError(f"apply gave {found} for one sample: it must give one array with one row of outputs a sample")
+        return result[0]
+
+    @lru_cache(maxsize=64)
+    def pullback(group: tuple[int, ...]) -> Callable[..., Any]:
+        def single(analysed: Any, fixed: Any, inputs: Any, roots: Any) -> Any:
+            def of_group(leaves: Any) -> Any:
+                whole = list(analysed)
+                for index, leaf in zip(group, leaves):
+                    whole[index] = leaf
+                return one(whole, fixed, inputs).reshape(-1)
+
+            _, pull = jax.vjp(of_group, [analysed[index] for index in group])
+            (gradients,) = jax.vmap(pull)(roots)
+            return jnp.concatenate([leaf.reshape(len(roots), -1) for leaf in gradients], axis=1)
+
+        mapped: Callable[..., Any] = jax.jit(jax.vmap(single, in_axes=(None, None, 0, 0)))
+        return mapped
+
+    return _Passes(jax.jit(outputs), jax.jit(jax.vmap(one, in_axes=(None, None, 0))), pullback)
+
+
+# A training loop asks again and again about one function; a few of them stay compiled.
+_compiled = lru_cache(maxsize=8)(_compile)
