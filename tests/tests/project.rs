@@ -45,6 +45,7 @@ fn layers_are_kept() {
             ],
         ),
         ("linstab-analysis", &["linstab-linalg", "linstab-dynamics", "linstab-coherence", "linstab-report"]),
+        ("linstab-python", &["linstab-analysis", "linstab-driver"]),
         ("linstab-cli", &["linstab-driver", "linstab-experiments", "linstab-claims", "linstab-analysis"]),
     ]);
     let mut num_crates = 0;
@@ -88,7 +89,10 @@ fn commands_of_the_readme_work() {
         let words: Vec<&str> = command.split_whitespace().collect();
         let run = match words[..] {
             // This very run; and a step outside of a checkout.
-            ["cargo", "xtask", "test"] | ["git", "clone", ..] | ["cd", ..] => continue,
+            ["cargo", "xtask", "test" | "python" | "test-torch"]
+            | ["pip", ..]
+            | ["git", "clone", ..]
+            | ["cd", ..] => continue,
             ["cargo", "xtask", "reproduce", ..] => {
                 let out = folder.path().join("results");
                 let words: Vec<&str> =

@@ -5,6 +5,7 @@
 
 mod lines;
 mod needs;
+mod python;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,9 @@ cargo xtask VERB [ARGUMENTS]
   reproduce   run the experiments of the paper     (cargo xtask reproduce --help)
   thresholds  compare the golden thresholds        (cargo xtask thresholds --help)
   bench       run the benchmarks [--only NAME]; writes target/bench/latest.json
-  test        everything that must pass before a change lands; --fast: what to run at every save
+  test        everything that must pass before a change lands, but test-torch; --fast: what to run at every save
+  python      the part of it that tests the Python package, on NumPy and JAX [arguments for pytest]
+  test-torch  the tests of the Python package that need PyTorch, which is installed for them if it is not there
   lines       count the lines of source code, by crate
   ci          test, and the gates that need extra tools
 ";
@@ -46,6 +49,8 @@ fn main() -> ExitCode {
         ]
         .concat()),
         "test" if rest.is_empty() => needs::check().and_then(|()| all(TEST)),
+        "python" => python::test(&rest),
+        "test-torch" => python::test_torch(&rest),
         "test" if rest == ["--fast"] => all(FAST),
         "lines" if rest.is_empty() => lines::print(root()),
         "ci" if rest.is_empty() => needs::check().and_then(|()| all(TEST)).and_then(|()| all(EXTRA)),
@@ -70,6 +75,7 @@ const TEST: &[&[&str]] = &[
     &["cargo", "doc", "--workspace", "--no-deps", "--all-features", "--quiet"],
     &["cargo", "test", "--release", "--workspace", "--all-features", "--quiet"],
     &["cargo", "xtask", "thresholds"],
+    &["cargo", "xtask", "python"],
 ];
 
 /// What a person runs at every save: formatting, and the tests that stand beside the code, with overflow checks and debug assertions.

@@ -1,5 +1,7 @@
 //! Following an analysis, and stopping it.
 
+use linstab_dynamics::Interrupt;
+
 use crate::{AnalysisError, Result};
 
 /// What is being done.
@@ -33,6 +35,11 @@ pub trait Observer: Sync {
     fn goes_on(&self, progress: Progress) -> bool {
         let _ = progress;
         true
+    }
+
+    /// A flag that stops a step in its midst, where a step is long.
+    fn interrupt(&self) -> Interrupt {
+        Interrupt::new()
     }
 }
 

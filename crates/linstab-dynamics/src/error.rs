@@ -24,6 +24,9 @@ pub enum DynamicsError {
         /// The number of samples there are.
         num_samples: usize,
     },
+    /// The computation was asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// A number is outside its range.
     #[error("{name} is {}, allowed: {allowed}", short(*value))]
     OutOfRange {

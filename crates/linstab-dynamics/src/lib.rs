@@ -16,6 +16,7 @@
 mod axis_aligned;
 pub mod epochs;
 mod error;
+mod interrupt;
 pub mod lyapunov;
 pub mod mean_square;
 pub mod optimizer;
@@ -29,6 +30,7 @@ pub mod testing;
 
 pub use axis_aligned::AxisAlignedDynamics;
 pub use error::{DynamicsError, Result};
+pub use interrupt::Interrupt;
 pub use mean_square::MeanSquare;
 pub use optimizer::Optimizer;
 pub use sampling::{BatchSampling, SamplingScheme};

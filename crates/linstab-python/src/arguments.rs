@@ -183,7 +183,7 @@ impl RequestArguments<'_> {
         };
         let request = Request {
             batch_sizes,
-            sampling: self.sampling.parse::<Loader>()?,
+            sampling: loader(&self.sampling)?,
             last_batch: last_batch(&self.last_batch)?,
             preconditioned: opened.preconditioner.is_some(),
             population: self.population,
@@ -207,11 +207,16 @@ fn optimizer(text: &str) -> Result<Optimizer, AnalysisError> {
     text.parse().map_err(|source| AnalysisError::Specification { text: text.to_owned(), source })
 }
 
+fn loader(name: &str) -> Result<Loader, AnalysisError> {
+    let known = Loader::ALL.into_iter().find(|known| known.name() == name);
+    known.ok_or_else(|| unknown("sampling", name, &Loader::ALL.map(Loader::name)))
+}
+
 fn last_batch(name: &str) -> Result<LastBatch, AnalysisError> {
     let known = LastBatch::ALL.into_iter().find(|known| known.name() == name);
-    known.ok_or_else(|| AnalysisError::Option {
-        name: "last_batch".to_owned(),
-        value: name.to_owned(),
-        allowed: LastBatch::ALL.map(LastBatch::name).join(" or "),
-    })
+    known.ok_or_else(|| unknown("last_batch", name, &LastBatch::ALL.map(LastBatch::name)))
+}
+
+fn unknown(option: &str, value: &str, known: &[&str]) -> AnalysisError {
+    AnalysisError::Option { name: option.to_owned(), value: value.to_owned(), allowed: known.join(", ") }
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the torch door needs torch; cargo xtask test-torch brings one")
 
+sys.path.insert(0, str(Path(__file__).parent))
 import torch_models as models  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.utils.data import (  # noqa: E402

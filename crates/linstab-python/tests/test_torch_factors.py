@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the torch door needs torch; cargo xtask test-torch brings one")
 
+sys.path.insert(0, str(Path(__file__).parent))
 import torch_models as models  # noqa: E402
 from torch import nn  # noqa: E402
 

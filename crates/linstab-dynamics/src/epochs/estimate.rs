@@ -253,6 +253,7 @@ impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Estimation<'_, F> {
     ) -> Result<Option<[Point; 2]>> {
         let orders = self.orders(num_orders);
         let mut point = |eta: f64, x: &Mat<f64>| -> Result<Point> {
+            epochs.interrupt.check()?;
             self.spent += cost(epochs, num_orders);
             let map = SampledMap::new(epochs, eta, &orders)?;
             Ok(Point { eta, top: eigenmatrix(map.all(), x) })
@@ -281,6 +282,7 @@ impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Estimation<'_, F> {
     /// The threshold that the single orders say next to the crossing of their map.
     fn refine(&mut self, place: &Place) -> Result<EpochThreshold> {
         let &Place { ref epochs, num_orders, ref below, ref above, moved, .. } = place;
+        epochs.interrupt.check()?;
         let orders = self.orders(num_orders);
         self.spent += 3.0 * cost(epochs, num_orders);
         let map = SampledMap::new(epochs, above.eta, &orders)?;

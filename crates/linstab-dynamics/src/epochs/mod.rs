@@ -39,7 +39,7 @@ pub use estimate::{EpochOptions, EpochThreshold};
 
 use crate::sampling::EpochSampling;
 use crate::simulation::stepper::Stepper;
-use crate::{DynamicsError, Optimizer, Result};
+use crate::{DynamicsError, Interrupt, Optimizer, Result};
 
 /// An optimizer on an ensemble with batches by epochs.
 ///
@@ -63,6 +63,7 @@ pub struct Epochs {
     original: Reduced,
     optimizer: Optimizer,
     sampling: EpochSampling,
+    interrupt: Interrupt,
 }
 
 impl Epochs {
@@ -83,7 +84,14 @@ impl Epochs {
     pub fn new(ensemble: &Reduced, optimizer: Optimizer, sampling: EpochSampling) -> Result<Self> {
         require_same_number(ensemble.num_samples(), sampling)?;
         let effective = ensemble.congruent(|mean| optimizer.congruence(mean).sqrt());
-        Ok(Self { effective, original: ensemble.clone(), optimizer, sampling })
+        let interrupt = Interrupt::new();
+        Ok(Self { effective, original: ensemble.clone(), optimizer, sampling, interrupt })
+    }
+
+    /// The same, whose estimates end with [`DynamicsError::Interrupted`] once the flag is raised.
+    #[must_use]
+    pub fn with_interrupt(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
     }
 
     /// The optimizer.

@@ -149,10 +149,18 @@ class Analysis:
         return hash(self._findings.state())
 
     def __repr__(self) -> str:
+        return f"<Analysis: {self.verdict}>"
+
+    def __str__(self) -> str:
         return self._findings.words().rstrip()
 
+    @property
+    def verdict(self) -> str:
+        """What is stable up to where, and why, in one sentence."""
+        return self._findings.words().split("\n", 1)[0]
+
     def _repr_html_(self) -> str:
-        words = f"<pre>{html.escape(repr(self))}</pre>"
+        words = f"<pre>{html.escape(str(self))}</pre>"
         try:
             return self.svg() + words
         except OptionError:  # nothing limits: nothing to draw

@@ -55,7 +55,7 @@ def described(value: object, name: str, *, tensor: str | None = None) -> dict[st
     }
 
 
-def _as_array(value: object, name: str) -> tuple[np.ndarray[Any, Any], str]:
+def _as_array(value: Any, name: str) -> tuple[np.ndarray[Any, Any], str]:
     def refuse(problem: str) -> InputError:
         return InputError(f"{name}: {problem}", source=name, problem=problem)
 

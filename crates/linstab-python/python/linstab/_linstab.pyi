@@ -6,6 +6,18 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "Findings",
+    "__version__",
+    "analyze",
+    "check",
+    "coherence",
+    "compare",
+    "growth_map",
+    "optimizer_rules",
+    "write_atomically",
+]
+
 __version__: str
 
 @final

@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..factors import Factors, Gram
-from ._data import read_batching
+from ._data import population_of, read_batching
 from ._factors import factors
 from ._gram import gram
 from ._optimizer import optimized_names, optimizer_spec
@@ -24,6 +24,9 @@ __all__ = ["analyze_model"]
 
 # Rules of linstab that divide gradients themselves; for others the division is a change of variables.
 _PRECONDITIONED = ("adam", "adamw", "rmsprop")
+
+# Loaders whose batches depend on one another through the epoch.
+_BY_EPOCHS = ("reshuffling", "cyclic")
 
 
 def analyze_model(
@@ -60,6 +63,7 @@ def analyze_model(
         batch_size = known.batch_size if batch_size is None and known else batch_size
         sampling = known.sampling if sampling is None and known else sampling
         last_batch = last_batch or (known.last_batch if known else "keep")
+    _check_part(data, num_samples, sampling)
     common: dict[str, Any] = {
         "loss": loss,
         "params": optimized_names(optimizer, model),
@@ -86,4 +90,16 @@ def analyze_model(
         preconditioner=preconditioner,
         seed=seed,
         **options,
+    )
+
+
+def _check_part(data: object, num_samples: int | None, sampling: str | None) -> None:
+    """Says before the work is done that a part of the data does not speak for batches that depend on all of it."""
+    population = population_of(data)
+    if num_samples is None or (population is not None and num_samples >= population) or sampling not in _BY_EPOCHS:
+        return
+    raise ValueError(
+        f"num_samples={num_samples} is a part of the data, and the loader's batches are {sampling}: they depend on all samples of an "
+        "epoch, so a part does not say their threshold. Pass sampling='without-replacement', for batches of the same size drawn "
+        "afresh, or analyse all samples"
     )

@@ -24,7 +24,7 @@ from torch.utils.data import (
     default_collate,
 )
 
-__all__ = ["Batching", "Samples", "read_batching", "select_samples"]
+__all__ = ["Batching", "Samples", "population_of", "read_batching", "select_samples"]
 
 # Samples that are fetched from a dataset and collated at a time.
 _FETCH = 256
@@ -86,6 +86,15 @@ def read_batching(data: object) -> Batching:
     if type(sampler) is RandomSampler and not sampler.replacement and sampler.num_samples != len(sampler.data_source):
         raise ValueError(f"RandomSampler draws {sampler.num_samples} of {len(sampler.data_source)} samples an epoch: {advice}")
     return Batching(batch_size, sampling, "drop" if data.batch_sampler.drop_last else "keep")
+
+
+def population_of(data: object) -> int | None:
+    """Number of samples of the data, or None if only reading it all would tell."""
+    if isinstance(data, (tuple, list)) and len(data) == 2 and hasattr(data[0], "shape"):
+        return len(data[0])
+    if isinstance(data, DataLoader):
+        return population_of(data.dataset) if not isinstance(data.sampler, SubsetRandomSampler) else len(data.sampler)
+    return len(data) if isinstance(data, Dataset) and hasattr(data, "__len__") else None
 
 
 def _choose(population: int, num_samples: int | None, seed: int) -> NDArray[np.int64] | None:

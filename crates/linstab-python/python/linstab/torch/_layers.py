@@ -19,8 +19,9 @@ __all__ = ["Affine", "affine_layer"]
 # Bytes of intermediate results at a time.
 _BLOCK_BYTES = 128 * 2**20
 
-# Batched products of small matrices run at about half the speed of one large product.
-_SMALL_PRODUCT_PENALTY = 2.0
+# Multiplications of a large product in the time that one number, spread over positions, takes to be written and read again
+# (measured over seven layers of convolutions and sequences: 3.5 to 6.4 ns against 0.045 ns).
+_SPREAD_COST = 90
 
 
 @dataclass(frozen=True)
@@ -95,20 +96,21 @@ class Affine:
         return self._by_gradients(inputs, derivatives, vocabulary, start, stop)
 
     def _by_pairs(self, inputs: Tensor, derivatives: Tensor, vocabulary: Tensor | None, start: int, stop: int) -> Tensor:
+        """Similarities of the positions of two samples spread the derivatives of one over the positions of the other."""
         samples, k, length, units = derivatives.shape
         result = derivatives.new_empty(stop - start, k, samples, k)
-        flat = derivatives.transpose(1, 2).reshape(samples, length, k * units)
-        side = max(1, int((_BLOCK_BYTES / (8 * length * (k * units + length))) ** 0.5))
-        for i in range(start, stop, side):
-            i_end = min(i + side, stop)
-            a_i = self.positions(inputs[i:i_end], vocabulary)
-            d_i = derivatives[i:i_end].reshape(i_end - i, k, length * units)
-            for j in range(0, samples, side):
-                a_j = self.positions(inputs[j : j + side], vocabulary)
-                similar = torch.einsum("itd,jsd->ijts", a_i, a_j)
-                spread = similar @ flat[None, j : j + side]
-                spread = spread.reshape(*spread.shape[:3], k, units).transpose(2, 3).reshape(*spread.shape[:2], k, length * units)
-                result[i - start : i_end - start, :, j : j + side] = (d_i[:, None] @ spread.transpose(2, 3)).transpose(1, 2)
+        rows = max(1, int((_BLOCK_BYTES / (8 * length * max(units, length))) ** 0.5))
+        for i in range(start, stop, rows):
+            i_end = min(i + rows, stop)
+            a_i = self.positions(inputs[i:i_end], vocabulary).flatten(0, 1)
+            d_i = derivatives[i:i_end].flatten(2)
+            for j in range(0, samples, rows):
+                d_j = derivatives[j : j + rows]
+                a_j = self.positions(inputs[j : j + rows], vocabulary).flatten(0, 1)
+                similar = (a_i @ a_j.T).reshape(len(a_i), len(d_j), length).transpose(0, 1)
+                for r in range(k):
+                    spread = (similar @ d_j[:, r]).reshape(len(d_j), i_end - i, length * units)
+                    result[i - start : i_end - start, :, j : j + rows, r] = d_i @ spread.permute(1, 2, 0)
         return result.reshape((stop - start) * k, samples * k)
 
     def _by_gradients(self, inputs: Tensor, derivatives: Tensor, vocabulary: Tensor | None, start: int, stop: int) -> Tensor:
@@ -161,11 +163,11 @@ def affine_layer(module: nn.Module, names: dict[str, str]) -> Affine | None:
 
 
 def _pairs_are_cheaper(samples: int, numbers: int, derivatives: Tensor) -> bool:
-    """Multiplications of a pair of samples, by similarities of positions and by gradients."""
+    """Work for a pair of samples, by similarities of positions and by gradients, in multiplications."""
     _, k, length, units = derivatives.shape
-    by_pairs = length**2 * (numbers + k * units) + k**2 * length * units
+    by_pairs = length**2 * (numbers + k * units) + k * length * units * (k + _SPREAD_COST)
     by_gradients = k**2 * numbers * units + k * length * numbers * units / samples
-    return _SMALL_PRODUCT_PENALTY * by_pairs < by_gradients
+    return by_pairs < by_gradients
 
 
 def _single_position(a: Tensor, d: Tensor, start: int, stop: int) -> Tensor:

@@ -1,0 +1,119 @@
+//! The Python package: an environment of its own below the target folder, the wheel built and installed there, and the tests run on it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{FAILURE, finish, root, target};
+
+/// The package, and what its tests need.
+const PACKAGE: &str = "crates/linstab-python";
+const REQUIREMENTS: &str = "tests/requirements.txt";
+
+/// Builds and installs the wheel, and runs the tests on NumPy and JAX, the types and the examples in the documentation.
+pub(crate) fn test(arguments: &[&str]) -> Result<(), u8> {
+    let environment = Environment::ready()?;
+    environment.install()?;
+    if !arguments.is_empty() {
+        return environment.pytest(arguments);
+    }
+    environment.run(&["-m", "mypy"], &package())?;
+    environment.run(&["-m", "mypy.stubtest", "linstab._linstab"], &target())?;
+    let installed = environment.site_packages()?.join("linstab");
+    let installed = installed.to_string_lossy();
+    let doctests =
+        ["--doctest-modules", "--ignore-glob=*/torch/*", "--ignore-glob=*/integrations/*", &installed];
+    environment.pytest(&doctests)?;
+    environment.pytest(&["--ignore-glob=*/test_torch_*.py"])
+}
+
+/// The tests that need PyTorch: the caller's, if it can be imported, else one that is installed for them.
+pub(crate) fn test_torch(arguments: &[&str]) -> Result<(), u8> {
+    let environment = Environment::ready()?;
+    environment.install()?;
+    let folder = environment.folder.to_string_lossy().into_owned();
+    environment.run(&["tools/torch_for_tests.py", &folder], &package())?;
+    let usual = ["-k", "torch or integrations or monitor"];
+    environment.pytest(if arguments.is_empty() { &usual } else { arguments })
+}
+
+fn package() -> PathBuf {
+    root().join(PACKAGE)
+}
+
+/// A virtual environment.
+struct Environment {
+    folder: PathBuf,
+}
+
+impl Environment {
+    /// The environment of the tests, made anew whenever what it is to hold has changed.
+    fn ready() -> Result<Self, u8> {
+        let environment = Self { folder: target().join("python") };
+        let stamp = environment.folder.join("requirements.txt");
+        let wanted = std::fs::read(package().join(REQUIREMENTS)).map_err(|error| failed(&error))?;
+        if std::fs::read(&stamp).is_ok_and(|found| found == wanted) {
+            return Ok(environment);
+        }
+        eprintln!("== Python for the tests, in {}", environment.folder.display());
+        let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        finish(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&environment.folder)).inspect_err(|_| {
+            eprintln!("error: the Python package is tested with Python 3.10 or later (`{python}`, or named in PYTHON)");
+        })?;
+        environment.pip(&["install", "--requirement", REQUIREMENTS])?;
+        // Last: an interrupted installation is begun again.
+        std::fs::write(&stamp, wanted).map_err(|error| failed(&error))?;
+        Ok(environment)
+    }
+
+    /// Builds the wheel and installs it: what is tested is what is shipped.
+    fn install(&self) -> Result<(), u8> {
+        finish(
+            Command::new("cargo")
+                .args(["build", "--release", "--quiet", "-p", "linstab-cli"])
+                .current_dir(root()),
+        )?;
+        let wheels = target().join("python-wheels");
+        let _ = std::fs::remove_dir_all(&wheels);
+        let mut build = Command::new(self.program("maturin"));
+        build.args(["build", "--release", "--quiet", "--out"]).arg(&wheels).current_dir(package());
+        finish(build.env("VIRTUAL_ENV", &self.folder).env("CARGO_TARGET_DIR", target()))?;
+        let wheel = std::fs::read_dir(&wheels).map_err(|error| failed(&error))?.find_map(Result::ok);
+        let wheel = wheel.ok_or(FAILURE)?.path();
+        self.pip(&["install", "--force-reinstall", "--no-deps", &wheel.to_string_lossy()])
+    }
+
+    fn pip(&self, arguments: &[&str]) -> Result<(), u8> {
+        let quiet = ["-m", "pip", "--quiet", "--disable-pip-version-check"];
+        self.run(&[&quiet[..], arguments].concat(), &package())
+    }
+
+    fn pytest(&self, arguments: &[&str]) -> Result<(), u8> {
+        self.run(&[&["-m", "pytest"], arguments].concat(), &package())
+    }
+
+    /// The environment's Python in a folder; the package's sources are not on its path.
+    fn run(&self, arguments: &[&str], folder: &Path) -> Result<(), u8> {
+        eprintln!("== python {}", arguments.join(" "));
+        let mut python = Command::new(self.program("python"));
+        // Without the folder itself on the path, even where `-m` would put it there.
+        python.args(arguments).current_dir(folder).env("PYTHONSAFEPATH", "1");
+        finish(python.env("CARGO_TARGET_DIR", target()))
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        let programs = if cfg!(windows) { "Scripts" } else { "bin" };
+        self.folder.join(programs).join(name)
+    }
+
+    fn site_packages(&self) -> Result<PathBuf, u8> {
+        let ask = ["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"];
+        let output =
+            Command::new(self.program("python")).args(ask).output().map_err(|error| failed(&error))?;
+        Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+    }
+}
+
+fn failed(error: &std::io::Error) -> u8 {
+    eprintln!("error: {error}");
+    FAILURE
+}
