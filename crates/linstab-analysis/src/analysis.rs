@@ -7,6 +7,7 @@ use linstab_dynamics::{BatchSampling, Optimizer, SamplingScheme};
 use linstab_linalg::{MatRef, Reduced};
 
 use crate::answer::{Ask, answer, of_population};
+use crate::diagnostics::Known;
 use crate::range::{Scaled, Seen};
 use crate::report::{
     CoherenceReport, CriterionReport, DiagnosticReport, GroupReport, Limit, NoiseFloorReport, Number, Report,
@@ -70,14 +71,14 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
     let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?;
     let (ensemble, unit) = (&seen.plain.ensemble.clone(), seen.plain.unit);
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
-    let (mut stability, mut found) = (Vec::new(), Vec::new());
+    let (mut stability, mut found, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for &optimizer in &request.optimizers {
         for &batch_size in &request.batch_sizes {
             let last_batch = matches!(request.sampling, Loader::Epochs(_)).then_some(request.last_batch);
             let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch };
             let scaled = seen.by(optimizer)?;
             let row = of_training(scaled, coherence.as_ref(), sizes, request, training)?;
-            found.extend(diagnosed(scaled, &row, request)?);
+            found.extend(diagnosed(scaled, &row, request, &mut known)?);
             stability.push(row);
         }
     }
@@ -194,7 +195,12 @@ impl Findings {
 }
 
 /// What diagnostics say of a row: of batches drawn afresh from these samples, without ascent on them.
-fn diagnosed(scaled: &Scaled, row: &StabilityReport, request: &Request) -> Result<Vec<DiagnosticReport>> {
+fn diagnosed(
+    scaled: &mut Scaled,
+    row: &StabilityReport,
+    request: &Request,
+    known: &mut Known,
+) -> Result<Vec<DiagnosticReport>> {
     let training = row.training;
     let Loader::Independent(scheme) = training.sampling else { return Ok(Vec::new()) };
     if !request.diagnostics || request.population.is_some() || training.optimizer.batch_ascent().is_some() {
@@ -202,8 +208,7 @@ fn diagnosed(scaled: &Scaled, row: &StabilityReport, request: &Request) -> Resul
     }
     let optimizer = in_units(training.optimizer, scaled)?;
     let analysis = of_population(&scaled.ensemble, optimizer, (scheme, training.batch_size), None)?;
-    let exact = row.max_learning_rate.0 * scaled.unit;
-    diagnostics::of_training((&analysis, exact, scaled.unit), request, training)
+    diagnostics::of_row((&analysis, &mut scaled.solver, scaled.unit), row, request, known)
 }
 
 /// The row of one training, in the units of the request.

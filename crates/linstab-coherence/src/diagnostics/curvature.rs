@@ -1,9 +1,5 @@
 //! From curvatures alone.
 
-use linstab_dynamics::mean_square::NecessaryConditions;
-use linstab_linalg::{Mat, packed, spread};
-
-use super::batches::top_eigenvalue;
 use super::{Claims, Condition, Diagnostic, Measured, Quantity, Subject};
 use crate::Result;
 
@@ -27,7 +23,7 @@ pub(super) const SHARPEST_DIRECTION: Diagnostic = Diagnostic {
     quantity: Quantity::Curvature,
     claims: Claims::Necessary,
     conditions: &[],
-    measure: |subject| bound(subject, |bounds| bounds.sharpest_direction),
+    measure: |subject| bound(subject, || Ok(subject.shared().sharpest_direction(subject.weights()))),
 };
 
 pub(super) const TRACE: Diagnostic = Diagnostic {
@@ -36,7 +32,7 @@ pub(super) const TRACE: Diagnostic = Diagnostic {
     quantity: Quantity::Curvature,
     claims: Claims::Necessary,
     conditions: &[],
-    measure: |subject| bound(subject, |bounds| bounds.trace),
+    measure: |subject| bound(subject, || subject.shared().all_directions(subject.weights())),
 };
 
 pub(super) const WORST_DIRECTION: Diagnostic = Diagnostic {
@@ -45,7 +41,7 @@ pub(super) const WORST_DIRECTION: Diagnostic = Diagnostic {
     quantity: Quantity::Curvature,
     claims: Claims::Necessary,
     conditions: &[],
-    measure: |subject| bound(subject, |bounds| bounds.worst_direction),
+    measure: |subject| bound(subject, || subject.shared().worst_direction(subject.weights())),
 };
 
 pub(super) const TRACE_OF_RANK_ONE: Diagnostic = Diagnostic {
@@ -76,12 +72,7 @@ pub(super) const NON_UNIFORMITY: Diagnostic = Diagnostic {
         if !subject.is_sgd() {
             return Ok(None);
         }
-        let h = subject.ensemble().mean_eigenvalues();
-        let mut variance = mean_square(subject);
-        for (a, h) in h.iter().enumerate() {
-            variance[(a, a)] -= h * h;
-        }
-        let value = top_eigenvalue(variance)?.max(0.0).sqrt();
+        let value = subject.shared().non_uniformity()?;
         let per_sample = subject.weights().per_sample;
         let limit = (value * per_sample.sqrt()).recip();
         Ok(Some(Measured {
@@ -102,13 +93,40 @@ pub(super) const SECOND_MOMENT_CONTRACTION: Diagnostic = Diagnostic {
         if !subject.is_sgd() {
             return Ok(None);
         }
-        let (h, weights) = (subject.ensemble().mean_eigenvalues(), subject.weights());
-        let mean_square = mean_square(subject);
-        let scaled = Mat::from_fn(h.len(), h.len(), |a, b| {
-            let own = if a == b { weights.full_batch * h[a] } else { 0.0 };
-            own + weights.per_sample * mean_square[(a, b)] / (h[a] * h[b]).sqrt()
-        });
-        Ok(Some(Measured::against_two_over_eta(Some(top_eigenvalue(scaled)?))))
+        let weights = subject.weights();
+        let value = subject.shared().contraction((weights.full_batch, weights.per_sample))?;
+        Ok(Some(Measured::against_two_over_eta(Some(value))))
+    },
+};
+
+pub(super) const SECOND_MOMENT_GROWTH: Diagnostic = Diagnostic {
+    name: "second_moment_growth",
+    source: "growth a step of the mean square against 1 (Ma and Ying 2021, their linear stability of second order): the exact threshold itself",
+    quantity: Quantity::Pure,
+    claims: Claims::Exact,
+    conditions: &[],
+    measure: |subject| {
+        let (value, learning_rate) = (subject.growth(), Some(subject.exact()));
+        Ok(Some(Measured { value, standard_error: None, learning_rate }))
+    },
+};
+
+pub(super) const SAM_EDGE: Diagnostic = Diagnostic {
+    name: "sam_edge",
+    source: "lambda_max(H) against (sqrt(1 + 8 c / eta) - 1) / (2 c) with c = rho / |g|, where full-batch SAM stops being stable (Long and Bartlett 2024)",
+    quantity: Quantity::Curvature,
+    claims: Claims::Necessary,
+    conditions: &[],
+    measure: |subject| {
+        let c = subject.analysis().optimizer().rho_over_alpha();
+        if c <= 0.0 || !subject.is_sgd() {
+            return Ok(None);
+        }
+        // What SAM sees is lambda (1 + c lambda); the stable root of that.
+        let seen = subject.ensemble().mean_eigenvalues()[0];
+        let value = 2.0 * seen / (1.0 + (1.0 + 4.0 * c * seen).sqrt());
+        let learning_rate = Some(2.0 / (value + c * value * value));
+        Ok(Some(Measured { value: Some(value), standard_error: None, learning_rate }))
     },
 };
 
@@ -124,7 +142,7 @@ pub(super) const NOISE_KERNEL_NORM: Diagnostic = Diagnostic {
         else {
             return Ok(None);
         };
-        let norm = subject.analysis().noise_kernel_norm(eta)?;
+        let norm = subject.noise_kernel_norm(eta)?;
         Ok(Some(Measured { value: Some(norm), standard_error: None, learning_rate: Some(subject.exact()) }))
     },
 };
@@ -158,26 +176,10 @@ fn below_the_limit(subject: &Subject<'_>) -> bool {
     subject.learning_rate().is_none_or(|eta| eta < subject.analysis().gradient_descent_limit())
 }
 
-/// A bound on the learning rate; the value is what is compared with `2 / eta`.
-fn bound(subject: &Subject<'_>, of: fn(&NecessaryConditions) -> f64) -> Result<Option<Measured>> {
+/// A quantity of SGD that is compared with `2 / eta`.
+fn bound(subject: &Subject<'_>, of: impl Fn() -> Result<f64>) -> Result<Option<Measured>> {
     if !subject.is_sgd() {
         return Ok(None);
     }
-    let limit = of(&subject.bounds()?);
-    Ok(Some(Measured { value: Some(2.0 / limit), standard_error: None, learning_rate: Some(limit) }))
-}
-
-/// The mean of `H_i^2`: `(1/n) sum_i V_i^T (V_i V_i^T) V_i`.
-fn mean_square(subject: &Subject<'_>) -> Mat<f64> {
-    let ensemble = subject.ensemble();
-    let (n, k, factors) = (ensemble.num_samples(), ensemble.num_factors(), ensemble.factors());
-    let mut blocks = Vec::with_capacity(n * k * k);
-    for sample in 0..n {
-        let own = factors.subrows(sample * k, k);
-        let inner = own * own.transpose();
-        blocks.extend((0..k * k).map(|at| inner[(at / k, at % k)] / n as f64));
-    }
-    let mut sum = vec![0.0; packed::packed_len(ensemble.rank())];
-    spread(ensemble, &blocks, &mut sum);
-    packed::unpack(&sum, ensemble.rank())
+    Ok(Some(Measured::against_two_over_eta(Some(of()?))))
 }
