@@ -13,7 +13,7 @@ use crate::report::{
     CoherenceReport, CriterionReport, DiagnosticReport, GroupReport, Limit, NoiseFloorReport, Number, Report,
     SCHEMA, SampleReport, StabilityReport, Training,
 };
-use crate::{AnalysisError, Request, Result, diagnostics};
+use crate::{AnalysisError, CoherenceMap, Request, Result, diagnostics};
 
 /// Pairs of samples that cohere at least so much are one block.
 const BLOCK_COHERENCE: f64 = 0.5;
@@ -46,6 +46,8 @@ pub struct Findings {
     pub with_momentum: (f64, f64),
     /// Eigenvalues of the mean curvature, the largest first.
     pub spectrum: Vec<f64>,
+    /// The coherence of pairs of samples, in tiles; none without curvature.
+    pub coherence_map: Option<CoherenceMap>,
     /// Whether that momentum was asked for.
     pub momentum_was_given: bool,
     /// The batch size that the responsible samples limit.
@@ -67,6 +69,19 @@ pub struct Grams<'a> {
 /// [`AnalysisError::Option`] for a bad request, [`AnalysisError::OutOfRange`] for inner products too small or too large; whatever stops
 /// the analysis.
 pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Findings> {
+    analyse_and_tell(grams, sizes, request, &|_, _| ())
+}
+
+/// As [`analyse`]; after each row it tells how many are done and how many there are.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn analyse_and_tell(
+    grams: Grams<'_>,
+    sizes: Sizes,
+    request: &Request,
+    tell: &dyn Fn(usize, usize),
+) -> Result<Findings> {
     request.check(sizes.num_samples)?;
     let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?;
     let (ensemble, unit) = (&seen.plain.ensemble.clone(), seen.plain.unit);
@@ -80,6 +95,7 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
             let row = of_training(scaled, coherence.as_ref(), sizes, request, training)?;
             found.extend(diagnosed(scaled, &row, request, &mut known)?);
             stability.push(row);
+            tell(stability.len(), request.optimizers.len() * request.batch_sizes.len());
         }
     }
     let last = request.batch_sizes.last().copied().unwrap_or(request.population.unwrap_or(sizes.num_samples));
@@ -136,8 +152,18 @@ pub fn analyse(grams: Grams<'_>, sizes: Sizes, request: &Request) -> Result<Find
     };
     let (momentum_was_given, shares_batch_size) = (given.is_some(), noisy);
     let spectrum = eigenvalues.iter().map(|value| value * unit).collect();
-    let mut findings =
-        Findings { report, full_batch_share, with_momentum, spectrum, momentum_was_given, shares_batch_size };
+    let labels = request.labels.as_deref();
+    let map =
+        |coherence: &FactorCoherence| CoherenceMap::of(coherence, &coherence.blocks(BLOCK_COHERENCE), labels);
+    let mut findings = Findings {
+        report,
+        full_batch_share,
+        with_momentum,
+        spectrum,
+        coherence_map: coherence.as_ref().map(map),
+        momentum_was_given,
+        shares_batch_size,
+    };
     if unit.to_bits() != 1.0_f64.to_bits() {
         findings.in_units(unit);
     }

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use linstab_coherence::criteria::Claim;
 use linstab_coherence::diagnostics::{Claims, DIAGNOSTICS, Finding, Quantity, Shared, Subject, diagnose};
-use linstab_dynamics::MeanSquare;
 use linstab_dynamics::mean_square::ThresholdSolver;
+use linstab_dynamics::{MeanSquare, Optimizer};
 
 use crate::report::{AssumptionReport, CriterionReport, DiagnosticReport, StabilityReport, Training};
-use crate::{Request, Result};
+use crate::{Loss, Request, Result};
 
 /// Whose curvature all numbers are.
 const CURVATURE: &str = "Gauss-Newton";
@@ -23,27 +23,56 @@ pub(crate) fn of_row(
     request: &Request,
     known: &mut Known,
 ) -> Result<Vec<DiagnosticReport>> {
+    let growth = row.growth_per_step.map(|growth| growth.0);
+    let asked = (analysis, solver, unit);
+    let found = of_analysis((asked, row.max_learning_rate.0), growth, row.training, request, known)?;
+    Ok(of_criteria(row).chain(found).collect())
+}
+
+/// What all diagnostics say of a threshold, batches being drawn afresh; no criteria.
+pub(crate) fn of_threshold(
+    asked: ((&MeanSquare, &mut ThresholdSolver, f64), f64),
+    batch_size: usize,
+    request: &Request,
+    known: &mut Known,
+) -> Result<Vec<DiagnosticReport>> {
+    let optimizer = Optimizer::sgd();
+    let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch: None };
+    of_analysis(asked, None, training, request, known)
+}
+
+fn of_analysis(
+    ((analysis, solver, unit), exact): ((&MeanSquare, &mut ThresholdSolver, f64), f64),
+    growth: Option<f64>,
+    training: Training,
+    request: &Request,
+    known: &mut Known,
+) -> Result<Vec<DiagnosticReport>> {
     let seen = analysis.effective_ensemble();
     let shared = match known.iter().find(|shared| shared.is_of(seen)) {
         Some(shared) => Rc::clone(shared),
         None => Rc::new(Shared::of(seen)),
     };
-    let mut subject = Subject::new(analysis, row.max_learning_rate.0 * unit)
+    let mut subject = Subject::new(analysis, exact * unit)
         .at(request.learning_rate.map(|rate| rate * unit))
-        .growing(row.growth_per_step.map(|growth| growth.0))
+        .growing(growth)
         .with_seed(request.seed)
         .solving_with(solver)
         .sharing(&shared)?;
     if let Some(residuals) = &request.residuals {
-        subject = subject.with_coefficients(residuals)?;
+        let squared = request.loss.is_none_or(Loss::is_squared_error);
+        subject = subject.with_coefficients(residuals)?.of_squared_error(squared);
     }
-    let found = diagnose(&subject)?.into_iter().map(|finding| report(finding, unit, row.training));
-    let found =
-        row.criteria.iter().map(|criterion| of_criterion(criterion, row.training)).chain(found).collect();
+    let found = diagnose(&subject)?.into_iter().map(|finding| report(finding, unit, training)).collect();
     if !known.iter().any(|own| Rc::ptr_eq(own, &shared)) {
         known.push(shared);
     }
     Ok(found)
+}
+
+/// The published criteria of a row as diagnostics.
+pub(crate) fn of_criteria(row: &StabilityReport) -> impl Iterator<Item = DiagnosticReport> {
+    row.criteria.iter().map(|criterion| of_criterion(criterion, row.training))
 }
 
 /// A published criterion as a diagnostic: it has a learning rate and no number of its own.

@@ -13,15 +13,15 @@ type Drawn<T> = Option<(T, Vec<Vec<String>>)>;
 
 const WITHOUT_GAP: f64 = 0.0;
 
-fn head(names: &[&str]) -> Vec<String> {
+pub(super) fn head(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
-fn digits(value: f64) -> String {
+pub(super) fn digits(value: f64) -> String {
     format!("{value:e}")
 }
 
-fn colour_of(place: usize) -> &'static str {
+pub(super) fn colour_of(place: usize) -> &'static str {
     colour::SERIES[place % colour::SERIES.len()]
 }
 

@@ -1,6 +1,8 @@
 //! What an analysis looks like: the curve of thresholds, and a page with everything beside it.
 
+mod coherence;
 mod figures;
+mod minima;
 
 use linstab_report::drawing::{self, Columns};
 use linstab_report::{AnalysisPage, AnalysisPart, analysis_page};
@@ -9,6 +11,8 @@ use crate::analysis::Findings;
 use crate::human::{short, verdict};
 use crate::report::Report;
 use crate::{AnalysisError, Result};
+
+pub use minima::page_of_minima;
 
 /// The page of an analysis, one file that asks for nothing. `source` names what was analysed, `command` what writes it again.
 pub fn page(findings: &Findings, source: &str, command: &str) -> String {
@@ -40,6 +44,7 @@ pub fn page(findings: &Findings, source: &str, command: &str) -> String {
         ),
         table: rows,
     }));
+    parts.extend(findings.coherence_map.as_ref().map(coherence::part));
     parts.extend(figures::spectrum(findings).map(|(svg, rows)| AnalysisPart {
         title: "Spectrum of the mean curvature".to_owned(),
         sentences: vec![format!(

@@ -21,6 +21,7 @@ pub(super) const WORST_BATCH: Diagnostic = Diagnostic {
     source: "min((n/B) lambda_max(H), mean of the B largest lambda_max(H_i)), which no batch's curvature exceeds, against 2 / eta: below, no step \
              enlarges anything (after Mulayoff and Stich 2026)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Sufficient,
     conditions: &[],
     measure: |subject| {
@@ -46,6 +47,7 @@ pub(super) const MEAN_BATCH_SHARPNESS: Diagnostic = Diagnostic {
     name: "mean_batch_sharpness",
     source: "E lambda_max(H_B) against 2 / eta (Andreyev and Beneventano 2024, first version)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Estimate,
     conditions: &[],
     measure: |subject| {
@@ -65,6 +67,7 @@ pub(super) const BATCH_SHARPNESS: Diagnostic = Diagnostic {
     name: "batch_sharpness",
     source: "E (g_B^T H_B g_B / |g_B|^2) against 2 / eta (Andreyev and Beneventano 2024)",
     quantity: Quantity::Curvature,
+    of_gradients: true,
     claims: Claims::Estimate,
     conditions: &[],
     measure: |subject| {
@@ -80,6 +83,7 @@ pub(super) const BATCH_SHARPNESS_OF_MEANS: Diagnostic = Diagnostic {
     name: "batch_sharpness_of_means",
     source: "E g_B^T H_B g_B / E |g_B|^2 against 2 / eta (Andreyev and Beneventano 2024, the variant)",
     quantity: Quantity::Curvature,
+    of_gradients: true,
     claims: Claims::Estimate,
     conditions: &[],
     measure: |subject| {
@@ -93,6 +97,7 @@ pub(super) const MOMENTUM_BATCH_SHARPNESS: Diagnostic = Diagnostic {
     source: "E s^T H_B s / E s^T g_B with the step s = g_B + beta v against 2 / eta (after Andreyev et al. 2026), the velocity v being that of independent \
              batches at parameters held in place; without noise it is sharpness over 1 - beta",
     quantity: Quantity::Curvature,
+    of_gradients: true,
     claims: Claims::Estimate,
     conditions: &[],
     measure: |subject| {

@@ -8,6 +8,7 @@ pub(super) const SHARPNESS: Diagnostic = Diagnostic {
     source: "lambda_max(H) against the full batch's limit, 2 / eta for gradient descent, 2 (1 + beta) / eta with heavy ball, (2 + 2 beta1) / \
              ((1 - beta1) eta) of the preconditioned curvature for Adam (Cohen et al. 2021, 2022)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Necessary,
     conditions: &[],
     measure: |subject| {
@@ -21,6 +22,7 @@ pub(super) const SHARPEST_DIRECTION: Diagnostic = Diagnostic {
     name: "sharpest_direction",
     source: "2 q / (q^2 + s^2) with mean q and batch variance s^2 along the sharpest direction (Mulayoff and Michaeli 2024, eq. 15)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Necessary,
     conditions: &[],
     measure: |subject| bound(subject, || Ok(subject.shared().sharpest_direction(subject.weights()))),
@@ -30,6 +32,7 @@ pub(super) const TRACE: Diagnostic = Diagnostic {
     name: "trace_bound",
     source: "2 tr H / tr E H_B^2, all directions alike (Mulayoff and Michaeli 2024, eq. 16)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Necessary,
     conditions: &[],
     measure: |subject| bound(subject, || subject.shared().all_directions(subject.weights())),
@@ -39,6 +42,7 @@ pub(super) const WORST_DIRECTION: Diagnostic = Diagnostic {
     name: "worst_direction",
     source: "2 q / (q^2 + s^2) along the worst direction that an ascent finds (Mulayoff and Michaeli 2024, eq. 24)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Necessary,
     conditions: &[],
     measure: |subject| bound(subject, || subject.shared().worst_direction(subject.weights())),
@@ -49,6 +53,7 @@ pub(super) const TRACE_OF_RANK_ONE: Diagnostic = Diagnostic {
     source: "tr H against 2 / (b eta): the trace bound of samples of rank one, by Jensen's inequality (after Wu and Su 2023, whose constants were \
              not to be had)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Necessary,
     conditions: &[(Condition::RankOneSamples, |subject| subject.ensemble().num_factors() == 1)],
     measure: |subject| {
@@ -66,6 +71,7 @@ pub(super) const NON_UNIFORMITY: Diagnostic = Diagnostic {
     name: "non_uniformity",
     source: "lambda_max(mean H_i^2 - H^2)^(1/2) against 1 / (eta sqrt b) (Wu, Ma and E 2018): what second-moment contraction needs at least",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Estimate,
     conditions: &[],
     measure: |subject| {
@@ -87,6 +93,7 @@ pub(super) const SECOND_MOMENT_CONTRACTION: Diagnostic = Diagnostic {
     name: "second_moment_contraction",
     source: "lambda_max(H^(-1/2) E H_B^2 H^(-1/2)) against 2 / eta: no step enlarges a mean square in any direction (Wu, Ma and E 2018)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Sufficient,
     conditions: &[],
     measure: |subject| {
@@ -103,6 +110,7 @@ pub(super) const SECOND_MOMENT_GROWTH: Diagnostic = Diagnostic {
     name: "second_moment_growth",
     source: "growth a step of the mean square against 1 (Ma and Ying 2021, their linear stability of second order): the exact threshold itself",
     quantity: Quantity::Pure,
+    of_gradients: false,
     claims: Claims::Exact,
     conditions: &[],
     measure: |subject| {
@@ -115,6 +123,7 @@ pub(super) const SAM_EDGE: Diagnostic = Diagnostic {
     name: "sam_edge",
     source: "lambda_max(H) against (sqrt(1 + 8 c / eta) - 1) / (2 c) with c = rho / |g|, where full-batch SAM stops being stable (Long and Bartlett 2024)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Necessary,
     conditions: &[],
     measure: |subject| {
@@ -135,6 +144,7 @@ pub(super) const NOISE_KERNEL_NORM: Diagnostic = Diagnostic {
     source: "spectral radius of (1 - A)^-1 eta^2 N, A and N the second-moment maps of the full batch and of the noise: below 1 exactly where the \
              mean square decays (after Agarwala and Pennington 2024)",
     quantity: Quantity::Pure,
+    of_gradients: false,
     claims: Claims::Exact,
     conditions: &[(Condition::FullBatchStable, below_the_limit)],
     measure: |subject| {
@@ -152,6 +162,7 @@ pub(super) const NOISE_KERNEL_NORM_ISOTROPIC: Diagnostic = Diagnostic {
     source: "(eta / B) sum_a h_a / (2 - eta h_a) against 1: the noise kernel norm of samples without preferred directions (Agarwala and Pennington \
              2024; normalisation ours, their text was not to be had)",
     quantity: Quantity::Pure,
+    of_gradients: false,
     claims: Claims::Estimate,
     conditions: &[(Condition::FullBatchStable, below_the_limit)],
     measure: |subject| {

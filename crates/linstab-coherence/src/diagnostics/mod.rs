@@ -152,6 +152,8 @@ pub struct Diagnostic {
     pub source: &'static str,
     /// What kind of number it is.
     pub quantity: Quantity,
+    /// Whether it needs coefficients of gradients, and is 0/0 where all of these vanish.
+    pub of_gradients: bool,
     /// What it claims.
     pub claims: Claims,
     /// What it takes for granted, and whether that holds.

@@ -21,6 +21,7 @@ pub struct Subject<'a> {
     learning_rate: Option<f64>,
     growth: Option<f64>,
     coefficients: Option<&'a [f64]>,
+    squared_error: bool,
     seed: u64,
     shared: Rc<Shared>,
     solver: Option<RefCell<&'a mut ThresholdSolver>>,
@@ -39,6 +40,7 @@ impl<'a> Subject<'a> {
             learning_rate: None,
             growth: None,
             coefficients: None,
+            squared_error: true,
             seed: 0,
             shared: Rc::new(Shared::of(analysis.effective_ensemble())),
             solver: None,
@@ -62,6 +64,12 @@ impl<'a> Subject<'a> {
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, ..self }
+    }
+
+    /// Whether the coefficients are residuals of half the squared error; they are unless this says otherwise.
+    #[must_use]
+    pub fn of_squared_error(self, squared_error: bool) -> Self {
+        Self { squared_error, ..self }
     }
 
     /// With what other analyses of the same ensemble have computed already; the answers are the same.
@@ -126,6 +134,10 @@ impl<'a> Subject<'a> {
 
     pub(super) fn coefficients(&self) -> Option<&'a [f64]> {
         self.coefficients
+    }
+
+    pub(super) fn is_of_squared_error(&self) -> bool {
+        self.squared_error
     }
 
     pub(super) fn seed(&self) -> u64 {

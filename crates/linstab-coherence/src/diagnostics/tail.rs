@@ -15,6 +15,7 @@ pub(super) const TAIL_INDEX: Diagnostic = Diagnostic {
     source: "the power alpha with E |1 - eta v^T H_B v|^alpha = 1 along the sharpest direction v of the mean, against 2: the stationary law has moments \
              below alpha (Kesten 1973; Gurbuzbalaban, Simsekli and Zhu 2021); none where no batch enlarges, 0 where there is no stationary law",
     quantity: Quantity::Pure,
+    of_gradients: false,
     claims: Claims::Estimate,
     conditions: &[(Condition::OneDirection, |subject| subject.ensemble().rank() == 1)],
     measure: |subject| {
