@@ -94,6 +94,15 @@ fn require_writable(arguments: &CompareArguments) -> Result<(), AnalysisError> {
     }
 }
 
+/// The name of a file, with its folder where another file has the same name.
+fn name(path: &Path, all: &[PathBuf]) -> String {
+    let same = all.iter().filter(|other| other.file_name() == path.file_name()).count();
+    match path.file_name() {
+        Some(name) if same == 1 => name.to_string_lossy().into_owned(),
+        _ => shown(path),
+    }
+}
+
 fn measured(path: &Path, arguments: &CompareArguments) -> Result<Minimum, AnalysisError> {
     let mut file = FactorFile::new(files::open(path, None, "factors", arguments.memory_limit)?)?;
     let n = file.num_samples();
@@ -119,5 +128,5 @@ fn measured(path: &Path, arguments: &CompareArguments) -> Result<Minimum, Analys
         num_parameters: Some(file.num_parameters()),
     };
     let grams = plan.grams(&mut file, arguments.scale, None)?;
-    measure(&shown(path), grams.view(), sizes, &request)
+    measure(&name(path, &arguments.files), grams.view(), sizes, &request)
 }

@@ -10,6 +10,9 @@ use crate::human::short;
 /// Standard errors on either side of a change.
 const BAND: f64 = 2.0;
 
+/// Of curves that share a colour.
+const DASHES: [&str; 4] = ["", "5 3", "1 3", "7 2 1 2"];
+
 /// The page of a comparison, one file that asks for nothing.
 pub fn page_of_minima(report: &MinimaReport, command: &str) -> String {
     let mut parts = vec![moved(report)];
@@ -40,6 +43,13 @@ fn by_optimizer(report: &MinimaReport) -> Vec<(String, Vec<&ThresholdReport>)> {
         one.1.sort_by_key(|row| row.batch_size);
     }
     all
+}
+
+fn batch_sizes(report: &MinimaReport) -> Vec<usize> {
+    let mut sizes: Vec<usize> = report.thresholds.iter().map(|row| row.batch_size).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
 }
 
 /// Ratios of thresholds to those of the first minimum, a panel a minimum.
@@ -107,10 +117,15 @@ fn moved(report: &MinimaReport) -> AnalysisPart {
 fn sequence(report: &MinimaReport) -> AnalysisPart {
     let mut rows = vec![head(&["place", "minimum", "optimizer", "batch_size", "max_learning_rate"])];
     let mut series = Vec::new();
-    for (place, row) in report.thresholds.iter().enumerate() {
+    let (all, sizes) = (by_optimizer(report), batch_sizes(report));
+    let place = |size: usize| sizes.iter().position(|own| *own == size).unwrap_or(0);
+    let lines = all.iter().enumerate().flat_map(|(of, (_, rows))| rows.iter().map(move |row| (of, *row)));
+    for (of, row) in lines {
+        // A colour a batch size, dashes an optimizer.
         let label = format!("{}, B = {}", row.optimizer.label(), row.batch_size);
         let points = row.max_learning_rates.iter().enumerate().map(|(at, rate)| ((at + 1) as f64, *rate));
-        series.push(Series::new(label, colour_of(place), points.collect()).dotted());
+        let one = Series::new(label, colour_of(place(row.batch_size)), points.collect()).dotted();
+        series.push(one.dashed(DASHES[of % DASHES.len()]));
         rows.extend(row.max_learning_rates.iter().enumerate().map(|(at, rate)| {
             let (place, name) = ((at + 1).to_string(), report.minima[at].name.clone());
             vec![place, name, row.optimizer.label(), row.batch_size.to_string(), digits(*rate)]
@@ -140,7 +155,9 @@ fn diagnostics(report: &MinimaReport) -> Option<AnalysisPart> {
         let telling = points.iter().any(|point| (point.1 - 1.0).abs() > 1e-9);
         if telling {
             let name = row.name.replace('_', " ");
-            series.push(Series::new(name, colour_of(series.len()), points).dotted());
+            let round = series.len() / colour::SERIES.len();
+            let one = Series::new(name, colour_of(series.len()), points).dotted();
+            series.push(one.dashed(DASHES[round % DASHES.len()]));
         }
     }
     Some(AnalysisPart {
@@ -157,7 +174,8 @@ fn diagnostics(report: &MinimaReport) -> Option<AnalysisPart> {
 fn over_the_sequence(what: &'static str, series: &[Series]) -> Option<(String, String)> {
     let points = || series.iter().flat_map(|one| one.points.iter().copied());
     points().next()?;
-    let x = Scale::linear(points().map(|point| point.0), "place in the sequence");
+    let mut x = Scale::linear(points().map(|point| point.0), "place in the sequence");
+    x.ticks.retain(|tick| tick.fract().abs() <= 0.0);
     let y = Scale::logarithmic(points().map(|point| point.1), what);
     let grid = Grid { columns: Columns::Two, num_panels: 1, per_row: 1, height: 170.0, gap: 0.0 };
     let mut figure = grid.figure(what);

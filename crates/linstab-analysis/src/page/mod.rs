@@ -23,7 +23,7 @@ pub fn page(findings: &Findings, source: &str, command: &str) -> String {
         sentences: vec![what_predicts(report)],
         drawing: Some((svg, "ratios of learning rates to the exact threshold over the batch size, one panel a kind of claim".to_owned())),
         caption: "Each the learning rate at which it switches over the exact threshold, for the first optimizer. A necessary one lies above 1, a \
-                  sufficient one below."
+                  sufficient one below; what is asked outside of its assumptions counts as an estimate."
             .to_owned(),
         table: rows,
     }));
@@ -109,7 +109,7 @@ fn what_predicts(report: &Report) -> String {
         let Some(ratio) = row.ratio_to_exact else { continue };
         match ranges.iter_mut().find(|range| range.0 == row.name) {
             Some(range) => (range.2, range.3) = (range.2.min(ratio), range.3.max(ratio)),
-            None => ranges.push((&row.name, &row.claims, ratio, ratio)),
+            None => ranges.push((&row.name, figures::binding(row), ratio, ratio)),
         }
     }
     let off = |range: &(&str, &str, f64, f64)| range.2.ln().abs().max(range.3.ln().abs());
