@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::analyze::{AnalyzeArguments, CheckArguments};
+use crate::analyze::AnalyzeArguments;
+use crate::check::CheckArguments;
 use crate::compare::CompareArguments;
 
 const REPRODUCE_HELP: &str = "\
@@ -86,7 +87,7 @@ pub(crate) struct RunArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = REPRODUCE_HELP)]
+#[command(after_long_help = REPRODUCE_HELP)]
 pub(crate) struct ReproduceArguments {
     /// Run only this experiment (may be repeated); the results hold what was asked for. Default: all
     #[arg(long, value_name = "ID", value_parser = crate::experiments::known_experiments())]
@@ -137,7 +138,7 @@ pub(crate) struct ThresholdsArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = MAP_HELP)]
+#[command(after_long_help = MAP_HELP)]
 pub(crate) struct MapArguments {
     /// Configuration, a TOML file as data/configs/stability-map.toml
     #[arg(value_name = "CONFIG.toml")]

@@ -11,6 +11,7 @@ macro_rules! eprintln {
 
 mod analyze;
 mod arguments;
+mod check;
 mod compare;
 mod experiments;
 mod progress;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
         Command::Reproduce(arguments) => reproduce::run_reproduce(arguments),
         Command::Thresholds(arguments) => run_thresholds(arguments),
         Command::Analyze(arguments) => analyze::run_analyze(arguments),
-        Command::Check(arguments) => analyze::run_check(arguments),
+        Command::Check(arguments) => check::run_check(arguments),
         Command::Compare(arguments) => compare::run_compare(arguments),
         Command::Map(arguments) => run_map(arguments),
         Command::ExampleFactors { output } => write_example(output),
