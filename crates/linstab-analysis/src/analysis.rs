@@ -85,23 +85,10 @@ pub fn analyse_observed(
     observer: &dyn Observer,
 ) -> Result<Findings> {
     request.check(sizes.num_samples)?;
-    let num_rows = request.optimizers.len() * request.batch_sizes.len();
-    advance(observer, Stage::Thresholds, 0, num_rows)?;
     let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?;
     let (ensemble, unit) = (&seen.plain.ensemble.clone(), seen.plain.unit);
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
-    let (mut stability, mut found, mut known) = (Vec::new(), Vec::new(), Vec::new());
-    for &optimizer in &request.optimizers {
-        for &batch_size in &request.batch_sizes {
-            let last_batch = matches!(request.sampling, Loader::Epochs(_)).then_some(request.last_batch);
-            let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch };
-            let scaled = seen.by(optimizer)?;
-            let row = of_training(scaled, coherence.as_ref(), sizes, request, training)?;
-            found.extend(diagnosed(scaled, &row, request, &mut known)?);
-            stability.push(row);
-            advance(observer, Stage::Thresholds, stability.len(), num_rows)?;
-        }
-    }
+    let (stability, found) = rows(&mut seen, coherence.as_ref(), (sizes, request), observer)?;
     let last = request.batch_sizes.last().copied().unwrap_or(request.population.unwrap_or(sizes.num_samples));
     let scheme = match request.sampling {
         Loader::Independent(scheme) => scheme,
@@ -172,6 +159,30 @@ pub fn analyse_observed(
         findings.in_units(unit);
     }
     Ok(findings)
+}
+
+/// The rows of all trainings, and what diagnostics say of them.
+fn rows(
+    seen: &mut Seen,
+    coherence: Option<&FactorCoherence>,
+    (sizes, request): (Sizes, &Request),
+    observer: &dyn Observer,
+) -> Result<(Vec<StabilityReport>, Vec<DiagnosticReport>)> {
+    let num_rows = request.optimizers.len() * request.batch_sizes.len();
+    advance(observer, Stage::Thresholds, 0, num_rows)?;
+    let (mut stability, mut found, mut known) = (Vec::new(), Vec::new(), Vec::new());
+    for &optimizer in &request.optimizers {
+        for &batch_size in &request.batch_sizes {
+            let last_batch = matches!(request.sampling, Loader::Epochs(_)).then_some(request.last_batch);
+            let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch };
+            let scaled = seen.by(optimizer)?;
+            let row = of_training(scaled, coherence, sizes, request, training)?;
+            found.extend(diagnosed(scaled, &row, request, &mut known)?);
+            stability.push(row);
+            advance(observer, Stage::Thresholds, stability.len(), num_rows)?;
+        }
+    }
+    Ok((stability, found))
 }
 
 /// The optimizer in the units of an ensemble, if the curvatures that it sees are within the range of numbers.
