@@ -86,18 +86,7 @@ pub fn analyse_and_tell(
     let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?;
     let (ensemble, unit) = (&seen.plain.ensemble.clone(), seen.plain.unit);
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
-    let (mut stability, mut found, mut known) = (Vec::new(), Vec::new(), Vec::new());
-    for &optimizer in &request.optimizers {
-        for &batch_size in &request.batch_sizes {
-            let last_batch = matches!(request.sampling, Loader::Epochs(_)).then_some(request.last_batch);
-            let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch };
-            let scaled = seen.by(optimizer)?;
-            let row = of_training(scaled, coherence.as_ref(), sizes, request, training)?;
-            found.extend(diagnosed(scaled, &row, request, &mut known)?);
-            stability.push(row);
-            tell(stability.len(), request.optimizers.len() * request.batch_sizes.len());
-        }
-    }
+    let (stability, found) = rows(&mut seen, coherence.as_ref(), sizes, request, tell)?;
     let last = request.batch_sizes.last().copied().unwrap_or(request.population.unwrap_or(sizes.num_samples));
     let scheme = match request.sampling {
         Loader::Independent(scheme) => scheme,
@@ -168,6 +157,29 @@ pub fn analyse_and_tell(
         findings.in_units(unit);
     }
     Ok(findings)
+}
+
+/// A row for each optimizer and batch size, and what diagnostics say of it.
+fn rows(
+    seen: &mut Seen,
+    coherence: Option<&FactorCoherence>,
+    sizes: Sizes,
+    request: &Request,
+    tell: &dyn Fn(usize, usize),
+) -> Result<(Vec<StabilityReport>, Vec<DiagnosticReport>)> {
+    let (mut stability, mut found, mut known) = (Vec::new(), Vec::new(), Vec::new());
+    for &optimizer in &request.optimizers {
+        for &batch_size in &request.batch_sizes {
+            let last_batch = matches!(request.sampling, Loader::Epochs(_)).then_some(request.last_batch);
+            let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch };
+            let scaled = seen.by(optimizer)?;
+            let row = of_training(scaled, coherence, sizes, request, training)?;
+            found.extend(diagnosed(scaled, &row, request, &mut known)?);
+            stability.push(row);
+            tell(stability.len(), request.optimizers.len() * request.batch_sizes.len());
+        }
+    }
+    Ok((stability, found))
 }
 
 /// The optimizer in the units of an ensemble, if the curvatures that it sees are within the range of numbers.

@@ -1,13 +1,12 @@
 //! What a terminal shows of an analysis: progress while it takes long, and a verdict in colour.
 
 use std::io::{self, Write as _};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use linstab_analysis::{Findings, describe};
 
 /// What takes less needs no bar.
@@ -15,37 +14,30 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A bar of the rows that are done, once they take long; on a terminal only.
 pub(super) struct Rows {
-    start: Instant,
+    bar: ProgressBar,
     quiet: bool,
-    bar: Mutex<Option<ProgressBar>>,
 }
 
 impl Rows {
     pub(super) fn new(quiet: bool) -> Self {
-        Self { start: Instant::now(), quiet, bar: Mutex::new(None) }
+        let template = "{wide_bar} {pos}/{len} thresholds, {eta} left";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        // Hidden, it keeps the time all the same.
+        Self { bar: ProgressBar::hidden().with_style(style), quiet }
     }
 
     /// So many rows of all are done.
     pub(super) fn tell(&self, done: usize, all: usize) {
-        let Ok(mut bar) = self.bar.lock() else { return };
-        if self.quiet || self.start.elapsed() < PATIENCE {
-            return;
+        self.bar.set_length(all as u64);
+        self.bar.set_position(done as u64);
+        if !self.quiet && self.bar.is_hidden() && self.bar.elapsed() > PATIENCE {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.enable_steady_tick(Duration::from_millis(200));
         }
-        let bar = bar.get_or_insert_with(|| {
-            let template = "{wide_bar} {pos}/{len} thresholds, {eta} left";
-            let style =
-                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(all as u64).with_style(style).with_elapsed(self.start.elapsed());
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
-        bar.set_position(done as u64);
     }
 
     pub(super) fn finish(&self) {
-        if let Ok(Some(bar)) = self.bar.lock().as_deref() {
-            bar.finish_and_clear();
-        }
+        self.bar.finish_and_clear();
     }
 }
 
