@@ -166,3 +166,21 @@ fn help_is_short_and_long_and_in_groups() {
         assert!(short.contains(&format!("\n{group}\n")), "{group} is not in {short}");
     }
 }
+
+#[test]
+fn completions_and_the_manual_are_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = stdout(&["install-docs", folder.path().to_str().unwrap()]);
+    let read = |place: &str| std::fs::read_to_string(folder.path().join(place)).unwrap();
+    assert_eq!(read("bash-completion/completions/linstab"), stdout(&["completions", "bash"]));
+    assert_eq!(read("zsh/site-functions/_linstab"), stdout(&["completions", "zsh"]));
+    assert_eq!(read("fish/vendor_completions.d/linstab.fish"), stdout(&["completions", "fish"]));
+    let pages =
+        ["linstab", "linstab-analyze", "linstab-compare"].map(|name| read(&format!("man/man1/{name}.1")));
+    let manual = stdout(&["man"]);
+    assert!(
+        pages.iter().all(|page| page.contains(".TH linstab") && manual.contains(page.as_str())),
+        "{said}"
+    );
+    assert!(pages[1].contains("outputs") && said.lines().count() > 6, "{said}");
+}

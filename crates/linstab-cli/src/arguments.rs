@@ -58,6 +58,12 @@ pub(crate) enum Command {
     },
     /// Print the manual, in roff: the program's page and one for each command.
     Man,
+    /// Install completions for bash, zsh and fish, and the manual, below a data folder.
+    InstallDocs {
+        /// The folder: `~/.local/share` for yourself, `/usr/local/share` for all
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Recompute the golden thresholds and report those that moved.
     Thresholds(ThresholdsArguments),
 }

@@ -10,20 +10,16 @@ pub(crate) fn wrapped(text: &str, indent: &str) -> String {
 
 /// A text in lines of a width, broken at spaces; longer words stand alone.
 fn lines(text: &str, width: usize, indent: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut used = 0;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        let line = lines.last_mut().map_or(0, |line| line.chars().count());
-        if used > 0 && line + 1 + length > width {
-            lines.push(indent.to_owned() + word);
-        } else if let Some(line) = lines.last_mut() {
-            if used > 0 {
+    let mut words = text.split(' ');
+    let mut lines = vec![words.next().unwrap_or_default().to_owned()];
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
+                line.push_str(word);
             }
-            line.push_str(word);
+            _ => lines.push(indent.to_owned() + word),
         }
-        used += 1;
     }
     lines
 }

@@ -63,7 +63,7 @@ fn moved(report: &MinimaReport) -> AnalysisPart {
     let grid = Grid { columns: Columns::Two, num_panels: others, per_row, height: 130.0, gap: 44.0 };
     let mut figure = grid.figure("Thresholds over those of the first minimum");
     let mut panels = Vec::new();
-    for at in 1..minima.len() {
+    for (at, minimum) in minima.iter().enumerate().skip(1) {
         let mut series = Vec::new();
         for (place, (label, lines)) in all.iter().enumerate() {
             let mut one = Series::new(label.clone(), colour_of(place), Vec::new()).dotted();
@@ -74,7 +74,7 @@ fn moved(report: &MinimaReport) -> AnalysisPart {
                     one.band.push((size, (change - BAND * error).exp(), (change + BAND * error).exp()));
                 }
                 rows.push(vec![
-                    minima[at].name.clone(),
+                    minimum.name.clone(),
                     label.clone(),
                     row.batch_size.to_string(),
                     digits(row.max_learning_rates[at]),

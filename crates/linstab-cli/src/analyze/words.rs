@@ -1,14 +1,13 @@
 //! What a terminal shows of an analysis: progress while it takes long, and a verdict in colour.
 
 use std::io::{self, Write as _};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
-use linstab_analysis::observer::{Observer, Progress, Stage};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use linstab_analysis::observer::{Observer, Progress};
 use linstab_analysis::{Findings, describe};
 
 use crate::source::InputArguments;
@@ -19,8 +18,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A bar of what is done, once it takes long; on a terminal only.
 pub(super) struct Bar<'a> {
     input: &'a InputArguments,
-    start: Instant,
-    bar: Mutex<Option<(Stage, ProgressBar)>>,
+    bar: ProgressBar,
+}
+
+impl<'a> Bar<'a> {
+    pub(super) fn new(input: &'a InputArguments) -> Self {
+        let template = "{wide_bar} {pos}/{len} {msg}, {eta} left";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        // Hidden, it keeps the time all the same.
+        Self { input, bar: ProgressBar::hidden().with_style(style) }
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 impl Observer for Bar<'_> {
@@ -29,38 +40,18 @@ impl Observer for Bar<'_> {
     }
 
     fn goes_on(&self, Progress { stage, done, total }: Progress) -> bool {
-        let Ok(mut bar) = self.bar.lock() else { return true };
-        if self.input.quiet || self.start.elapsed() < PATIENCE {
-            return true;
+        if self.bar.message() != stage.name() {
+            // Each stage has its own pace.
+            self.bar.set_message(stage.name());
+            self.bar.reset_eta();
         }
-        // Each stage has its own pace, and so its own bar.
-        if let Some((_, old)) = bar.take_if(|(shown, _)| *shown != stage) {
-            old.finish_and_clear();
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+        if !self.input.quiet && self.bar.is_hidden() && self.bar.elapsed() > PATIENCE {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.enable_steady_tick(Duration::from_millis(200));
         }
-        let (_, bar) = bar.get_or_insert_with(|| (stage, self.bar_of(stage, total)));
-        bar.set_position(done as u64);
         true
-    }
-}
-
-impl<'a> Bar<'a> {
-    pub(super) fn new(input: &'a InputArguments) -> Self {
-        Self { input, start: Instant::now(), bar: Mutex::new(None) }
-    }
-
-    fn bar_of(&self, stage: Stage, total: usize) -> ProgressBar {
-        let template = "{wide_bar} {pos}/{len} {msg}, {eta} left";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::new(total as u64).with_style(style).with_message(stage.name());
-        let bar = bar.with_elapsed(self.start.elapsed());
-        bar.enable_steady_tick(Duration::from_millis(200));
-        bar
-    }
-
-    pub(super) fn finish(&self) {
-        if let Ok(Some((_, bar))) = self.bar.lock().as_deref() {
-            bar.finish_and_clear();
-        }
     }
 }
 
