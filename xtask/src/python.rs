@@ -1,7 +1,7 @@
 //! The Python package: an environment of its own below the target folder, the wheel built and installed there, and the tests run on it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::{FAILURE, finish, root, target};
 
@@ -12,7 +12,7 @@ const REQUIREMENTS: &str = "tests/requirements.txt";
 /// Builds and installs the wheel, and runs the tests on NumPy and JAX, the types and the examples in the documentation.
 pub(crate) fn test(arguments: &[&str]) -> Result<(), u8> {
     let environment = Environment::ready()?;
-    environment.install()?;
+    environment.install(&environment.program("maturin"))?;
     if !arguments.is_empty() {
         return environment.pytest(arguments);
     }
@@ -26,12 +26,16 @@ pub(crate) fn test(arguments: &[&str]) -> Result<(), u8> {
     environment.pytest(&["--ignore-glob=*/test_torch_*.py"])
 }
 
-/// The tests that need PyTorch: the caller's, if it can be imported, else one that is installed for them.
+/// The tests that need PyTorch: with the caller's, if it can be imported, else with one that is installed for them.
 pub(crate) fn test_torch(arguments: &[&str]) -> Result<(), u8> {
-    let environment = Environment::ready()?;
-    environment.install()?;
-    let folder = environment.folder.to_string_lossy().into_owned();
-    environment.run(&["tools/torch_for_tests.py", &folder], &package())?;
+    let environment = Environment { folder: target().join("python-torch") };
+    let maturin = Environment::ready()?.program("maturin");
+    eprintln!("== PyTorch for the tests, in {}", environment.folder.display());
+    // The caller's Python is asked first: a torch that is there is the one to test with.
+    let mut prepare = Command::new(python());
+    prepare.arg("tools/torch_for_tests.py").arg(&environment.folder).current_dir(package());
+    finish(prepare.stdout(Stdio::null()))?;
+    environment.install(&maturin)?;
     let usual = ["-k", "torch or integrations or monitor"];
     environment.pytest(if arguments.is_empty() { &usual } else { arguments })
 }
@@ -55,9 +59,8 @@ impl Environment {
             return Ok(environment);
         }
         eprintln!("== Python for the tests, in {}", environment.folder.display());
-        let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        finish(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&environment.folder)).inspect_err(|_| {
-            eprintln!("error: the Python package is tested with Python 3.10 or later (`{python}`, or named in PYTHON)");
+        finish(Command::new(python()).args(["-m", "venv", "--clear"]).arg(&environment.folder)).inspect_err(|_| {
+            eprintln!("error: the Python package is tested with Python 3.11 or later (`python3`, or named in PYTHON)");
         })?;
         environment.pip(&["install", "--requirement", REQUIREMENTS])?;
         // Last: an interrupted installation is begun again.
@@ -66,7 +69,7 @@ impl Environment {
     }
 
     /// Builds the wheel and installs it: what is tested is what is shipped.
-    fn install(&self) -> Result<(), u8> {
+    fn install(&self, maturin: &Path) -> Result<(), u8> {
         finish(
             Command::new("cargo")
                 .args(["build", "--release", "--quiet", "-p", "linstab-cli"])
@@ -74,7 +77,7 @@ impl Environment {
         )?;
         let wheels = target().join("python-wheels");
         let _ = std::fs::remove_dir_all(&wheels);
-        let mut build = Command::new(self.program("maturin"));
+        let mut build = Command::new(maturin);
         build.args(["build", "--release", "--quiet", "--out"]).arg(&wheels).current_dir(package());
         finish(build.env("VIRTUAL_ENV", &self.folder).env("CARGO_TARGET_DIR", target()))?;
         let wheel = std::fs::read_dir(&wheels).map_err(|error| failed(&error))?.find_map(Result::ok);
@@ -111,6 +114,11 @@ impl Environment {
             Command::new(self.program("python")).args(ask).output().map_err(|error| failed(&error))?;
         Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
     }
+}
+
+/// The caller's Python.
+fn python() -> String {
+    std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
 fn failed(error: &std::io::Error) -> u8 {

@@ -184,6 +184,7 @@ def thresholds(
 ) -> dict[tuple[str, str, int], Limit]:
     """Largest stable learning rate of each optimizer, way of drawing and batch size."""
     factors = linstab.jax.factors(apply, minimum, data, loss="half_squared_error")
+    preconditioned = any(RULES[name].preconditioned for name in rules)
     found = {}
     for sampling in samplings:
         analysis = linstab.analyze(
@@ -191,7 +192,7 @@ def thresholds(
             batch_size=batch_sizes,
             optimizer=[RULES[name].spec for name in rules],
             sampling=SAMPLINGS[sampling],
-            preconditioner=np.asarray(ravel_pytree(divisor)[0]),
+            preconditioner=np.asarray(ravel_pytree(divisor)[0]) if preconditioned else None,
         )
         # Rows are by optimizer, then by batch size.
         rows = iter(analysis.stability)

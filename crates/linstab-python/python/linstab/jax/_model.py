@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import jax
@@ -97,7 +98,9 @@ def precision(dtype: str) -> Any:
     """Context in which JAX computes in ``dtype``, whatever ``jax_enable_x64`` says outside of it."""
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}: factors are computed in 'float64' or 'float32'")
-    return jax.enable_x64(dtype == "float64")
+    # Older versions have it among the experimental functions.
+    switch = getattr(jax, "enable_x64", None) or import_module("jax.experimental").enable_x64
+    return switch(dtype == "float64")
 
 
 def _require_real(name: str, leaf: Any) -> None:

@@ -1,0 +1,70 @@
+"""The JAX examples run, end within a minute or so, and find what they set out to show: their exit codes say."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("jax")
+pytest.importorskip("optax")
+pytest.importorskip("linstab._linstab")
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+# A minute on two cores, and as much again for a machine that has other things to do, three times over.
+LIMIT_SECONDS = 360
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    command = [sys.executable, str(EXAMPLES / arguments[0]), *arguments[1:]]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+
+
+def test_a_network_stays_below_its_threshold_and_leaves_above(tmp_path: Path) -> None:
+    found = run("jax_digits.py", folder=tmp_path)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "of 20 runs decay" in found.stdout and "of 20 runs grow" in found.stdout
+
+
+def test_restarts_of_a_part_of_the_table(tmp_path: Path) -> None:
+    found = run("edge_restart.py", "--quick", folder=tmp_path)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "2 of 2 cells passed" in found.stdout
+
+
+def test_sam_finds_the_flatter_minimum(tmp_path: Path) -> None:
+    found = run("sgd_against_sam.py", folder=tmp_path)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_a_training_is_watched_and_its_spike_explained(tmp_path: Path) -> None:
+    found = run("watch_training.py", "--log", "watched.csv", folder=tmp_path)
+    assert found.returncode == 0, found.stdout + found.stderr
+    with (tmp_path / "watched.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert any(line["event"] == "spike" or line["responsible_samples"] for line in lines)
+    # Half of the time is allowed, and the first analysis may come at any time; a later one may cost somewhat more than the last did.
+    assert all(float(line["share"]) <= 0.6 for line in lines[1:])
+
+
+def test_a_check_passes_and_fails_by_its_exit_code(tmp_path: Path) -> None:
+    def check(*more: str) -> int:
+        return run("check_in_ci.py", "--baseline", "baseline.json", *more, folder=tmp_path).returncode
+
+    assert check("--update") == 0
+    assert check() == 0
+    # Large learning rates end next to their edge: stable, but without the margin.
+    assert check("--learning-rate", "0.2") == 1
+    baseline = tmp_path / "baseline.json"
+    report = json.loads(baseline.read_text())
+    report["stability"][0]["max_learning_rate"] *= 1.5
+    report["stability"][0]["max_learning_rate_interval"] = [x * 1.5 for x in report["stability"][0]["max_learning_rate_interval"]]
+    baseline.write_text(json.dumps(report))
+    # A threshold that is not what it was.
+    assert check() == 3
