@@ -1,4 +1,4 @@
-"""A monitor that follows a training: how far is the learning rate from the largest stable one, and who is to blame for a spike?"""
+"""A monitor that follows a training: how far is the learning rate from the edge, and who is to blame for a spike?"""
 
 from __future__ import annotations
 
