@@ -7,7 +7,7 @@ use clap::Args;
 use linstab_analysis::{Comparison, Work, baseline};
 
 use crate::analyze::in_flags;
-use crate::source::{InputArguments, in_pool, open};
+use crate::source::{InputArguments, in_pool, open, preconditioner};
 use crate::{MOVED, say};
 
 const CHECK_HELP: &str = "\
@@ -44,7 +44,8 @@ pub(crate) fn run_check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> 
 fn compare(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let expected = baseline::read(&arguments.against)?;
-    let (source, preconditioner) = open(input, arguments.preconditioner.as_deref())?;
+    let source = open(input)?;
+    let preconditioner = preconditioner(&source, arguments.preconditioner.as_deref(), input)?;
     let work = Work { num_thresholds: expected.stability.len(), ..Work::default() };
     let sizes = source.sizes();
     let comparisons = in_pool(input, || {

@@ -51,19 +51,23 @@ pub(crate) struct InputArguments {
     pub(crate) quiet: bool,
 }
 
-/// Opens what is named, and reads the preconditioner beside it.
-pub(crate) fn open(
-    input: &InputArguments,
-    preconditioner: Option<&Path>,
-) -> Result<(Source<'static>, Option<Vec<f64>>), AnalysisError> {
+/// Opens what is named; only its header is read, but of inner products all.
+pub(crate) fn open(input: &InputArguments) -> Result<Source<'static>, AnalysisError> {
     let tensor = |path, usual| files::open(path, input.tensor.as_deref(), usual, input.memory_limit);
-    let source = match &input.gram {
-        Some(path) => Source::gram(tensor(path, "gram")?, input.num_factors)?,
-        None => Source::factors(tensor(input.path(), "factors")?)?,
-    };
+    match &input.gram {
+        Some(path) => Source::gram(tensor(path, "gram")?, input.num_factors),
+        None => Source::factors(tensor(input.path(), "factors")?),
+    }
+}
+
+/// Reads the preconditioner beside it, if there is one.
+pub(crate) fn preconditioner(
+    source: &Source<'_>,
+    path: Option<&Path>,
+    input: &InputArguments,
+) -> Result<Option<Vec<f64>>, AnalysisError> {
     let read = |path| source.preconditioner(files::open(path, None, "preconditioner", input.memory_limit)?);
-    let preconditioner = preconditioner.map(read).transpose()?;
-    Ok((source, preconditioner))
+    path.map(read).transpose()
 }
 
 /// Says on standard error what an analysis will take.

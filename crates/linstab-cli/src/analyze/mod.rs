@@ -15,7 +15,7 @@ use linstab_driver::files::write_atomically;
 pub(crate) use arguments::{AnalyzeArguments, Format};
 use arguments::{GradientArguments, OutputArguments, TrainingArguments};
 
-use crate::source::{InputArguments, in_pool, open};
+use crate::source::{InputArguments, in_pool, open, preconditioner};
 use crate::{STANDARD_OUTPUT, say};
 
 /// Refuses, before anything is computed, an output that would replace one of the inputs, whatever names and links lead there, and a drawing
@@ -55,10 +55,11 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let input = &arguments.input;
     let output = arguments.output.output.as_deref().filter(|path| path.as_os_str() != STANDARD_OUTPUT);
     require_writable(arguments, output)?;
-    let (source, preconditioner) = open(input, arguments.training.preconditioner.as_deref())?;
+    let source = open(input)?;
     let sizes = source.sizes();
     let request = request(arguments, sizes)?;
     request.check(sizes.num_samples)?;
+    let preconditioner = preconditioner(&source, arguments.training.preconditioner.as_deref(), input)?;
     let work = (Work::of(&request, sizes.num_samples), input.memory_limit);
     let progress = words::Bar::new(input);
     let findings = in_pool(input, || {

@@ -6,20 +6,9 @@ use linstab_linalg::{Mat, packed};
 
 use super::blocks::spread_blocks;
 use super::family::{Family, InverseRate};
-use super::sample_space::Problem;
+use super::sample_space::{CriticalMoment, Problem};
 use super::{MeanSquare, Threshold};
 use crate::Result;
-
-/// The critical second moment, of any norm.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct CriticalMoment {
-    /// Packed, in the coordinates of the effective ensemble: its first columns, all of them unless there is a tail.
-    pub(super) leading: Vec<f64>,
-    /// The blocks that it is the image of, `P = K o sum_i V_i^T s_i V_i`.
-    pub(super) blocks: Vec<f64>,
-    /// `<P, D o P>` of the other columns, in units of the sharpness.
-    pub(super) tail: f64,
-}
 
 impl MeanSquare {
     /// The critical second moment of a threshold: the `E w w^T` that one step there reproduces (with momentum, its block of the
@@ -28,7 +17,7 @@ impl MeanSquare {
     /// once it is one of many. Empty (0, 0) without curvature.
     ///
     /// # Errors
-    /// [`DynamicsError::SizeMismatch`] for the threshold of an ensemble of another rank.
+    /// [`crate::DynamicsError::SizeMismatch`] for the threshold of an ensemble of another rank.
     /// # Examples
     /// ```
     /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};

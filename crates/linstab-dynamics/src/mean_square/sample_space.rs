@@ -41,9 +41,9 @@ use linstab_linalg::{LinalgError, Reduced, inner_products};
 use super::blocks::{dot, pack_blocks, spread_blocks};
 use super::certificate::{Doubt, SHARE_OF_STEP, Trial, is_positive};
 use super::columns::for_columns;
-use super::critical_moment::CriticalMoment;
 use super::family::Family;
-use super::subspace::{KernelOf, Projected, SampleSubspace};
+use super::subspace::{Projected, SampleSubspace};
+use super::tail::KernelOf;
 use crate::Result;
 
 /// Newton steps in a subspace; two or three are needed, many only where the root touches the noise-free limit.
@@ -101,6 +101,17 @@ pub(super) struct Critical {
     blocks: Vec<f64>,
     /// Full applications of the operator.
     pub(super) num_applications: usize,
+}
+
+/// The critical second moment, of any norm.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct CriticalMoment {
+    /// Packed, in the coordinates of the effective ensemble: its first columns, all of them unless there is a tail.
+    pub(super) leading: Vec<f64>,
+    /// The blocks that it is the image of, `P = K o sum_i V_i^T s_i V_i`.
+    pub(super) blocks: Vec<f64>,
+    /// `<P, D o P>` of the other columns, in units of the sharpness.
+    pub(super) tail: f64,
 }
 
 /// A place just above the root in a subspace.

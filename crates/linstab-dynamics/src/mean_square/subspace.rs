@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::blocks::{dot, identity_blocks, spread_blocks};
 use super::columns::{column_chunks, packed_entries};
-use super::tail::{Combination, SHARED, Tail};
+use super::tail::{Combination, KernelOf, SHARED, Tail};
 use crate::{Interrupt, Result};
 
 /// Basis vectors at least: as packed matrices take half of a square one, these are six matrices of order r. Small problems may have more.
@@ -23,9 +23,6 @@ const SMALL: usize = 1 << 20;
 
 /// A vector of which so little is left beside a basis is in it.
 const NOTHING_NEW: f64 = 1e-9;
-
-/// What a pass over the spreads has for a part of a column: packed entries from `.1` of column `.0`, to be filled with kernel and slope.
-pub(super) type KernelOf<'a> = &'a (dyn Fn(usize, &mut [f64], &mut [f64]) + Sync);
 
 /// Orthonormal vectors of sample space and their spreads.
 #[derive(Clone, Debug)]

@@ -16,8 +16,6 @@ use linstab_linalg::symmetric::Cholesky;
 use linstab_linalg::{Mat, MatRef, Reduced, multiply};
 use rayon::prelude::*;
 
-use super::subspace::KernelOf;
-
 /// Curvatures up to this, relative to the largest, are of the tail.
 const SMALL: f64 = 1e-5;
 /// Leading directions at least, and the share of all that they may be: else there is no tail worth its matrices.
@@ -35,6 +33,9 @@ const ROWS: usize = 128;
 
 /// Kernels that are shared.
 pub(super) const SHARED: usize = 3;
+
+/// What a pass over the spreads has for a part of a column: packed entries from `.1` of column `.0`, to be filled with kernel and slope.
+pub(super) type KernelOf<'a> = &'a (dyn Fn(usize, &mut [f64], &mut [f64]) + Sync);
 
 /// Directions of hardly any curvature.
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 use linstab_linalg::lanczos::SymmetricOperator as _;
 use linstab_linalg::{Mat, RANK_TOLERANCE, Reduced, packed};
 
-use super::critical_moment::CriticalMoment;
 use super::memory_kernel::CriticalWeights;
 use super::operator::WeightedSandwich;
+use super::sample_space::CriticalMoment;
 use super::solver::ThresholdSolver;
 use crate::optimizer::Recursion;
 use crate::second_moment::require_same_number;
