@@ -20,9 +20,8 @@ pub(crate) fn test(arguments: &[&str]) -> Result<(), u8> {
     environment.run(&["-m", "mypy.stubtest", "linstab._linstab"], &target())?;
     let installed = environment.site_packages()?.join("linstab");
     let installed = installed.to_string_lossy();
-    let doctests =
-        ["--doctest-modules", "--ignore-glob=*/torch/*", "--ignore-glob=*/integrations/*", &installed];
-    environment.pytest(&doctests)?;
+    // What needs a framework that is not there is left out.
+    environment.pytest(&["--doctest-modules", "--doctest-ignore-import-errors", &installed])?;
     environment.pytest(&["--ignore-glob=*/test_torch_*.py"])
 }
 
