@@ -11,6 +11,7 @@ With LINSTAB_UPDATE_GUIDE=1 outputs and pictures that are no longer what comes o
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import re
@@ -31,6 +32,8 @@ FRAMEWORKS = ("jax", "torch")
 SAME = 2e-3
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 PICTURE = re.compile(r"!\[[^\]]*\]\((pictures/[^)]+)\)")
+# Columns of code that a page of the built guide shows.
+MOST_COLUMNS = 100
 # Lines of a page: a short page is two screens, its snippets and outputs included.
 MOST_LINES = 150
 END = "---- end of a block ----"
@@ -164,6 +167,9 @@ def test_pages_of_guide_are_short(page: Path) -> None:
     lines = page.read_text().splitlines()
     assert len(lines) <= MOST_LINES, f"{page} has {len(lines)} lines, allowed: {MOST_LINES}"
     assert lines[0].startswith("# "), f"{page} has no title"
+    for block in blocks_of(page.read_text()):
+        wide = [line for line in block.text.splitlines() if len(line) > MOST_COLUMNS]
+        assert block.language == "text" or not wide, f"{page}: wider than {MOST_COLUMNS} columns: {wide}"
 
 
 def test_guide_is_there() -> None:
@@ -172,6 +178,28 @@ def test_guide_is_there() -> None:
     run = [block for page in PAGES for block in blocks_of(page.read_text()) if block.language == "python"]
     shown = [block for block in run if block.output]
     assert len(run) > 20 and len(shown) > 15, (len(run), len(shown))
+
+
+def test_links_of_readme_lead_somewhere() -> None:
+    # Those of the pages are checked when the guide is built.
+    links = re.findall(r"\]\(([^)#]+)", (PACKAGE / "README.md").read_text())
+    gone = [link for link in links if not link.startswith("http") and not (PACKAGE / link).exists()]
+    assert len(links) > 5 and not gone, gone
+
+
+def test_reference_has_all_that_is_public() -> None:
+    entries = {name for page in PAGES for name in re.findall(r"^::: ([\w.]+)", page.read_text(), re.MULTILINE)}
+    for module in ("linstab", "linstab.torch", "linstab.jax", "linstab.errors"):
+        path = PACKAGE / "python" / module.replace(".", "/")
+        source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        public = next(
+            ast.literal_eval(node.value)
+            for node in ast.parse(source.read_text()).body
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "__all__"
+        )
+        last = {entry.rsplit(".", 1)[1] for entry in entries if entry.startswith("linstab.")}
+        absent = set(public) - last - {"__version__"}
+        assert not absent, f"{module}: {absent} are not in the reference"
 
 
 # What the test is worth: pages with a mistake.

@@ -1,4 +1,4 @@
-"""For the reference of the guide: the roles of Sphinx in docstrings, ``:func:`analyze```, become plain code."""
+"""For the reference of the guide: roles of Sphinx in docstrings (``:func:`analyze```) become plain code, sessions (``>>>``) blocks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any
 import griffe
 
 _ROLE = re.compile(r":(?:func|class|meth|mod|attr):`~?([^`]+)`")
+# Sections of NumPy's style are underlined; the others are Google's.
+_UNDERLINE = re.compile(r"^ *-{3,}$", re.MULTILINE)
+# From the first prompt to the next blank line.
+_SESSION = re.compile(r"^( *)>>> .*(?:\n\1\S.*)*", re.MULTILINE)
 
 
 class Roles(griffe.Extension):
@@ -16,4 +20,13 @@ class Roles(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Rewrite the docstring of an object."""
         if obj.docstring is not None:
-            obj.docstring.value = _ROLE.sub(r"`\1`", obj.docstring.value)
+            if _UNDERLINE.search(obj.docstring.value):
+                obj.docstring.parser = griffe.Parser.numpy
+            text = _ROLE.sub(r"`\1`", obj.docstring.value)
+            obj.docstring.value = _SESSION.sub(_block, text)
+
+
+def _block(session: re.Match[str]) -> str:
+    indent = session[1]
+    lines = re.sub(r" +# doctest: .*", "", session[0])
+    return f"{indent}```pycon\n{lines}\n{indent}```"
