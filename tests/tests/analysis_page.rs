@@ -42,7 +42,7 @@ fn the_page_of_an_analysis_is_whole() {
             "[...document.querySelectorAll('figure.figure svg')].filter((svg) => svg.getBoundingClientRect().height > 50 && \
              svg.querySelectorAll('path, polyline, circle').length > 2).length",
         );
-        assert_eq!(drawn.as_i64(), Some(5), "thresholds, ratios, limits, samples, spectrum");
+        assert_eq!(drawn.as_i64(), Some(6), "thresholds, ratios, limits, samples, coherence, spectrum");
         let wide = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth");
         assert_eq!(wide, true, "{name}: nothing is wider than the screen");
         // The points of the first curve are the thresholds of the JSON.

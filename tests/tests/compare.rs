@@ -2,6 +2,7 @@
 
 use linstab_analysis::files::encode_safetensors;
 use linstab_tests::analyze::stdout;
+use linstab_tests::browser::{Page, chromium};
 use serde_json::Value;
 
 /// Factors without structure, each times a number.
@@ -23,9 +24,10 @@ fn minima_are_compared() {
     let same = file("same.safetensors", 60, &factors(60, |_| 1.0));
     let few = file("few.safetensors", 30, &factors(30, |_| 1.0));
     let text = stdout(&["compare", &plain, &flat, &same, "--batch-size", "1,8"]);
-    let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].contains("flatter (sharpness 75.0 % lower); more stable at 4 of 4 settings"), "{text}");
-    assert!(lines[1].contains("as sharp; no threshold differs by more than chance"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("flatter (sharpness 75.0 % lower); more stable at 4 of 4 settings"), "{text}");
+    assert!(words.contains("as sharp; no threshold differs by more than chance"), "{text}");
     let report: Value =
         serde_json::from_str(&stdout(&["compare", &plain, &flat, "--batch-size", "1", "--format", "json"]))
             .unwrap();
@@ -40,6 +42,57 @@ fn minima_are_compared() {
     refused_without_quiet(&["compare", &plain, &few], "the same samples and factors as");
     refused_without_quiet(&["compare", &plain], "2 values required");
     refused_without_quiet(&["compare", &plain, "missing.npy"], "missing.npy");
+}
+
+#[test]
+fn the_page_of_minima_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let file = |name: &str, num_samples: usize, times: f32| {
+        let entries = factors(num_samples, |i| if i % 3 == 0 { times } else { 1.0 });
+        std::fs::write(path(name), encode_safetensors(&[("factors", &[num_samples, 12], &entries)])).unwrap();
+        path(name)
+    };
+    let steps = [1.0, 1.2, 1.5].map(|times| file(&format!("step-{times}.safetensors"), 60, times));
+    let few = file("few.safetensors", 30, 1.0);
+    let page = path("page.html");
+    let base = ["compare", &steps[0], &steps[1], &steps[2], "--batch-size", "1,8", "--report", &page];
+    let report: Value = serde_json::from_str(&stdout(&[&base[..], &["--format", "json"]].concat())).unwrap();
+    let edge =
+        report["diagnostics"].as_array().unwrap().iter().find(|row| row["name"] == "sharpness").unwrap();
+    let minimum = &report["minima"][2];
+    assert_eq!(
+        (&edge["values"][2], minimum["name"].as_str()),
+        (&minimum["sharpness"], Some("step-1.5.safetensors"))
+    );
+    let mut browser = Page::start(&chromium());
+    browser.emulate("light", (1280, 900));
+    browser.open(folder.path().join("page.html").as_path());
+    browser.wait_for("document.documentElement.dataset.ready === 'true'");
+    let drawn = browser.evaluate(
+        "[...document.querySelectorAll('figure.figure svg')].filter((svg) => svg.getBoundingClientRect().height > 50 && \
+         svg.querySelectorAll('path, polyline, circle').length > 2).length",
+    );
+    assert_eq!(drawn.as_i64(), Some(3), "what moved, thresholds and diagnostics over the sequence");
+    // The curve of SGD at batches of one is the thresholds of the JSON.
+    let points = browser.evaluate(
+        "document.querySelector('#thresholds-over-the-sequence g.series[data-series=\"SGD, B = 1\"]').dataset.xy",
+    );
+    let shown: Vec<f64> =
+        points.as_str().unwrap().split([' ', ',']).map(|number| number.parse().unwrap()).collect();
+    for (at, pair) in shown.chunks(2).enumerate() {
+        let rate = report["thresholds"][0]["max_learning_rates"][at].as_f64().unwrap();
+        assert!((pair[1] - rate).abs() < 1e-3 * rate, "{pair:?}, {rate}");
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    // Bad input leaves no page, and none replaces what is read.
+    let other = path("other.html");
+    refused_without_quiet(
+        &["compare", &steps[0], &few, "--report", &other],
+        "the same samples and factors as",
+    );
+    refused_without_quiet(&["compare", &steps[0], &few, "--report", &few], "a file that is not read");
+    assert!(!std::fs::exists(&other).unwrap());
 }
 
 /// `compare` says nothing beside its answer, so it has no `--quiet`.

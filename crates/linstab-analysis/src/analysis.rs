@@ -8,13 +8,14 @@ use linstab_linalg::{MatRef, Reduced};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Ask, answer, of_population};
+use crate::diagnostics::Known;
 use crate::observer::{Observer, Stage, Unobserved, advance};
 use crate::range::{Scaled, Seen};
 use crate::report::{
     CoherenceReport, CriterionReport, DiagnosticReport, GroupReport, Limit, NoiseFloorReport, Number, Report,
     SCHEMA, SampleReport, StabilityReport, Training,
 };
-use crate::{AnalysisError, Request, Result, diagnostics};
+use crate::{AnalysisError, CoherenceMap, Request, Result, diagnostics};
 
 /// Pairs of samples that cohere at least so much are one block.
 const BLOCK_COHERENCE: f64 = 0.5;
@@ -47,6 +48,8 @@ pub struct Findings {
     pub with_momentum: (f64, f64),
     /// Eigenvalues of the mean curvature, the largest first.
     pub spectrum: Vec<f64>,
+    /// The coherence of pairs of samples, in tiles; none without curvature.
+    pub coherence_map: Option<CoherenceMap>,
     /// Whether that momentum was asked for.
     pub momentum_was_given: bool,
     /// The batch size that the responsible samples limit.
@@ -82,23 +85,10 @@ pub fn analyse_observed(
     observer: &dyn Observer,
 ) -> Result<Findings> {
     request.check(sizes.num_samples)?;
-    let num_rows = request.optimizers.len() * request.batch_sizes.len();
-    advance(observer, Stage::Thresholds, 0, num_rows)?;
     let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?;
     let (ensemble, unit) = (&seen.plain.ensemble.clone(), seen.plain.unit);
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
-    let (mut stability, mut found) = (Vec::new(), Vec::new());
-    for &optimizer in &request.optimizers {
-        for &batch_size in &request.batch_sizes {
-            let last_batch = matches!(request.sampling, Loader::Epochs(_)).then_some(request.last_batch);
-            let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch };
-            let scaled = seen.by(optimizer)?;
-            let row = of_training(scaled, coherence.as_ref(), sizes, request, training)?;
-            found.extend(diagnosed(scaled, &row, request)?);
-            stability.push(row);
-            advance(observer, Stage::Thresholds, stability.len(), num_rows)?;
-        }
-    }
+    let (stability, found) = rows(&mut seen, coherence.as_ref(), (sizes, request), observer)?;
     let last = request.batch_sizes.last().copied().unwrap_or(request.population.unwrap_or(sizes.num_samples));
     let scheme = match request.sampling {
         Loader::Independent(scheme) => scheme,
@@ -153,12 +143,46 @@ pub fn analyse_observed(
     };
     let (momentum_was_given, shares_batch_size) = (given.is_some(), noisy);
     let spectrum = eigenvalues.iter().map(|value| value * unit).collect();
-    let mut findings =
-        Findings { report, full_batch_share, with_momentum, spectrum, momentum_was_given, shares_batch_size };
+    let labels = request.labels.as_deref();
+    let map =
+        |coherence: &FactorCoherence| CoherenceMap::of(coherence, &coherence.blocks(BLOCK_COHERENCE), labels);
+    let mut findings = Findings {
+        report,
+        full_batch_share,
+        with_momentum,
+        spectrum,
+        coherence_map: coherence.as_ref().map(map),
+        momentum_was_given,
+        shares_batch_size,
+    };
     if unit.to_bits() != 1.0_f64.to_bits() {
         findings.in_units(unit);
     }
     Ok(findings)
+}
+
+/// The rows of all trainings, and what diagnostics say of them.
+fn rows(
+    seen: &mut Seen,
+    coherence: Option<&FactorCoherence>,
+    (sizes, request): (Sizes, &Request),
+    observer: &dyn Observer,
+) -> Result<(Vec<StabilityReport>, Vec<DiagnosticReport>)> {
+    let num_rows = request.optimizers.len() * request.batch_sizes.len();
+    advance(observer, Stage::Thresholds, 0, num_rows)?;
+    let (mut stability, mut found, mut known) = (Vec::new(), Vec::new(), Vec::new());
+    for &optimizer in &request.optimizers {
+        for &batch_size in &request.batch_sizes {
+            let last_batch = matches!(request.sampling, Loader::Epochs(_)).then_some(request.last_batch);
+            let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch };
+            let scaled = seen.by(optimizer)?;
+            let row = of_training(scaled, coherence, sizes, request, training)?;
+            found.extend(diagnosed(scaled, &row, request, &mut known)?);
+            stability.push(row);
+            advance(observer, Stage::Thresholds, stability.len(), num_rows)?;
+        }
+    }
+    Ok((stability, found))
 }
 
 /// The optimizer in the units of an ensemble, if the curvatures that it sees are within the range of numbers.
@@ -212,7 +236,12 @@ impl Findings {
 }
 
 /// What diagnostics say of a row: of batches drawn afresh from these samples, without ascent on them.
-fn diagnosed(scaled: &Scaled, row: &StabilityReport, request: &Request) -> Result<Vec<DiagnosticReport>> {
+fn diagnosed(
+    scaled: &mut Scaled,
+    row: &StabilityReport,
+    request: &Request,
+    known: &mut Known,
+) -> Result<Vec<DiagnosticReport>> {
     let training = row.training;
     let Loader::Independent(scheme) = training.sampling else { return Ok(Vec::new()) };
     if !request.diagnostics || request.population.is_some() || training.optimizer.batch_ascent().is_some() {
@@ -220,8 +249,7 @@ fn diagnosed(scaled: &Scaled, row: &StabilityReport, request: &Request) -> Resul
     }
     let optimizer = in_units(training.optimizer, scaled)?;
     let analysis = of_population(&scaled.ensemble, optimizer, (scheme, training.batch_size), None)?;
-    let exact = row.max_learning_rate.0 * scaled.unit;
-    diagnostics::of_training((&analysis, exact, scaled.unit), request, training)
+    diagnostics::of_row((&analysis, &mut scaled.solver, scaled.unit), row, request, known)
 }
 
 /// The row of one training, in the units of the request.

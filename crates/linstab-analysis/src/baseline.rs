@@ -8,7 +8,7 @@ use linstab_linalg::Comparison;
 
 use crate::analysis::{Grams, Sizes, in_units, trace};
 use crate::answer::{Ask, answer};
-use crate::human::{short, table};
+use crate::human::{short, unbroken};
 use crate::range::Seen;
 use crate::report::{Basis, Report, SCHEMA, Training};
 use crate::request::TOLERANCE;
@@ -141,6 +141,6 @@ pub fn describe(comparisons: &[Comparison]) -> String {
         rows.push(vec![comparison.name.clone(), number(comparison.expected), number(comparison.found), by]);
     }
     let (all, moved) = (comparisons.len(), rows.len() - 1);
-    let moved_table = if moved == 0 { String::new() } else { table(&rows) };
+    let moved_table = if moved == 0 { String::new() } else { unbroken(&rows) };
     format!("{moved_table}{all} numbers compared, {} hold, {moved} moved\n", all - moved)
 }

@@ -10,8 +10,10 @@ use linstab_dynamics::sampling::Loader;
 use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer};
 use serde::Serialize;
 
-use crate::human::{short, table};
+use crate::diagnostics::of_threshold;
+use crate::human::{short, table, wrapped};
 use crate::range::{Scaled, Seen};
+use crate::report::DiagnosticReport;
 use crate::{AnalysisError, Grams, Request, Result, Sizes};
 
 /// Changes of so many standard errors are no accident.
@@ -30,6 +32,7 @@ pub struct Minimum {
     effective_rank: f64,
     sigma: Option<f64>,
     thresholds: Vec<Threshold>,
+    diagnostics: Vec<DiagnosticReport>,
 }
 
 /// A threshold, and the relative influence of every sample on it, where that is known.
@@ -48,6 +51,24 @@ pub struct MinimaReport {
     pub minima: Vec<MinimumReport>,
     /// Thresholds: a row for each optimizer and batch size.
     pub thresholds: Vec<ThresholdReport>,
+    /// Diagnostics of plain SGD, a row for each and batch size; absent unless they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<DiagnosticSeries>,
+}
+
+/// A diagnostic of all minima.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DiagnosticSeries {
+    /// Its name.
+    pub name: String,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// The batch size.
+    pub batch_size: usize,
+    /// What was measured, in the order of the minima; null where it needs a learning rate.
+    pub values: Vec<Option<f64>>,
+    /// The learning rates at which it switches over the exact thresholds.
+    pub ratios_to_exact: Vec<Option<f64>>,
 }
 
 /// What is known of one minimum.
@@ -96,7 +117,7 @@ pub fn measure(name: &str, grams: Grams<'_>, sizes: Sizes, request: &Request) ->
     };
     let Loader::Independent(scheme) = request.sampling else { return refuse("reshuffling") };
     let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?;
-    let mut thresholds = Vec::new();
+    let (mut thresholds, mut diagnostics, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for &optimizer in &request.optimizers {
         if optimizer.batch_ascent().is_some() || request.population.is_some() {
             return refuse(&optimizer.to_string());
@@ -111,6 +132,10 @@ pub fn measure(name: &str, grams: Grams<'_>, sizes: Sizes, request: &Request) ->
             let influences = analysis.influences(&found).ok();
             let relative = |x: &f64| x / found.value;
             let influences = influences.map(|all| all.samples.iter().map(relative).collect());
+            if request.diagnostics && optimizer == Optimizer::sgd() {
+                let asked = ((&analysis, &mut *solver, *unit), found.value / *unit);
+                diagnostics.extend(of_threshold(asked, batch_size, request, &mut known)?);
+            }
             thresholds.push(Threshold { optimizer, batch_size, value: found.value / *unit, influences });
         }
     }
@@ -125,6 +150,7 @@ pub fn measure(name: &str, grams: Grams<'_>, sizes: Sizes, request: &Request) ->
         effective_rank: effective_rank(eigenvalues),
         sigma,
         thresholds,
+        diagnostics,
     })
 }
 
@@ -167,7 +193,24 @@ pub fn compare(minima: &[Minimum]) -> Result<MinimaReport> {
     Ok(MinimaReport {
         minima: minima.iter().map(known).collect(),
         thresholds: first.thresholds.iter().enumerate().map(row).collect(),
+        diagnostics: series(minima),
     })
+}
+
+/// Diagnostics of the first minimum, each over all minima that have it.
+fn series(minima: &[Minimum]) -> Vec<DiagnosticSeries> {
+    let of = |first: &DiagnosticReport| {
+        let same = |row: &&DiagnosticReport| row.name == first.name && row.batch_size == first.batch_size;
+        let of_all = minima.iter().map(|minimum| minimum.diagnostics.iter().find(same));
+        DiagnosticSeries {
+            name: first.name.clone(),
+            optimizer: first.optimizer,
+            batch_size: first.batch_size,
+            values: of_all.clone().map(|row| row?.value).collect(),
+            ratios_to_exact: of_all.map(|row| row?.ratio_to_exact).collect(),
+        }
+    };
+    minima.first().map_or_else(Vec::new, |first| first.diagnostics.iter().map(of).collect())
 }
 
 /// The standard error of the logarithm of a ratio of thresholds, paired by samples.
@@ -181,7 +224,7 @@ fn error_of_change(one: &Threshold, reference: &Threshold) -> Option<f64> {
 impl MinimaReport {
     /// The minima for a person: what moved and whether that is more than chance, then tables.
     pub fn describe(&self) -> String {
-        let mut text: String = (1..self.minima.len()).map(|at| self.sentence(at) + "\n").collect();
+        let mut text: String = self.sentences().iter().map(|said| wrapped(said, "  ")).collect();
         let mut rows =
             vec![["minimum", "sharpness", "trace", "effective rank", "sigma"].map(str::to_owned).to_vec()];
         for minimum in &self.minima {
@@ -207,6 +250,11 @@ impl MinimaReport {
             table(&rows)
         );
         text
+    }
+
+    /// How each compares with the first, a sentence each.
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        (1..self.minima.len()).map(|at| self.sentence(at)).collect()
     }
 
     /// How a minimum compares with the first, chosen by the numbers.
@@ -274,6 +322,7 @@ mod tests {
                 log_ratios: vec![0.0, log_ratio],
                 standard_errors: vec![Some(0.0), error],
             }],
+            diagnostics: Vec::new(),
         }
     }
 

@@ -1,23 +1,100 @@
 //! Diagnostics of the literature, as the report has them.
 
-use linstab_coherence::diagnostics::{DIAGNOSTICS, Finding, Quantity, Subject, diagnose};
-use linstab_dynamics::MeanSquare;
+use std::rc::Rc;
 
-use crate::report::{AssumptionReport, DiagnosticReport, Training};
-use crate::{Request, Result};
+use linstab_coherence::criteria::Claim;
+use linstab_coherence::diagnostics::{Claims, DIAGNOSTICS, Finding, Quantity, Shared, Subject, diagnose};
+use linstab_dynamics::mean_square::ThresholdSolver;
+use linstab_dynamics::{MeanSquare, Optimizer};
 
-/// What all diagnostics say of one training, whose analysis and exact threshold are in units in which a curvature of 1 is `unit`.
-pub(crate) fn of_training(
-    (analysis, exact, unit): (&MeanSquare, f64, f64),
+use crate::report::{AssumptionReport, CriterionReport, DiagnosticReport, StabilityReport, Training};
+use crate::{Loss, Request, Result};
+
+/// Whose curvature all numbers are.
+const CURVATURE: &str = "Gauss-Newton";
+
+/// What diagnostics of earlier rows have computed, an entry an ensemble.
+pub(crate) type Known = Vec<Rc<Shared>>;
+
+/// What all diagnostics say of a row, in units in which a curvature of 1 is `unit`; the published criteria of the row are among them.
+pub(crate) fn of_row(
+    (analysis, solver, unit): (&MeanSquare, &mut ThresholdSolver, f64),
+    row: &StabilityReport,
     request: &Request,
-    training: Training,
+    known: &mut Known,
 ) -> Result<Vec<DiagnosticReport>> {
-    let rate = request.learning_rate.map(|rate| rate * unit);
-    let mut subject = Subject::new(analysis, exact).at(rate).with_seed(request.seed);
+    let growth = row.growth_per_step.map(|growth| growth.0);
+    let asked = (analysis, solver, unit);
+    let found = of_analysis((asked, row.max_learning_rate.0), growth, row.training, request, known)?;
+    Ok(of_criteria(row).chain(found).collect())
+}
+
+/// What all diagnostics say of a threshold, batches being drawn afresh; no criteria.
+pub(crate) fn of_threshold(
+    asked: ((&MeanSquare, &mut ThresholdSolver, f64), f64),
+    batch_size: usize,
+    request: &Request,
+    known: &mut Known,
+) -> Result<Vec<DiagnosticReport>> {
+    let optimizer = Optimizer::sgd();
+    let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch: None };
+    of_analysis(asked, None, training, request, known)
+}
+
+fn of_analysis(
+    ((analysis, solver, unit), exact): ((&MeanSquare, &mut ThresholdSolver, f64), f64),
+    growth: Option<f64>,
+    training: Training,
+    request: &Request,
+    known: &mut Known,
+) -> Result<Vec<DiagnosticReport>> {
+    let seen = analysis.effective_ensemble();
+    let shared = match known.iter().find(|shared| shared.is_of(seen)) {
+        Some(shared) => Rc::clone(shared),
+        None => Rc::new(Shared::of(seen)),
+    };
+    let mut subject = Subject::new(analysis, exact * unit)
+        .at(request.learning_rate.map(|rate| rate * unit))
+        .growing(growth)
+        .with_seed(request.seed)
+        .solving_with(solver)
+        .sharing(&shared)?;
     if let Some(residuals) = &request.residuals {
-        subject = subject.with_coefficients(residuals)?;
+        let squared = request.loss.is_none_or(Loss::is_squared_error);
+        subject = subject.with_coefficients(residuals)?.of_squared_error(squared);
     }
-    Ok(diagnose(&subject)?.into_iter().map(|finding| report(finding, unit, training)).collect())
+    let found = diagnose(&subject)?.into_iter().map(|finding| report(finding, unit, training)).collect();
+    if !known.iter().any(|own| Rc::ptr_eq(own, &shared)) {
+        known.push(shared);
+    }
+    Ok(found)
+}
+
+/// The published criteria of a row as diagnostics.
+pub(crate) fn of_criteria(row: &StabilityReport) -> impl Iterator<Item = DiagnosticReport> {
+    row.criteria.iter().map(|criterion| of_criterion(criterion, row.training))
+}
+
+/// A published criterion as a diagnostic: it has a learning rate and no number of its own.
+fn of_criterion((name, criterion): (&String, &CriterionReport), training: Training) -> DiagnosticReport {
+    let claims = match criterion.claim.as_str() {
+        claim if claim == Claim::DivergesAbove.name() => Claims::Necessary,
+        claim if claim == Claim::ConvergesBelow.name() => Claims::Sufficient,
+        _ => Claims::Estimate,
+    };
+    let assumption = |(name, holds): (&String, &bool)| AssumptionReport { name: name.clone(), holds: *holds };
+    DiagnosticReport {
+        name: name.replace('-', "_"),
+        value: None,
+        standard_error: None,
+        claims: claims.name().to_owned(),
+        learning_rate: criterion.max_learning_rate,
+        ratio_to_exact: criterion.slack,
+        assumptions: criterion.assumptions.iter().map(assumption).collect(),
+        optimizer: training.optimizer,
+        batch_size: training.batch_size,
+        curvature: CURVATURE.to_owned(),
+    }
 }
 
 fn report(finding: Finding, unit: f64, training: Training) -> DiagnosticReport {
@@ -38,6 +115,6 @@ fn report(finding: Finding, unit: f64, training: Training) -> DiagnosticReport {
             .collect(),
         optimizer: training.optimizer,
         batch_size: training.batch_size,
-        curvature: "Gauss-Newton".to_owned(),
+        curvature: CURVATURE.to_owned(),
     }
 }

@@ -1,26 +1,26 @@
 //! The findings in words and tables.
 
 mod criteria;
+mod layout;
 
 use std::fmt::Write as _;
 
-use linstab_coherence::criteria::CRITERIA;
 use linstab_dynamics::sampling::{EpochOrder, LastBatch, Loader};
 use linstab_dynamics::{Optimizer, SamplingScheme};
 
 use crate::analysis::Findings;
-use crate::report::{Limit, Report, StabilityReport, Training};
+use crate::report::{Limit, LyapunovReport, Report, StabilityReport, Training};
+pub(crate) use layout::{table, unbroken, wrapped};
 
 /// The findings for a person: a verdict in one sentence, a table, the responsible samples.
 pub fn describe(findings: &Findings) -> String {
     let report = &findings.report;
-    let mut text = verdict(findings);
-    text.push_str("\n\n");
+    let mut text = wrapped(&verdict(findings), "");
+    text.push('\n');
     text.push_str(&overview(report));
     text.push('\n');
     text.push_str(&stability_table(report));
-    text.push_str(&criteria::table_of_criteria(report));
-    text.push_str(&criteria::table_of_diagnostics(report));
+    text.push_str(&criteria::beside_the_exact(report));
     text.push_str(&groups(report));
     text.push_str(&responsible_samples(findings));
     text.push_str(&legend(report));
@@ -48,11 +48,13 @@ pub(crate) fn verdict(findings: &Findings) -> String {
             report.population.unwrap_or(report.num_samples)
         )
     });
-    let limit = format!("{} ({}){error}", short_below(last.max_learning_rate.0), known(last));
+    let limit = format!("{}{error}", short_below(last.max_learning_rate.0));
     let mut text = match (last.learning_rate, last.stable) {
-        (Some(rate), Some(stable)) => {
-            let word = if stable { "stable" } else { "unstable" };
-            format!("{name}{word} at learning rate {rate} and batch size {size}; stable up to {limit}")
+        (Some(rate), Some(true)) => {
+            format!("{name}stable at learning rate {rate} and batch size {size}, up to {limit}")
+        }
+        (Some(rate), Some(false)) => {
+            format!("{name}unstable at learning rate {rate} and batch size {size}; stable up to {limit}")
         }
         (Some(rate), None) => {
             format!(
@@ -61,11 +63,11 @@ pub(crate) fn verdict(findings: &Findings) -> String {
         }
         _ => format!("{name}stable at batch size {size} up to learning rate {limit}"),
     };
-    let _ = write!(text, ", {}", drawn(last.training));
     if let Some(limited_by) = last.limited_by {
         let cause = if limited_by == Limit::Sharpness { "sharpness" } else { "gradient noise" };
-        let _ = write!(text, "; limited by {cause}");
+        let _ = write!(text, ", limited by {cause}");
     }
+    let _ = write!(text, " ({}), {}", known(last), drawn(last.training));
     if plain && matches!(last.training.sampling, Loader::Independent(_)) {
         let (momentum, threshold) = findings.with_momentum;
         let purpose = if findings.momentum_was_given { "" } else { "for comparison, " };
@@ -114,11 +116,16 @@ fn overview(report: &Report) -> String {
     let factors =
         if report.num_factors == 1 { String::new() } else { format!(" of {} factors", report.num_factors) };
     let parameters = report.num_parameters.map_or(String::new(), |number| format!(", {number} parameters"));
-    let mut text = format!(
-        "{} samples{factors}{parameters}; rank {}, effective rank {:.1}\nsharpness {}, trace {}, sharpest sample {}\n",
-        report.num_samples,
-        report.rank,
-        report.effective_rank,
+    let mut text = wrapped(
+        &format!(
+            "{} samples{factors}{parameters}; rank {}, effective rank {:.1}",
+            report.num_samples, report.rank, report.effective_rank
+        ),
+        "",
+    );
+    let _ = writeln!(
+        text,
+        "sharpness {}, trace {}, sharpest sample {}",
         short(report.sharpness),
         short(report.trace),
         short(report.max_sample_sharpness)
@@ -127,8 +134,7 @@ fn overview(report: &Report) -> String {
     for (name, coherence) in both {
         if let Some(coherence) = coherence {
             let (below, above) = coherence.lambda_max_s_bounds;
-            let _ = writeln!(
-                text,
+            let said = format!(
                 "{name}: sigma {}, lambda_max(S) {} (between {} and {}), largest blocks {}",
                 short(coherence.sigma),
                 short(coherence.lambda_max_s),
@@ -136,6 +142,7 @@ fn overview(report: &Report) -> String {
                 short(above),
                 first_few(&coherence.block_sizes)
             );
+            text.push_str(&wrapped(&said, "  "));
         }
     }
     text
@@ -175,19 +182,20 @@ fn stability_table(report: &Report) -> String {
             row.push(word.to_owned());
         }
         if exponents {
-            let text = |exponent: &crate::report::LyapunovReport| match (exponent.settled, exponent.num_steps)
-            {
-                (true, 0) => format!("{:.4e} (exact)", exponent.mean.0),
-                (true, _) => format!("{:.2e} +- {:.1e}", exponent.mean.0, exponent.standard_error),
-                (false, _) => {
-                    format!("{:.1e} +- {:.0e}, NOT SETTLED", exponent.mean.0, exponent.standard_error)
-                }
-            };
-            row.push(line.lyapunov.as_ref().map_or_else(String::new, text));
+            row.push(line.lyapunov.as_ref().map_or_else(String::new, exponent));
         }
         rows.push(row);
     }
     table(&rows)
+}
+
+fn exponent(exponent: &LyapunovReport) -> String {
+    let LyapunovReport { mean, standard_error, settled, num_steps } = exponent;
+    match (settled, num_steps) {
+        (true, 0) => format!("{:.4e} (exact)", mean.0),
+        (true, _) => format!("{:.2e} +- {standard_error:.1e}", mean.0),
+        (false, _) => format!("{:.1e} +- {standard_error:.0e}, NOT SETTLED", mean.0),
+    }
 }
 
 /// How the threshold of a row is known, in a column.
@@ -201,12 +209,6 @@ fn in_short(line: &StabilityReport) -> String {
     }
 }
 
-/// Where the criteria of a report come from.
-fn sources<'a>(named: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = String> + 'a {
-    let known = CRITERIA.iter().filter(move |criterion| named(criterion.name));
-    known.map(|criterion| format!("  {}: {}\n", criterion.name, criterion.source))
-}
-
 /// What the optimizers of the table are.
 fn legend(report: &Report) -> String {
     let mut text = String::new();
@@ -217,12 +219,13 @@ fn legend(report: &Report) -> String {
             .map(|line| line.training.optimizer)
             .filter(|own| own.rule().name == rule.name);
         if of_rule.any(|optimizer| optimizer != Optimizer::sgd()) {
-            let _ = write!(text, "{}: {}", rule.title, rule.formula);
-            let _ = if rule.remark.is_empty() { writeln!(text) } else { writeln!(text, "; {}", rule.remark) };
+            let remark = if rule.remark.is_empty() { String::new() } else { format!("; {}", rule.remark) };
+            text.push_str(&wrapped(&format!("{}: {}{remark}", rule.title, rule.formula), "  "));
         }
     }
     if report.stability.iter().filter_map(|line| line.lyapunov.as_ref()).any(|exponent| !exponent.settled) {
-        text.push_str("NOT SETTLED: slow directions outlive the steps that were spent; the exponent is known no better than its error says\n");
+        let text_of = "NOT SETTLED: slow directions outlive the steps that were spent; the exponent is known no better than its error says";
+        text.push_str(&wrapped(text_of, "  "));
     }
     if text.is_empty() { text } else { format!("\n{text}") }
 }
@@ -279,12 +282,12 @@ fn responsible_samples(findings: &Findings) -> String {
         rows.push(row);
     }
     let full_batch = 100.0 * findings.full_batch_share;
-    format!(
-        "\nSGD at batch size {batch_size}: {full_batch:.1} % of what limits it is the full batch's, {:.1} % is gradient noise;\n\
-         shares of that noise by sample (counted from 0), all together 100 %:\n{}",
-        100.0 - full_batch,
-        table(&rows)
-    )
+    let said = format!(
+        "SGD at batch size {batch_size}: {full_batch:.1} % of what limits it is the full batch's, {:.1} % is gradient noise; shares of that \
+         noise by sample (counted from 0), all together 100 %:",
+        100.0 - full_batch
+    );
+    format!("\n{}{}", wrapped(&said, ""), table(&rows))
 }
 
 fn without_noise(report: &Report) -> bool {
@@ -293,22 +296,6 @@ fn without_noise(report: &Report) -> bool {
         .iter()
         .all(|line| line.training.sampling != Loader::Independent(SamplingScheme::WithReplacement))
         || report.num_samples == 1
-}
-
-/// Columns aligned on the left, two spaces apart.
-pub(crate) fn table(rows: &[Vec<String>]) -> String {
-    let num_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..num_columns).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
-    }
-    text
 }
 
 /// Four significant digits, rounded down: a learning rate below which something holds.

@@ -13,11 +13,13 @@
 pub mod analysis;
 mod answer;
 pub mod baseline;
+mod coherence_map;
 mod compare;
 mod diagnostics;
 pub mod error;
 pub mod files;
 mod human;
+mod loss;
 pub mod observer;
 pub mod page;
 mod plan;
@@ -29,7 +31,10 @@ pub mod units;
 mod views;
 
 pub use analysis::{Findings, Grams, Sizes, analyse, analyse_observed};
-pub use compare::{MinimaReport, Minimum, MinimumReport, ThresholdReport, compare, measure};
+pub use coherence_map::CoherenceMap;
+pub use compare::{
+    DiagnosticSeries, MinimaReport, Minimum, MinimumReport, ThresholdReport, compare, measure,
+};
 pub use error::{AnalysisError, Result};
 pub use human::describe;
 /// The words that a [`Request`] is made of.
@@ -39,6 +44,7 @@ pub use linstab_dynamics::{
     sampling::{LastBatch, Loader},
 };
 pub use linstab_linalg::Comparison;
+pub use loss::Loss;
 pub use plan::{FormedGrams, Plan, Work};
 pub use report::Report;
 pub use request::{Request, TOLERANCE};

@@ -4,7 +4,7 @@ use linstab_dynamics::mean_square::TOLERANCES;
 use linstab_dynamics::sampling::{LastBatch, Loader};
 use linstab_dynamics::{Optimizer, SamplingScheme};
 
-use crate::{AnalysisError, Result};
+use crate::{AnalysisError, Loss, Result};
 
 /// Relative width of intervals, if nothing else is asked for.
 pub const TOLERANCE: f64 = 1e-6;
@@ -30,6 +30,8 @@ pub struct Request {
     pub scale: f64,
     /// Coefficients of the gradients, one a factor, sample by sample: the gradient of sample `i` is `sum_q c_iq f_iq`.
     pub residuals: Option<Vec<f64>>,
+    /// The loss that these are of, where it is known; otherwise they are taken for residuals of half the squared error.
+    pub loss: Option<Loss>,
     /// Whether to report diagnostics of the literature beside the thresholds.
     pub diagnostics: bool,
     /// A label for each sample.
@@ -57,6 +59,7 @@ impl Default for Request {
             optimizers: vec![Optimizer::sgd()],
             scale: 1.0,
             residuals: None,
+            loss: None,
             diagnostics: false,
             labels: None,
             lyapunov: false,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::analyze::{AnalyzeArguments, CheckArguments};
+use crate::analyze::AnalyzeArguments;
+use crate::check::CheckArguments;
 use crate::compare::CompareArguments;
 
 const REPRODUCE_HELP: &str = "\
@@ -57,6 +58,12 @@ pub(crate) enum Command {
     },
     /// Print the manual, in roff: the program's page and one for each command.
     Man,
+    /// Install completions for bash, zsh and fish, and the manual, below a data folder.
+    InstallDocs {
+        /// The folder: `~/.local/share` for yourself, `/usr/local/share` for all
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Recompute the golden thresholds and report those that moved.
     Thresholds(ThresholdsArguments),
 }
@@ -86,7 +93,7 @@ pub(crate) struct RunArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = REPRODUCE_HELP)]
+#[command(after_long_help = REPRODUCE_HELP)]
 pub(crate) struct ReproduceArguments {
     /// Run only this experiment (may be repeated); the results hold what was asked for. Default: all
     #[arg(long, value_name = "ID", value_parser = crate::experiments::known_experiments())]
@@ -137,7 +144,7 @@ pub(crate) struct ThresholdsArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = MAP_HELP)]
+#[command(after_long_help = MAP_HELP)]
 pub(crate) struct MapArguments {
     /// Configuration, a TOML file as data/configs/stability-map.toml
     #[arg(value_name = "CONFIG.toml")]

@@ -8,8 +8,10 @@ use clap::Args;
 use linstab_analysis::files;
 use linstab_analysis::observer::Unobserved;
 use linstab_analysis::{
-    AnalysisError, Minimum, Optimizer, Request, Source, Work, compare, error::shown, measure, units,
+    AnalysisError, Minimum, Optimizer, Request, Source, Work, compare, error::shown, measure, page, units,
 };
+
+use linstab_driver::files::write_atomically;
 
 use crate::analyze::Format;
 use crate::available_threads;
@@ -27,7 +29,7 @@ differs by more than two of them is said to differ. Flatter and more stable are 
 Exit codes: 0 done, 1 failure, 2 bad request (files of unlike numbers of samples or factors among them).";
 
 #[derive(Debug, Args)]
-#[command(after_help = HELP)]
+#[command(after_long_help = HELP)]
 pub(crate) struct CompareArguments {
     /// Files of per-sample gradients of the same samples at two or more minima: .npy, .npz or .safetensors
     #[arg(value_name = "FACTORS", num_args = 2.., required = true)]
@@ -44,17 +46,26 @@ pub(crate) struct CompareArguments {
     /// Memory for one file at a time, in bytes, KiB, MiB or GiB
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_bytes)]
     memory_limit: usize,
+    /// Write a page with figures of what moved, one file; of three files or more also how thresholds and diagnostics went
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Text for a person, or JSON
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 }
 
 pub(crate) fn run_compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
+    require_writable(arguments)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(available_threads()).build();
     let pool = pool.context("cannot start worker threads")?;
     let minima = arguments.files.iter().map(|path| pool.install(|| measured(path, arguments)));
     let minima: Vec<Minimum> = minima.collect::<Result<_, AnalysisError>>()?;
     let report = compare(&minima)?;
+    if let Some(path) = &arguments.report {
+        let words = std::env::args().skip(1);
+        let command = words.fold("linstab".to_owned(), |line, word| format!("{line} {word}"));
+        write_atomically(path, page::page_of_minima(&report, &command).as_bytes())?;
+    }
     match arguments.format {
         Format::Human => say(&report.describe())?,
         Format::Json => {
@@ -62,6 +73,34 @@ pub(crate) fn run_compare(arguments: &CompareArguments) -> anyhow::Result<ExitCo
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a page that would replace one of the inputs.
+fn require_writable(arguments: &CompareArguments) -> Result<(), AnalysisError> {
+    let place = |path: &PathBuf| std::fs::canonicalize(path).ok();
+    match &arguments.report {
+        Some(path)
+            if place(path).is_some_and(|target| {
+                arguments.files.iter().filter_map(place).any(|read| read == target)
+            }) =>
+        {
+            Err(AnalysisError::Option {
+                name: "report".to_owned(),
+                value: path.display().to_string(),
+                allowed: "a file that is not read".to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The name of a file, with its folder where another file has the same name.
+fn name(path: &Path, all: &[PathBuf]) -> String {
+    let same = all.iter().filter(|other| other.file_name() == path.file_name()).count();
+    match path.file_name() {
+        Some(name) if same == 1 => name.to_string_lossy().into_owned(),
+        _ => shown(path),
+    }
 }
 
 fn measured(path: &Path, arguments: &CompareArguments) -> Result<Minimum, AnalysisError> {
@@ -77,9 +116,12 @@ fn measured(path: &Path, arguments: &CompareArguments) -> Result<Minimum, Analys
     } else {
         arguments.optimizer.clone()
     };
-    let request = Request { batch_sizes, optimizers, scale: arguments.scale, ..Request::default() };
+    // Only the page of a sequence shows them.
+    let diagnostics = arguments.report.is_some() && arguments.files.len() > 2;
+    let request =
+        Request { batch_sizes, optimizers, scale: arguments.scale, diagnostics, ..Request::default() };
     request.check(n)?;
     let work = (Work::default(), arguments.memory_limit);
     let grams = source.grams((arguments.scale, None), work, &Unobserved)?;
-    measure(&shown(path), grams.view(), sizes, &request)
+    measure(&name(path, &arguments.files), grams.view(), sizes, &request)
 }

@@ -11,7 +11,9 @@ macro_rules! eprintln {
 
 mod analyze;
 mod arguments;
+mod check;
 mod compare;
+mod documents;
 mod experiments;
 mod progress;
 mod provenance;
@@ -23,7 +25,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 use linstab_analysis::error::shown;
 use linstab_analysis::{AnalysisError, Comparison};
 use linstab_driver::DriverError;
@@ -47,12 +49,13 @@ fn main() -> ExitCode {
         Command::Reproduce(arguments) => reproduce::run_reproduce(arguments),
         Command::Thresholds(arguments) => run_thresholds(arguments),
         Command::Analyze(arguments) => analyze::run_analyze(arguments),
-        Command::Check(arguments) => analyze::run_check(arguments),
+        Command::Check(arguments) => check::run_check(arguments),
         Command::Compare(arguments) => compare::run_compare(arguments),
         Command::Map(arguments) => run_map(arguments),
         Command::ExampleFactors { output } => write_example(output),
-        Command::Completions { shell } => completions(*shell),
-        Command::Man => man_page(),
+        Command::Completions { shell } => documents::completions(*shell),
+        Command::Man => documents::man_page(),
+        Command::InstallDocs { folder } => documents::install(folder),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -143,47 +146,4 @@ fn write_example(output: &Path) -> anyhow::Result<ExitCode> {
     linstab_driver::files::write_atomically(output, &bytes)?;
     say(&format!("{n} samples, {p} parameters, loss {:.1e}: {}\n", example.loss, output.display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "linstab", &mut script);
-    say(&String::from_utf8_lossy(&script))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// One page for the program and each of its commands.
-fn man_page() -> anyhow::Result<ExitCode> {
-    let mut command = Arguments::command();
-    command.build();
-    let mut pages = Vec::new();
-    clap_mangen::Man::new(command.clone()).render(&mut pages).context("cannot render the manual")?;
-    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
-        clap_mangen::Man::new(subcommand.clone()).render(&mut pages).context("cannot render the manual")?;
-    }
-    say(&with_literal_examples(&String::from_utf8_lossy(&pages)))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Examples and tables after the options keep their lines: the renderer would have them filled.
-fn with_literal_examples(pages: &str) -> String {
-    let (mut text, mut literal) = (String::new(), false);
-    for line in pages.lines() {
-        let heading = line.starts_with(".SH") || line.starts_with(".TH") || line.starts_with(".ie");
-        if literal && heading {
-            text.push_str(".fi\n");
-            literal = false;
-        }
-        if line == ".SH EXTRA" {
-            text.push_str(".SH EXAMPLES AND NOTES\n.nf\n");
-            literal = true;
-        } else {
-            text.push_str(line);
-            text.push('\n');
-        }
-    }
-    if literal {
-        text.push_str(".fi\n");
-    }
-    text
 }

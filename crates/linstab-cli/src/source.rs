@@ -13,24 +13,37 @@ use crate::available_threads;
 
 /// Where factors are and what may be spent on them.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Input")]
 pub(crate) struct InputArguments {
-    /// File of per-sample gradients: .npy, .npz or .safetensors, f16, bf16, f32 or f64; `-` reads .npy from standard input
+    /// File of per-sample gradients: .npy, .npz or .safetensors
+    ///
+    /// In f16, bf16, f32 or f64; `-` reads .npy from standard input.
     #[arg(value_name = "FACTORS", required_unless_present = "gram", conflicts_with = "gram")]
     pub(crate) factors: Option<PathBuf>,
-    /// File of inner products in the place of factors: (samples, samples), or (samples * factors, samples * factors), of the factors
-    /// of sample 0, then of sample 1; symmetric and positive semidefinite to 1e-5 of the largest
+    /// File of inner products in the place of factors
+    ///
+    /// (samples, samples), or (samples * factors, samples * factors), of the factors of sample 0, then of sample 1; symmetric and positive
+    /// semidefinite to 1e-5 of the largest.
     #[arg(long, value_name = "FILE")]
     pub(crate) gram: Option<PathBuf>,
-    /// Factors a sample of the inner products. Default: 1, or what a shape (samples, factors, samples, factors) says
+    /// Factors a sample of the inner products
+    ///
+    /// Default: 1, or what a shape (samples, factors, samples, factors) says.
     #[arg(long, value_name = "K", requires = "gram")]
     pub(crate) num_factors: Option<usize>,
-    /// Tensor of a .npz or .safetensors file. Default: the only one, or the one called `factors`
+    /// Tensor of a .npz or .safetensors file
+    ///
+    /// Default: the only one, or the one called `factors`.
     #[arg(long, value_name = "NAME")]
     pub(crate) tensor: Option<String>,
-    /// Memory for the product and its analysis, in bytes, KiB, MiB or GiB; factors that do not fit are read in blocks
+    /// Memory for the product and its analysis, in bytes, KiB, MiB or GiB
+    ///
+    /// Factors that do not fit are read in blocks.
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_bytes)]
     pub(crate) memory_limit: usize,
-    /// Worker threads; they change the time, never the results. Default: one a core
+    /// Worker threads; they change the time, never the results
+    ///
+    /// Default: one a core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// Do not say on standard error what will be read and what it takes

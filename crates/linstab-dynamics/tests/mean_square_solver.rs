@@ -116,6 +116,64 @@ proptest! {
     }
 }
 
+/// Where most directions have hardly any curvature (see `tail`), intervals of the usual width contain what is computed without that.
+#[test]
+fn a_tail_stays_within_the_interval() {
+    let (n, dim) = (300, 1200);
+    for seed in 0..3 {
+        let normal = random_factored(seed, n, 1, dim);
+        let scale = |p: usize| 5e-4 + (-(p as f64) / 2.0).exp();
+        let entries = (0..n).flat_map(|i| (0..dim).map(move |p| (i, p)));
+        let like = |i: usize| (dim as f64).sqrt() / normal.factors(i).norm_l2();
+        let entries = entries.map(|(i, p)| normal.factors(i)[(p, 0)] * like(i) * scale(p)).collect();
+        let ensemble = Reduced::of(&Factored::new(n, 1, dim, entries).unwrap()).unwrap();
+        let optimizers =
+            ["sgd", "sgd:momentum=0.9", "sgd:momentum=0.8,nesterov=true", "sgd:weight_decay=0.1", "sgd"];
+        let optimizers = optimizers.iter().map(|text| text.parse::<Optimizer>().unwrap());
+        let mut solver = ThresholdSolver::new(&ensemble).with_tolerance(1e-6).unwrap();
+        for optimizer in optimizers.chain([Optimizer::sam(0.5).unwrap()]) {
+            for batch_size in [1, 10, 299] {
+                let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, n, batch_size).unwrap();
+                let analysis = MeanSquare::new(&ensemble, optimizer, sampling).unwrap();
+                let (found, exact) =
+                    (solver.max_learning_rate(&analysis).unwrap(), analysis.max_learning_rate().unwrap());
+                let case =
+                    format!("{seed} {optimizer} B={batch_size} {:?} {:?}", found.interval, exact.interval);
+                assert_eq!(found.certificate, CertificateKind::Proven, "{case}");
+                assert!(
+                    found.interval.0 <= exact.interval.1 && exact.interval.0 <= found.interval.1,
+                    "{case}"
+                );
+                assert!(found.interval.1 <= found.interval.0 * (1.0 + 1e-6), "{case}");
+                // The tail's doubt is in the interval; without a tail there would be rounding alone.
+                let doubted = found.interval.1 > found.value * (1.0 + 1e-10);
+                assert!((optimizer, batch_size) != (Optimizer::sgd(), 1) || doubted, "{case}");
+                let share = |threshold| analysis.full_batch_share(threshold).unwrap().unwrap();
+                assert!((share(&found) - share(&exact)).abs() < 1e-6, "{case}");
+                let samples = |threshold| analysis.responsible_samples(threshold).unwrap().sample_shares;
+                for (a, b) in samples(&found).iter().zip(samples(&exact)) {
+                    assert!((a - b).abs() < 1e-6, "{case}");
+                }
+                // Negative control: another batch size is outside.
+                let other = BatchSampling::new(SamplingScheme::WithoutReplacement, n, batch_size - 1);
+                let Ok(other) = other else { continue };
+                let wrong =
+                    MeanSquare::new(&ensemble, optimizer, other).unwrap().max_learning_rate().unwrap();
+                assert!(wrong.interval.1 < found.interval.0, "{case}");
+            }
+        }
+        // The kernel of a growth is none of those that a tail knows: it is done without, and so is what follows.
+        let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, n, 10).unwrap();
+        let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
+        let exact = sgd.max_learning_rate().unwrap().value;
+        let (shared, alone) =
+            (solver.growth_per_step(&sgd, 1.3 * exact).unwrap(), sgd.growth_per_step(1.3 * exact).unwrap());
+        assert!((shared - alone).abs() <= 1e-6 * alone, "{shared} {alone}");
+        let after = solver.max_learning_rate(&sgd).unwrap();
+        assert!(after.interval.0 <= exact && exact <= after.interval.1, "{exact} {after:?}");
+    }
+}
+
 /// Where noise is small the mean curvature limits heavy ball to `2 (1 + beta) / l`, where it is large the noise does, to
 /// `2 (1 - beta) l / s^2`: the two plateaus of Andreyev et al. 2026, as limits of one formula.
 #[test]

@@ -18,6 +18,18 @@ pub fn packed_len(dim: usize) -> usize {
     dim * (dim + 1) / 2
 }
 
+/// How many columns of a packed matrix of order `dim` its first `len` entries are; `None` if they end within one.
+///
+/// # Examples
+/// ```
+/// use linstab_linalg::packed;
+/// // The columns of a matrix of order 3 have 3, 2 and 1 entries.
+/// assert_eq!((packed::num_columns(3, 5), packed::num_columns(3, 4)), (Some(2), None));
+/// ```
+pub fn num_columns(dim: usize, len: usize) -> Option<usize> {
+    (0..=dim).find(|&columns| column_start(dim, columns) == len)
+}
+
 /// Where column `column` begins; its first entry is the diagonal one.
 pub(crate) fn column_start(dim: usize, column: usize) -> usize {
     column * (2 * dim - column + 1) / 2

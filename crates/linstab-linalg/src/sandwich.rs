@@ -6,7 +6,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Par};
 use rayon::prelude::*;
 
-use crate::packed::{column_start, packed_len};
+use crate::packed::{column_start, num_columns};
 use crate::{Mat, MatRef, Reduced};
 
 /// Columns that are worked on at a time. The partition does not depend on the number of threads, so neither do the bits;
@@ -43,7 +43,7 @@ pub fn sum_of_sandwiches(ensemble: &Reduced, input: &[f64], output: &mut [f64]) 
 ///
 /// # Shapes
 /// `blocks`: a symmetric `k x k` block `S_i` a sample, row-major, one after the other; `output`: packed, of order
-/// `ensemble.rank()`.
+/// `ensemble.rank()`, or its first columns, which alone are computed then.
 /// # Panics
 /// If a length does not fit.
 /// # Examples
@@ -60,12 +60,12 @@ pub fn sum_of_sandwiches(ensemble: &Reduced, input: &[f64], output: &mut [f64]) 
 pub fn spread(ensemble: &Reduced, blocks: &[f64], output: &mut [f64]) {
     let (rank, k) = (ensemble.rank(), ensemble.num_factors());
     assert!(blocks.len() == ensemble.num_samples() * k * k, "{} entries of blocks", blocks.len());
-    assert!(output.len() == packed_len(rank), "a packed output of {} for rank {rank}", output.len());
+    let columns = columns_of(rank, output.len());
     let inner = blocks;
-    let mut panels = Vec::with_capacity(rank.div_ceil(PANEL));
+    let mut panels = Vec::with_capacity(columns.div_ceil(PANEL));
     let mut rest = output;
-    for start in (0..rank).step_by(PANEL) {
-        let end = (start + PANEL).min(rank);
+    for start in (0..columns).step_by(PANEL) {
+        let end = (start + PANEL).min(columns);
         let (panel, tail) = rest.split_at_mut(column_start(rank, end) - column_start(rank, start));
         panels.push((start, end, panel));
         rest = tail;
@@ -90,7 +90,7 @@ pub fn spread(ensemble: &Reduced, blocks: &[f64], output: &mut [f64]) {
 /// `V_i X V_i^T` for every sample: a symmetric `k x k` block each, row-major, one after the other.
 ///
 /// # Shapes
-/// `input`: packed, of order `ensemble.rank()`.
+/// `input`: packed, of order `ensemble.rank()`, or its first columns, where `X` is zero in the rows and columns of all others.
 /// # Panics
 /// If the length does not fit.
 /// # Examples
@@ -105,10 +105,10 @@ pub fn spread(ensemble: &Reduced, blocks: &[f64], output: &mut [f64]) {
 #[track_caller]
 pub fn inner_products(ensemble: &Reduced, input: &[f64]) -> Vec<f64> {
     let (rank, k) = (ensemble.rank(), ensemble.num_factors());
-    assert!(input.len() == packed_len(rank), "a packed input of {} for rank {rank}", input.len());
-    let starts: Vec<usize> = (0..rank).step_by(PANEL).collect();
+    let columns = columns_of(rank, input.len());
+    let starts: Vec<usize> = (0..columns).step_by(PANEL).collect();
     let partial = |&start: &usize| {
-        let end = (start + PANEL).min(rank);
+        let end = (start + PANEL).min(columns);
         let half = half_columns(input, rank, start, end);
         let factors = ensemble.factors();
         let mut product = Mat::<f64>::zeros(factors.nrows(), end - start);
@@ -137,6 +137,14 @@ pub fn inner_products(ensemble: &Reduced, input: &[f64]) -> Vec<f64> {
         }
     }
     sum
+}
+
+/// How many columns a packed matrix, or the beginning of one, has.
+#[track_caller]
+fn columns_of(rank: usize, len: usize) -> usize {
+    let columns = num_columns(rank, len).unwrap_or(rank);
+    assert!(column_start(rank, columns) == len, "a packed matrix of {len} for rank {rank}");
+    columns
 }
 
 /// Adds to the `k x k` block of each sample the outer product of its entries in two columns.

@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 use linstab_linalg::testing::random_factored;
-use linstab_linalg::{Ensemble, Factored, LinalgError, Mat, Reduced, packed, sum_of_sandwiches, symmetric};
+use linstab_linalg::{
+    Ensemble, Factored, LinalgError, Mat, Reduced, inner_products, packed, spread, sum_of_sandwiches,
+    symmetric,
+};
 use proptest::prelude::*;
 
 proptest! {
@@ -68,6 +71,32 @@ fn the_kernel_crosses_panels() {
     for (n, k) in [(130, 1), (150, 2), (257, 1)] {
         check_kernel(&random_factored(5, n, k, 300));
     }
+}
+
+/// The beginning of a packed matrix stands for the matrix that is zero in the rows and columns of all others.
+#[test]
+fn first_columns_are_enough() {
+    let reduced = Reduced::of(&random_factored(7, 130, 2, 200)).unwrap();
+    let (rank, columns) = (reduced.rank(), 101);
+    let one = |sample: usize| [1.0, 0.5, 0.5, 2.0 + (sample as f64).sin()];
+    let blocks: Vec<f64> = (0..130).flat_map(one).collect();
+    let mut whole = vec![f64::NAN; packed::packed_len(rank)];
+    spread(&reduced, &blocks, &mut whole);
+    let len = (0..columns).map(|column| rank - column).sum();
+    let mut first = vec![f64::NAN; len];
+    spread(&reduced, &blocks, &mut first);
+    assert!(
+        first.iter().zip(&whole).all(|(x, y)| (x - y).abs() <= 1e-12 * x.abs().max(1e-3)),
+        "other entries"
+    );
+    let all = inner_products(&reduced, &whole);
+    whole[len..].fill(0.0);
+    let (found, expected) = (inner_products(&reduced, &first), inner_products(&reduced, &whole));
+    let close =
+        |x: &[f64], y: &[f64]| x.iter().zip(y).all(|(x, y)| (x - y).abs() <= 1e-10 * y.abs().max(1.0));
+    assert!(close(&found, &expected));
+    // Negative control: the columns that are left out are not nothing.
+    assert!(!close(&found, &all));
 }
 
 #[test]

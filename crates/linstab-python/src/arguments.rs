@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use linstab_analysis::files::{self, DataType, Kind, Tensor};
-use linstab_analysis::{AnalysisError, LastBatch, Loader, Optimizer, Request, Source, units};
+use linstab_analysis::{AnalysisError, LastBatch, Loader, Loss, Optimizer, Request, Source, units};
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 
@@ -151,6 +151,8 @@ pub(crate) struct RequestArguments<'py> {
     #[pyo3(item)]
     residuals: Option<Array<'py>>,
     #[pyo3(item)]
+    loss: Option<String>,
+    #[pyo3(item)]
     labels: Option<Array<'py>>,
     #[pyo3(item)]
     population: Option<usize>,
@@ -191,6 +193,7 @@ impl RequestArguments<'_> {
             optimizers: Request::without_repeats(&optimizers),
             scale: self.scale,
             residuals,
+            loss: self.loss.as_deref().map(loss).transpose()?,
             diagnostics: self.diagnostics,
             labels: labels.map(Tensor::labels).transpose()?,
             lyapunov: self.lyapunov,
@@ -205,6 +208,11 @@ impl RequestArguments<'_> {
 
 fn optimizer(text: &str) -> Result<Optimizer, AnalysisError> {
     text.parse().map_err(|source| AnalysisError::Specification { text: text.to_owned(), source })
+}
+
+fn loss(name: &str) -> Result<Loss, AnalysisError> {
+    let known = Loss::ALL.into_iter().find(|known| known.name() == name);
+    known.ok_or_else(|| unknown("loss", name, &Loss::ALL.map(Loss::name)))
 }
 
 fn loader(name: &str) -> Result<Loader, AnalysisError> {

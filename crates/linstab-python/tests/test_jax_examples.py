@@ -21,7 +21,8 @@ LIMIT_SECONDS = 360
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    # An example finds the module beside it, as it does when a user runs it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     command = [sys.executable, str(EXAMPLES / arguments[0]), *arguments[1:]]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,18 @@ def test_two_processes_agree_with_one(tmp_path: Path, name: str) -> None:
 
 def test_processes_with_different_weights_are_refused(tmp_path: Path) -> None:
     run_two(tmp_path, "linear", "broken")
+
+
+def test_a_million_parameters_take_seconds() -> None:
+    """2000 rows of a million parameters: as factors they would be 16 GB."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 960), nn.ReLU(), nn.Linear(960, 960), nn.ReLU(), nn.Linear(960, 11))
+    data = (torch.rand(200, 64), torch.randint(0, 11, (200,)))
+    started = time.process_time()
+    found = door.gram(model, data, loss="cross_entropy")
+    # Ten seconds on two cores, in the time of the processor, which other work on the machine does not count in.
+    assert time.process_time() - started < 20
+    assert found.values.shape == (2000, 2000)
+    # The first two samples, by their factors.
+    few = door.factors(model, (data[0][:2], data[1][:2]), loss="cross_entropy").gram()
+    assert np.abs(found.values[:20, :20] - few.values).max() <= TOLERANCE * np.abs(few.values).max()

@@ -2,11 +2,11 @@
 
     python torch_for_tests.py FOLDER
 
-If the Python that runs this can import torch, FOLDER becomes a virtual environment that sees it, and only the test tools are added.
-Else torch's wheel is installed without the CUDA libraries that it is linked to (five gigabytes, of no use without a GPU), and each
-library that is missing is replaced by one of the same name whose functions end the program with a message. That is for tests on the
-processor and for nothing else: users have their own torch. An environment that is ready is used again. The path of its Python is the
-only line on standard output.
+FOLDER is a virtual environment, which is made if it is not there. If torch can be imported in it, or in the Python that runs this or
+that it was made from, that torch is used, and only the test tools are added. Else torch's wheel is installed without the CUDA
+libraries that it is linked to (five gigabytes, of no use without a GPU), and each library that is missing is replaced by one of the
+same name whose functions end the program with a message. That is for tests on the processor and for nothing else: users have their
+own torch. An environment that is ready is used again. The path of its Python is the only line on standard output.
 
 Needs Python 3.11 or later, a C compiler (`cc`) and `readelf`, which comes with one. Linux only.
 """
@@ -18,13 +18,17 @@ import hashlib
 import re
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import venv
 from dataclasses import dataclass, field
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "tests" / "requirements-torch.txt"
+
+# A file that tells a torch of ours from another.
+OURS = "set-up-by-torch-for-tests"
+
+VERSION = "import sys; print(sys.version_info[:2])"
 
 # Prefixes of functions and the library that has them, for symbols without a version.
 OWNERS = {
@@ -67,48 +71,55 @@ def main(arguments: list[str]) -> int:
         return 2
     folder = Path(arguments[0]).resolve()
     python = folder / "bin" / "python"
-    mark = folder / "ready"
+    mark = folder / "torch-for-tests"
     blocks = requirement_blocks()
-    own_torch = imports("torch", Path(sys.executable))
-    state = hashlib.sha256(f"{own_torch}{sys.version}{Path(__file__).read_text()}{blocks}".encode()).hexdigest()
-    if not (mark.exists() and mark.read_text() == state):
-        say(f"making {folder} ({'with the torch that is there' if own_torch else 'with a torch for the processor'})")
+    state = hashlib.sha256(f"{Path(__file__).read_text()}{blocks}".encode()).hexdigest()
+    if not (mark.exists() and mark.read_text() == state and imports("torch", python)):
+        if not python.exists():
+            say(f"making {folder}")
+            venv.EnvBuilder(with_pip=True).create(folder)
         mark.unlink(missing_ok=True)
-        venv.EnvBuilder(clear=True, with_pip=True, system_site_packages=own_torch).create(folder)
-        if own_torch:
-            see_packages_of_this_python(python)
-        install(python, blocks, own_torch)
+        install(python, blocks, given=has_given_torch(python))
+        if problem := failure("torch", python):
+            say(f"torch cannot be imported in {folder}: {problem}")
+            return 1
         mark.write_text(state)
-    if not imports("torch", python):
-        mark.unlink()
-        say(f"torch cannot be imported in {folder}: {failure('torch', python)}")
-        return 1
     print(python)
     return 0
+
+
+def has_given_torch(python: Path) -> bool:
+    """Whether the environment has a torch that is not ours, or can see one of the Python that it comes from."""
+    if (site_packages(python) / "torch" / OURS).exists():
+        return False
+    if imports("torch", python):
+        return True
+    for other in {Path(sys.executable), Path(getattr(sys, "_base_executable", sys.executable))}:
+        same = run(str(other), "-c", VERSION) == run(str(python), "-c", VERSION)
+        if same and other != python and imports("torch", other):
+            # An environment made from within another one would see the system's packages, but not those of that one.
+            (site_packages(python) / "packages-of-another.pth").write_text(f"{site_packages(other)}\n")
+            return imports("torch", python)
+    return False
 
 
 def site_packages(python: Path) -> Path:
     return Path(run(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
 
 
-def see_packages_of_this_python(python: Path) -> None:
-    """An environment made from within another one sees the system's packages, but not those of that one."""
-    paths = sorted({sysconfig.get_path(kind) for kind in ("purelib", "platlib")})
-    (site_packages(python) / "packages-of-its-maker.pth").write_text("\n".join(paths) + "\n")
-
-
-def install(python: Path, blocks: dict[str, list[str]], own_torch: bool) -> None:
+def install(python: Path, blocks: dict[str, list[str]], *, given: bool) -> None:
     """Everything in the file of requirements; torch itself only where there is none."""
     for title, requirements in blocks.items():
-        if own_torch and title.endswith("torch"):
+        if given and title.endswith("torch"):
             continue
         # A torch that is there brings the NumPy that it works with.
-        needed = [r for r in requirements if not (own_torch and r.startswith("numpy"))]
+        needed = [r for r in requirements if not (given and r.startswith("numpy"))]
         alone = ["--no-deps"] if title.startswith("without") else []
         say(f"installing {', '.join(needed)}")
         run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *alone, *needed)
-    if not own_torch:
+    if not given:
         replace_missing(site_packages(python))
+        (site_packages(python) / "torch" / OURS).touch()
 
 
 def requirement_blocks() -> dict[str, list[str]]:

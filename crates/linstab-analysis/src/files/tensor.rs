@@ -122,17 +122,23 @@ impl<'a> Tensor<'a> {
     /// # Errors
     /// [`AnalysisError::Unsupported`] for another shape than (n), with one factor a sample, or (n, k), and for entries that are not finite
     /// floating-point numbers; [`AnalysisError::Io`].
-    pub fn coefficients(mut self, num_samples: usize, num_factors: usize) -> Result<Vec<f64>> {
+    pub fn coefficients(self, num_samples: usize, num_factors: usize) -> Result<Vec<f64>> {
+        self.floats("residuals", num_samples, num_factors)
+    }
+
+    /// All entries, so many a sample, finite.
+    pub(crate) fn floats(mut self, what: &str, num_samples: usize, per_sample: usize) -> Result<Vec<f64>> {
         let fits =
-            self.shape == [num_samples, num_factors] || (num_factors == 1 && self.shape == [num_samples]);
+            self.shape == [num_samples, per_sample] || (per_sample == 1 && self.shape == [num_samples]);
         if !fits || !self.data_type.kind.is_float() {
             let (shape, kind) = (&self.shape, self.data_type.kind);
+            let each = if what == "residuals" { "one a factor: " } else { "" };
             let problem = format!(
-                "has shape {shape:?} of {kind}; residuals are floating-point numbers, one a factor: [{num_samples}, {num_factors}]"
+                "has shape {shape:?} of {kind}; {what} are floating-point numbers, {each}[{num_samples}, {per_sample}]"
             );
             return Err(AnalysisError::unsupported(&self.path, problem));
         }
-        let entries = self.entries(num_samples * num_factors)?;
+        let entries = self.entries(num_samples * per_sample)?;
         match entries.iter().position(|entry| !entry.is_finite()) {
             None => Ok(entries),
             Some(at) => {

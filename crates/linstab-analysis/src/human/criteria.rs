@@ -1,106 +1,106 @@
 //! Criteria and diagnostics of the literature, for a person.
 
-use super::{short, sources, table};
-use crate::report::{CriterionReport, DiagnosticReport, Report};
+use linstab_coherence::criteria::CRITERIA;
+use linstab_coherence::diagnostics::DIAGNOSTICS;
+use linstab_dynamics::Optimizer;
 
-/// The criteria at the last batch size.
-pub(super) fn table_of_criteria(report: &Report) -> String {
+use super::{short, table, wrapped};
+use crate::diagnostics::of_criteria;
+use crate::report::{DiagnosticReport, Report};
+
+/// What the literature says at the last batch size beside the exact thresholds: all diagnostics where they were asked for, else the criteria if one
+/// of them applies.
+pub(super) fn beside_the_exact(report: &Report) -> String {
     let last = report.stability.last().map_or(0, |line| line.training.batch_size);
-    let mut rows = vec![
-        ["closed-form criterion", "of", "learning rate", "over the exact", "claims", "holds here"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    let mut applies = false;
-    for line in report.stability.iter().filter(|line| line.training.batch_size == last) {
-        for (name, criterion) in &line.criteria {
-            applies |= criterion.applies;
-            rows.push(vec![
-                name.clone(),
-                line.training.optimizer.label(),
-                criterion.max_learning_rate.map_or_else(|| "-".to_owned(), short),
-                criterion.slack.map_or_else(|| "-".to_owned(), |slack| format!("{slack:.3}")),
-                criterion.claim.clone(),
-                what_fails(criterion),
-            ]);
+    let lines = || report.stability.iter().filter(|line| line.training.batch_size == last);
+    let asked = !report.diagnostics.is_empty();
+    if !asked && !lines().any(|line| line.criteria.values().any(|criterion| criterion.applies)) {
+        let there = lines().any(|line| !line.criteria.is_empty());
+        let said = "the closed-form criteria of the paper assume Bernoulli sampling and do not apply here; ask for Bernoulli sampling to see \
+                    them, or for --diagnostics";
+        return if there { format!("\n{}", wrapped(said, "")) } else { String::new() };
+    }
+    let criteria: Vec<DiagnosticReport>;
+    let rows: Vec<&DiagnosticReport> = if asked {
+        report.diagnostics.iter().filter(|row| row.batch_size == last).collect()
+    } else {
+        criteria = lines().flat_map(of_criteria).collect();
+        criteria.iter().collect()
+    };
+    let mut text = String::new();
+    let mut optimizers: Vec<Optimizer> = Vec::new();
+    for row in &rows {
+        if !optimizers.contains(&row.optimizer) {
+            optimizers.push(row.optimizer);
         }
     }
-    if rows.len() == 1 {
-        return String::new();
+    for optimizer in optimizers {
+        let own: Vec<&DiagnosticReport> =
+            rows.iter().copied().filter(|row| row.optimizer == optimizer).collect();
+        let head = format!("{} at batch size {last} (Gauss-Newton curvature):", optimizer.label());
+        text.push('\n');
+        text.push_str(&wrapped(&head, "  "));
+        text.push_str(&of_optimizer(&own));
     }
-    if !applies && rows.len() > 1 {
-        let text = "the closed-form criteria of the paper assume Bernoulli sampling and do not apply here";
-        return format!("\n{text}; ask for Bernoulli sampling to see them\n");
-    }
-    let named = |name: &str| rows.iter().any(|row| row[0] == name);
-    let sources: String = sources(named).collect();
-    format!(
-        "\nat batch size {last}:\n{}where these names come from:\n{sources}  over the exact: the criterion's learning rate over the \
-         exact threshold; it binds only where all it assumes holds\n",
-        table(&rows)
-    )
+    text.push_str(&sources(&rows));
+    text
 }
 
-fn what_fails(criterion: &CriterionReport) -> String {
-    let failing: Vec<&str> =
-        criterion.assumptions.iter().filter(|(_, holds)| !**holds).map(|(name, _)| name.as_str()).collect();
-    if failing.is_empty() { "yes".to_owned() } else { format!("no, it assumes: {}", failing.join("; ")) }
-}
-
-/// The diagnostics at the last batch size.
-pub(super) fn table_of_diagnostics(report: &Report) -> String {
-    let last = report.diagnostics.last().map_or(0, |diagnostic| diagnostic.batch_size);
-    let mut rows = vec![
-        [
-            "diagnostic (Gauss-Newton)",
-            "of",
-            "value",
-            "learning rate",
-            "over the exact",
-            "claims",
-            "holds here",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-    ];
-    for diagnostic in report.diagnostics.iter().filter(|diagnostic| diagnostic.batch_size == last) {
+fn of_optimizer(own: &[&DiagnosticReport]) -> String {
+    let mut rows = vec![["criterion", "value", "rate", "over exact", "claims"].map(str::to_owned).to_vec()];
+    for row in own {
         let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), short);
+        let mark = if row.assumptions.iter().all(|assumption| assumption.holds) { "" } else { " *" };
         rows.push(vec![
-            diagnostic.name.replace('_', " "),
-            diagnostic.optimizer.label(),
-            measured(diagnostic),
-            optional(diagnostic.learning_rate),
-            diagnostic.ratio_to_exact.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}")),
-            diagnostic.claims.clone(),
-            failing(diagnostic),
+            readable(&row.name),
+            measured(row),
+            optional(row.learning_rate),
+            row.ratio_to_exact.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}")),
+            row.claims.clone() + mark,
         ]);
     }
-    if rows.len() == 1 {
-        return String::new();
-    }
-    let sources = linstab_coherence::diagnostics::DIAGNOSTICS
-        .iter()
-        .filter(|row| report.diagnostics.iter().any(|diagnostic| diagnostic.name == row.name))
-        .map(|row| format!("  {}: {}\n", row.name.replace('_', " "), row.source));
-    format!("\nat batch size {last}:\n{}what they are:\n{}", table(&rows), sources.collect::<String>())
+    table(&rows) + &what_fails(own)
 }
 
-fn measured(diagnostic: &DiagnosticReport) -> String {
-    match (diagnostic.value, diagnostic.standard_error) {
-        (Some(value), Some(error)) => format!("{} +- {}", short(value), short(error)),
+/// What rows with a mark assume and what is not so here, by assumption.
+fn what_fails(rows: &[&DiagnosticReport]) -> String {
+    let mut failing: Vec<(&str, Vec<String>)> = Vec::new();
+    for row in rows {
+        for assumption in row.assumptions.iter().filter(|assumption| !assumption.holds) {
+            match failing.iter_mut().find(|entry| entry.0 == assumption.name) {
+                Some(entry) => entry.1.push(readable(&row.name)),
+                None => failing.push((&assumption.name, vec![readable(&row.name)])),
+            }
+        }
+    }
+    let said = failing.iter().map(|(what, by)| {
+        wrapped(&format!("  * not so here: {what}, which {} assume", by.join(", ")), "    ")
+    });
+    said.collect()
+}
+
+/// What names stand for.
+fn sources(rows: &[&DiagnosticReport]) -> String {
+    let named = |name: &str| rows.iter().any(|row| row.name == name);
+    let criteria = CRITERIA.iter().map(|row| (row.name.replace('-', "_"), row.source));
+    let diagnostics = DIAGNOSTICS.iter().map(|row| (row.name.to_owned(), row.source));
+    let known = criteria.chain(diagnostics).filter(|(name, _)| named(name));
+    let said = known.map(|(name, source)| wrapped(&format!("  {}: {source}", readable(&name)), "    "));
+    let head = "what they are; the rate is the learning rate at which each switches, and it binds only where all it assumes holds:";
+    format!("{}{}", wrapped(head, ""), said.collect::<String>())
+}
+
+fn readable(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+fn measured(row: &DiagnosticReport) -> String {
+    // What only gradients can say is 0/0 without any; all else lacks only a learning rate at which it is asked.
+    let of_gradients = DIAGNOSTICS.iter().any(|known| known.of_gradients && known.name == row.name);
+    match (row.value, row.standard_error) {
+        (Some(value), Some(error)) => format!("{} +- {error:.1e}", short(value)),
         (Some(value), None) => short(value),
-        // What has a learning rate lacks only the one at which it is asked.
-        (None, _) if diagnostic.learning_rate.is_some() => "-".to_owned(),
-        (None, _) => "0/0: no gradients".to_owned(),
+        (None, _) if of_gradients => "0/0: no gradients".to_owned(),
+        (None, _) => "-".to_owned(),
     }
-}
-
-fn failing(diagnostic: &DiagnosticReport) -> String {
-    let failing: Vec<&str> = diagnostic
-        .assumptions
-        .iter()
-        .filter(|assumption| !assumption.holds)
-        .map(|assumption| assumption.name.as_str())
-        .collect();
-    if failing.is_empty() { "yes".to_owned() } else { format!("no, it assumes: {}", failing.join("; ")) }
 }

@@ -13,15 +13,15 @@ type Drawn<T> = Option<(T, Vec<Vec<String>>)>;
 
 const WITHOUT_GAP: f64 = 0.0;
 
-fn head(names: &[&str]) -> Vec<String> {
+pub(super) fn head(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
-fn digits(value: f64) -> String {
+pub(super) fn digits(value: f64) -> String {
     format!("{value:e}")
 }
 
-fn colour_of(place: usize) -> &'static str {
+pub(super) fn colour_of(place: usize) -> &'static str {
     colour::SERIES[place % colour::SERIES.len()]
 }
 
@@ -150,9 +150,16 @@ pub(super) fn ratios(report: &Report) -> Drawn<String> {
     Some((figure.render(), rows))
 }
 
+/// What a row claims here: outside of its assumptions it is an estimate.
+pub(super) fn binding(row: &DiagnosticReport) -> &str {
+    let bound = row.claims == "necessary" || row.claims == "sufficient";
+    let holds = row.assumptions.iter().all(|assumption| assumption.holds);
+    if bound && !holds { "estimate" } else { &row.claims }
+}
+
 fn of_claim(rows: &[&DiagnosticReport], claims: &str) -> Vec<Series> {
     let mut series: Vec<Series> = Vec::new();
-    for row in rows.iter().filter(|row| row.claims == claims) {
+    for row in rows.iter().filter(|row| binding(row) == claims) {
         let Some(ratio) = row.ratio_to_exact else { continue };
         let (name, point) = (row.name.replace('_', " "), (row.batch_size as f64, ratio));
         match series.iter_mut().find(|one| one.name == name) {

@@ -1,6 +1,8 @@
 //! What an analysis looks like: the curve of thresholds, and a page with everything beside it.
 
+mod coherence;
 mod figures;
+mod minima;
 
 use linstab_report::drawing::{self, Columns};
 use linstab_report::{AnalysisPage, AnalysisPart, analysis_page};
@@ -9,6 +11,8 @@ use crate::analysis::Findings;
 use crate::human::{short, verdict};
 use crate::report::Report;
 use crate::{AnalysisError, Result};
+
+pub use minima::page_of_minima;
 
 /// The page of an analysis, one file that asks for nothing. `source` names what was analysed, `command` what writes it again.
 pub fn page(findings: &Findings, source: &str, command: &str) -> String {
@@ -19,7 +23,7 @@ pub fn page(findings: &Findings, source: &str, command: &str) -> String {
         sentences: vec![what_predicts(report)],
         drawing: Some((svg, "ratios of learning rates to the exact threshold over the batch size, one panel a kind of claim".to_owned())),
         caption: "Each the learning rate at which it switches over the exact threshold, for the first optimizer. A necessary one lies above 1, a \
-                  sufficient one below."
+                  sufficient one below; what is asked outside of its assumptions counts as an estimate."
             .to_owned(),
         table: rows,
     }));
@@ -40,6 +44,7 @@ pub fn page(findings: &Findings, source: &str, command: &str) -> String {
         ),
         table: rows,
     }));
+    parts.extend(findings.coherence_map.as_ref().map(coherence::part));
     parts.extend(figures::spectrum(findings).map(|(svg, rows)| AnalysisPart {
         title: "Spectrum of the mean curvature".to_owned(),
         sentences: vec![format!(
@@ -104,7 +109,7 @@ fn what_predicts(report: &Report) -> String {
         let Some(ratio) = row.ratio_to_exact else { continue };
         match ranges.iter_mut().find(|range| range.0 == row.name) {
             Some(range) => (range.2, range.3) = (range.2.min(ratio), range.3.max(ratio)),
-            None => ranges.push((&row.name, &row.claims, ratio, ratio)),
+            None => ranges.push((&row.name, figures::binding(row), ratio, ratio)),
         }
     }
     let off = |range: &(&str, &str, f64, f64)| range.2.ln().abs().max(range.3.ln().abs());

@@ -1,9 +1,5 @@
 //! From curvatures alone.
 
-use linstab_dynamics::mean_square::NecessaryConditions;
-use linstab_linalg::{Mat, packed, spread};
-
-use super::batches::top_eigenvalue;
 use super::{Claims, Condition, Diagnostic, Measured, Quantity, Subject};
 use crate::Result;
 
@@ -12,6 +8,7 @@ pub(super) const SHARPNESS: Diagnostic = Diagnostic {
     source: "lambda_max(H) against the full batch's limit, 2 / eta for gradient descent, 2 (1 + beta) / eta with heavy ball, (2 + 2 beta1) / \
              ((1 - beta1) eta) of the preconditioned curvature for Adam (Cohen et al. 2021, 2022)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Necessary,
     conditions: &[],
     measure: |subject| {
@@ -25,27 +22,30 @@ pub(super) const SHARPEST_DIRECTION: Diagnostic = Diagnostic {
     name: "sharpest_direction",
     source: "2 q / (q^2 + s^2) with mean q and batch variance s^2 along the sharpest direction (Mulayoff and Michaeli 2024, eq. 15)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Necessary,
     conditions: &[],
-    measure: |subject| bound(subject, |bounds| bounds.sharpest_direction),
+    measure: |subject| bound(subject, || Ok(subject.shared().sharpest_direction(subject.weights()))),
 };
 
 pub(super) const TRACE: Diagnostic = Diagnostic {
     name: "trace_bound",
     source: "2 tr H / tr E H_B^2, all directions alike (Mulayoff and Michaeli 2024, eq. 16)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Necessary,
     conditions: &[],
-    measure: |subject| bound(subject, |bounds| bounds.trace),
+    measure: |subject| bound(subject, || subject.shared().all_directions(subject.weights())),
 };
 
 pub(super) const WORST_DIRECTION: Diagnostic = Diagnostic {
     name: "worst_direction",
     source: "2 q / (q^2 + s^2) along the worst direction that an ascent finds (Mulayoff and Michaeli 2024, eq. 24)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Necessary,
     conditions: &[],
-    measure: |subject| bound(subject, |bounds| bounds.worst_direction),
+    measure: |subject| bound(subject, || subject.shared().worst_direction(subject.weights())),
 };
 
 pub(super) const TRACE_OF_RANK_ONE: Diagnostic = Diagnostic {
@@ -53,6 +53,7 @@ pub(super) const TRACE_OF_RANK_ONE: Diagnostic = Diagnostic {
     source: "tr H against 2 / (b eta): the trace bound of samples of rank one, by Jensen's inequality (after Wu and Su 2023, whose constants were \
              not to be had)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Necessary,
     conditions: &[(Condition::RankOneSamples, |subject| subject.ensemble().num_factors() == 1)],
     measure: |subject| {
@@ -70,18 +71,14 @@ pub(super) const NON_UNIFORMITY: Diagnostic = Diagnostic {
     name: "non_uniformity",
     source: "lambda_max(mean H_i^2 - H^2)^(1/2) against 1 / (eta sqrt b) (Wu, Ma and E 2018): what second-moment contraction needs at least",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Estimate,
     conditions: &[],
     measure: |subject| {
         if !subject.is_sgd() {
             return Ok(None);
         }
-        let h = subject.ensemble().mean_eigenvalues();
-        let mut variance = mean_square(subject);
-        for (a, h) in h.iter().enumerate() {
-            variance[(a, a)] -= h * h;
-        }
-        let value = top_eigenvalue(variance)?.max(0.0).sqrt();
+        let value = subject.shared().non_uniformity()?;
         let per_sample = subject.weights().per_sample;
         let limit = (value * per_sample.sqrt()).recip();
         Ok(Some(Measured {
@@ -96,19 +93,49 @@ pub(super) const SECOND_MOMENT_CONTRACTION: Diagnostic = Diagnostic {
     name: "second_moment_contraction",
     source: "lambda_max(H^(-1/2) E H_B^2 H^(-1/2)) against 2 / eta: no step enlarges a mean square in any direction (Wu, Ma and E 2018)",
     quantity: Quantity::Curvature,
+    of_gradients: false,
     claims: Claims::Sufficient,
     conditions: &[],
     measure: |subject| {
         if !subject.is_sgd() {
             return Ok(None);
         }
-        let (h, weights) = (subject.ensemble().mean_eigenvalues(), subject.weights());
-        let mean_square = mean_square(subject);
-        let scaled = Mat::from_fn(h.len(), h.len(), |a, b| {
-            let own = if a == b { weights.full_batch * h[a] } else { 0.0 };
-            own + weights.per_sample * mean_square[(a, b)] / (h[a] * h[b]).sqrt()
-        });
-        Ok(Some(Measured::against_two_over_eta(Some(top_eigenvalue(scaled)?))))
+        let weights = subject.weights();
+        let value = subject.shared().contraction((weights.full_batch, weights.per_sample))?;
+        Ok(Some(Measured::against_two_over_eta(Some(value))))
+    },
+};
+
+pub(super) const SECOND_MOMENT_GROWTH: Diagnostic = Diagnostic {
+    name: "second_moment_growth",
+    source: "growth a step of the mean square against 1 (Ma and Ying 2021, their linear stability of second order): the exact threshold itself",
+    quantity: Quantity::Pure,
+    of_gradients: false,
+    claims: Claims::Exact,
+    conditions: &[],
+    measure: |subject| {
+        let (value, learning_rate) = (subject.growth(), Some(subject.exact()));
+        Ok(Some(Measured { value, standard_error: None, learning_rate }))
+    },
+};
+
+pub(super) const SAM_EDGE: Diagnostic = Diagnostic {
+    name: "sam_edge",
+    source: "lambda_max(H) against (sqrt(1 + 8 c / eta) - 1) / (2 c) with c = rho / |g|, where full-batch SAM stops being stable (Long and Bartlett 2024)",
+    quantity: Quantity::Curvature,
+    of_gradients: false,
+    claims: Claims::Necessary,
+    conditions: &[],
+    measure: |subject| {
+        let c = subject.analysis().optimizer().rho_over_alpha();
+        if c <= 0.0 || !subject.is_sgd() {
+            return Ok(None);
+        }
+        // What SAM sees is lambda (1 + c lambda); the stable root of that.
+        let seen = subject.ensemble().mean_eigenvalues()[0];
+        let value = 2.0 * seen / (1.0 + (1.0 + 4.0 * c * seen).sqrt());
+        let learning_rate = Some(2.0 / (value + c * value * value));
+        Ok(Some(Measured { value: Some(value), standard_error: None, learning_rate }))
     },
 };
 
@@ -117,6 +144,7 @@ pub(super) const NOISE_KERNEL_NORM: Diagnostic = Diagnostic {
     source: "spectral radius of (1 - A)^-1 eta^2 N, A and N the second-moment maps of the full batch and of the noise: below 1 exactly where the \
              mean square decays (after Agarwala and Pennington 2024)",
     quantity: Quantity::Pure,
+    of_gradients: false,
     claims: Claims::Exact,
     conditions: &[(Condition::FullBatchStable, below_the_limit)],
     measure: |subject| {
@@ -124,7 +152,7 @@ pub(super) const NOISE_KERNEL_NORM: Diagnostic = Diagnostic {
         else {
             return Ok(None);
         };
-        let norm = subject.analysis().noise_kernel_norm(eta)?;
+        let norm = subject.noise_kernel_norm(eta)?;
         Ok(Some(Measured { value: Some(norm), standard_error: None, learning_rate: Some(subject.exact()) }))
     },
 };
@@ -134,6 +162,7 @@ pub(super) const NOISE_KERNEL_NORM_ISOTROPIC: Diagnostic = Diagnostic {
     source: "(eta / B) sum_a h_a / (2 - eta h_a) against 1: the noise kernel norm of samples without preferred directions (Agarwala and Pennington \
              2024; normalisation ours, their text was not to be had)",
     quantity: Quantity::Pure,
+    of_gradients: false,
     claims: Claims::Estimate,
     conditions: &[(Condition::FullBatchStable, below_the_limit)],
     measure: |subject| {
@@ -158,26 +187,10 @@ fn below_the_limit(subject: &Subject<'_>) -> bool {
     subject.learning_rate().is_none_or(|eta| eta < subject.analysis().gradient_descent_limit())
 }
 
-/// A bound on the learning rate; the value is what is compared with `2 / eta`.
-fn bound(subject: &Subject<'_>, of: fn(&NecessaryConditions) -> f64) -> Result<Option<Measured>> {
+/// A quantity of SGD that is compared with `2 / eta`.
+fn bound(subject: &Subject<'_>, of: impl Fn() -> Result<f64>) -> Result<Option<Measured>> {
     if !subject.is_sgd() {
         return Ok(None);
     }
-    let limit = of(&subject.bounds()?);
-    Ok(Some(Measured { value: Some(2.0 / limit), standard_error: None, learning_rate: Some(limit) }))
-}
-
-/// The mean of `H_i^2`: `(1/n) sum_i V_i^T (V_i V_i^T) V_i`.
-fn mean_square(subject: &Subject<'_>) -> Mat<f64> {
-    let ensemble = subject.ensemble();
-    let (n, k, factors) = (ensemble.num_samples(), ensemble.num_factors(), ensemble.factors());
-    let mut blocks = Vec::with_capacity(n * k * k);
-    for sample in 0..n {
-        let own = factors.subrows(sample * k, k);
-        let inner = own * own.transpose();
-        blocks.extend((0..k * k).map(|at| inner[(at / k, at % k)] / n as f64));
-    }
-    let mut sum = vec![0.0; packed::packed_len(ensemble.rank())];
-    spread(ensemble, &blocks, &mut sum);
-    packed::unpack(&sum, ensemble.rank())
+    Ok(Some(Measured::against_two_over_eta(Some(of()?))))
 }

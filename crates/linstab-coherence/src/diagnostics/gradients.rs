@@ -8,6 +8,7 @@ pub(super) const GRADIENT_NOISE_INTERACTION: Diagnostic = Diagnostic {
     name: "gradient_noise_interaction",
     source: "E g_B^T H g_B / |g|^2 against 2 / eta (Andreyev and Beneventano 2024)",
     quantity: Quantity::Curvature,
+    of_gradients: true,
     claims: Claims::Estimate,
     conditions: &[],
     measure: |subject| {
@@ -21,6 +22,7 @@ pub(super) const INTERACTION_AWARE_SHARPNESS: Diagnostic = Diagnostic {
     name: "interaction_aware_sharpness",
     source: "E g_B^T H g_B / E |g_B|^2 against 2 / eta (Lee and Jang 2023; normalisation from memory)",
     quantity: Quantity::Curvature,
+    of_gradients: true,
     claims: Claims::Estimate,
     conditions: &[],
     measure: |subject| {
@@ -37,6 +39,7 @@ pub(super) const GRADIENT_NOISE_SCALE: Diagnostic = Diagnostic {
     name: "gradient_noise_scale",
     source: "tr Sigma / |g|^2, in samples (McCandlish et al. 2018, the simple noise scale)",
     quantity: Quantity::Pure,
+    of_gradients: true,
     claims: Claims::Nothing,
     conditions: &[],
     measure: |subject| {
@@ -51,6 +54,7 @@ pub(super) const GRADIENT_NOISE_SCALE_OF_CURVATURE: Diagnostic = Diagnostic {
     name: "gradient_noise_scale_of_curvature",
     source: "tr(H Sigma) / g^T H g, in samples (McCandlish et al. 2018, the noise scale)",
     quantity: Quantity::Pure,
+    of_gradients: true,
     claims: Claims::Nothing,
     conditions: &[],
     measure: |subject| {
@@ -65,8 +69,9 @@ pub(super) const ALIGNMENT: Diagnostic = Diagnostic {
     name: "alignment",
     source: "mu = tr(Sigma H) / (2 L |H|_F^2), and |H|_F against sqrt(B / mu) / eta (Wu, Wang and Su 2022; normalisation from memory)",
     quantity: Quantity::Pure,
+    of_gradients: true,
     claims: Claims::Estimate,
-    conditions: &[(Condition::SquaredError, |_| true)],
+    conditions: &[(Condition::SquaredError, |subject| subject.is_of_squared_error())],
     measure: |subject| {
         let (Some(moments), true) = (moments(subject), subject.is_sgd()) else { return Ok(None) };
         let loss = subject.coefficients().map_or(0.0, |c| c.iter().map(|c| c * c).sum::<f64>())

@@ -5,12 +5,16 @@
 //! of a batch, `E` the mean over batches. Gradients are `g_i = sum_q c_iq f_iq` with the coefficients `c` of the loss.
 
 mod batches;
+mod bounds;
 mod curvature;
 mod gradients;
+mod shared;
 mod subject;
+mod tail;
 
 use crate::Result;
 
+pub use shared::Shared;
 pub use subject::Subject;
 
 /// All diagnostics. A new one is a function in a file beside these, and a row here.
@@ -22,12 +26,16 @@ pub const DIAGNOSTICS: &[Diagnostic] = &[
     curvature::WORST_DIRECTION,
     curvature::NON_UNIFORMITY,
     curvature::SECOND_MOMENT_CONTRACTION,
+    curvature::SECOND_MOMENT_GROWTH,
+    curvature::SAM_EDGE,
     curvature::NOISE_KERNEL_NORM,
     curvature::NOISE_KERNEL_NORM_ISOTROPIC,
+    tail::TAIL_INDEX,
     batches::WORST_BATCH,
     batches::MEAN_BATCH_SHARPNESS,
     batches::BATCH_SHARPNESS,
     batches::BATCH_SHARPNESS_OF_MEANS,
+    batches::MOMENTUM_BATCH_SHARPNESS,
     gradients::GRADIENT_NOISE_INTERACTION,
     gradients::INTERACTION_AWARE_SHARPNESS,
     gradients::GRADIENT_NOISE_SCALE,
@@ -84,6 +92,8 @@ pub enum Condition {
     RankOneSamples,
     /// The learning rate is below the full batch's limit.
     FullBatchStable,
+    /// All curvatures are along one direction.
+    OneDirection,
     /// The loss is half the sum of squared residuals, which the coefficients are.
     SquaredError,
 }
@@ -99,6 +109,7 @@ impl Condition {
         match self {
             Self::RankOneSamples => "samples of rank one",
             Self::FullBatchStable => "learning rate below the limit of the full batch",
+            Self::OneDirection => "all curvatures along one direction",
             Self::SquaredError => "coefficients are residuals of half the squared error",
         }
     }
@@ -141,6 +152,8 @@ pub struct Diagnostic {
     pub source: &'static str,
     /// What kind of number it is.
     pub quantity: Quantity,
+    /// Whether it needs coefficients of gradients, and is 0/0 where all of these vanish.
+    pub of_gradients: bool,
     /// What it claims.
     pub claims: Claims,
     /// What it takes for granted, and whether that holds.

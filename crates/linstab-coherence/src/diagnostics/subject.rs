@@ -1,12 +1,16 @@
 //! What diagnostics are asked about.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
 
-use linstab_dynamics::MeanSquare;
-use linstab_dynamics::mean_square::NecessaryConditions;
+use linstab_dynamics::mean_square::ThresholdSolver;
 use linstab_dynamics::sampling::MomentWeights;
-use linstab_linalg::{Mat, Reduced, gram_matrix};
+use linstab_dynamics::{MeanSquare, Optimizer};
+use linstab_linalg::{Mat, Reduced};
 
+use super::Shared;
+use super::batches::Along;
+use super::shared::once;
 use crate::{CoherenceError, Result};
 
 /// An analysis, its exact threshold, and what is known besides.
@@ -15,10 +19,13 @@ pub struct Subject<'a> {
     analysis: &'a MeanSquare,
     exact: f64,
     learning_rate: Option<f64>,
+    growth: Option<f64>,
     coefficients: Option<&'a [f64]>,
+    squared_error: bool,
     seed: u64,
-    gram: OnceCell<Mat<f64>>,
-    bounds: OnceCell<NecessaryConditions>,
+    shared: Rc<Shared>,
+    solver: Option<RefCell<&'a mut ThresholdSolver>>,
+    along: OnceCell<Vec<Along>>,
 }
 
 impl<'a> Subject<'a> {
@@ -31,10 +38,13 @@ impl<'a> Subject<'a> {
             analysis,
             exact,
             learning_rate: None,
+            growth: None,
             coefficients: None,
+            squared_error: true,
             seed: 0,
-            gram: OnceCell::new(),
-            bounds: OnceCell::new(),
+            shared: Rc::new(Shared::of(analysis.effective_ensemble())),
+            solver: None,
+            along: OnceCell::new(),
         }
     }
 
@@ -44,10 +54,43 @@ impl<'a> Subject<'a> {
         Self { learning_rate, ..self }
     }
 
+    /// With the growth of the mean square a step at the learning rate, where it is known.
+    #[must_use]
+    pub fn growing(self, growth: Option<f64>) -> Self {
+        Self { growth, ..self }
+    }
+
     /// With the root of the random batches.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, ..self }
+    }
+
+    /// Whether the coefficients are residuals of half the squared error; they are unless this says otherwise.
+    #[must_use]
+    pub fn of_squared_error(self, squared_error: bool) -> Self {
+        Self { squared_error, ..self }
+    }
+
+    /// With what other analyses of the same ensemble have computed already; the answers are the same.
+    ///
+    /// # Errors
+    /// [`CoherenceError::OutOfRange`] if that is about another ensemble than the optimizer sees here.
+    /// # Examples
+    /// See [`Shared`].
+    pub fn sharing(self, shared: &Rc<Shared>) -> Result<Self> {
+        if !shared.is_of(self.ensemble()) {
+            let (name, value, allowed) =
+                ("what is shared", f64::NAN, "of the ensemble that the optimizer sees");
+            return Err(CoherenceError::OutOfRange { name, value, allowed });
+        }
+        Ok(Self { shared: Rc::clone(shared), ..self })
+    }
+
+    /// With a solver that has worked on the ensemble before.
+    #[must_use]
+    pub fn solving_with(self, solver: &'a mut ThresholdSolver) -> Self {
+        Self { solver: Some(RefCell::new(solver)), ..self }
     }
 
     /// With coefficients of gradients, one a factor: the gradient of sample `i` is `sum_q c_iq f_iq`.
@@ -85,8 +128,16 @@ impl<'a> Subject<'a> {
         self.learning_rate
     }
 
+    pub(super) fn growth(&self) -> Option<f64> {
+        self.growth
+    }
+
     pub(super) fn coefficients(&self) -> Option<&'a [f64]> {
         self.coefficients
+    }
+
+    pub(super) fn is_of_squared_error(&self) -> bool {
+        self.squared_error
     }
 
     pub(super) fn seed(&self) -> u64 {
@@ -101,21 +152,27 @@ impl<'a> Subject<'a> {
         self.analysis.optimizer().recursion().is_sgd()
     }
 
-    /// Inner products of the factors as the optimizer sees them.
-    pub(super) fn gram(&self) -> Result<&Mat<f64>> {
-        if self.gram.get().is_none() {
-            let gram = gram_matrix(self.ensemble().factors())?;
-            let _ = self.gram.set(gram);
-        }
-        Ok(self.gram.get().expect("it was just set"))
+    /// The momentum of plain SGD with heavy ball, 0 without; none for other rules.
+    pub(super) fn heavy_ball(&self) -> Option<f64> {
+        let optimizer = self.analysis.optimizer();
+        let plain = Optimizer::sgd().with_momentum(optimizer.momentum()).ok()?;
+        (optimizer.recursion() == plain.recursion()).then(|| optimizer.momentum())
     }
 
-    pub(super) fn bounds(&self) -> Result<NecessaryConditions> {
-        if let Some(bounds) = self.bounds.get() {
-            return Ok(*bounds);
-        }
-        let bounds = self.analysis.necessary_conditions()?;
-        Ok(*self.bounds.get_or_init(|| bounds))
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(super) fn noise_kernel_norm(&self, learning_rate: f64) -> Result<f64> {
+        Ok(match &self.solver {
+            Some(solver) => solver.borrow_mut().noise_kernel_norm(self.analysis, learning_rate)?,
+            None => self.analysis.noise_kernel_norm(learning_rate)?,
+        })
+    }
+
+    /// What gradients of random batches have to say, drawn once.
+    pub(super) fn along(&self, draw: impl FnOnce() -> Result<Vec<Along>>) -> Result<&Vec<Along>> {
+        once(&self.along, draw)
     }
 
     /// The gradients of all samples in the eigenbasis, a row each; none without coefficients.

@@ -3,6 +3,8 @@
 use linstab_linalg::symmetric::Cholesky;
 use linstab_linalg::{Mat, Reduced, packed, spread};
 
+use super::columns::packed_entries;
+
 /// An identity a sample, packed.
 pub(super) fn identity_blocks(ensemble: &Reduced) -> Vec<f64> {
     let one = packed::from_fn(ensemble.num_factors(), |row, column| f64::from(u8::from(row == column)));
@@ -18,9 +20,9 @@ pub(super) fn pack_blocks(ensemble: &Reduced, blocks: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// Packed `sum_i V_i^T s_i V_i` of packed blocks.
-pub(super) fn spread_blocks(ensemble: &Reduced, blocks: &[f64]) -> Vec<f64> {
-    let mut output = vec![0.0; packed::packed_len(ensemble.rank())];
+/// The first columns of the packed `sum_i V_i^T s_i V_i` of packed blocks.
+pub(super) fn spread_blocks(ensemble: &Reduced, blocks: &[f64], num_columns: usize) -> Vec<f64> {
+    let mut output = vec![0.0; packed_entries(ensemble.rank(), &(0..num_columns)).len()];
     spread(ensemble, &unpack_blocks(ensemble, blocks), &mut output);
     output
 }

@@ -6,12 +6,12 @@ use rayon::prelude::*;
 /// Entries that are worked on at a time, at least; the partition is fixed, so that bits are.
 pub(super) const CHUNK: usize = 4096;
 
-/// Groups of columns of a packed matrix, of some thousands of entries each.
-pub(super) fn column_chunks(rank: usize) -> Vec<std::ops::Range<usize>> {
+/// Groups of the first columns of a packed matrix, of some thousands of entries each.
+pub(super) fn column_chunks(rank: usize, num_columns: usize) -> Vec<std::ops::Range<usize>> {
     let (mut chunks, mut start, mut size) = (Vec::new(), 0, 0);
-    for column in 0..rank {
+    for column in 0..num_columns {
         size += rank - column;
-        if size >= CHUNK || column + 1 == rank {
+        if size >= CHUNK || column + 1 == num_columns {
             chunks.push(start..column + 1);
             (start, size) = (column + 1, 0);
         }
@@ -25,7 +25,7 @@ pub(super) fn packed_entries(rank: usize, columns: &std::ops::Range<usize>) -> s
     start(columns.start)..start(columns.end)
 }
 
-/// Visits the columns of a packed matrix, in parallel, and returns what each has to say, in order.
+/// Visits the columns of a packed matrix, or its first ones if it ends there, in parallel, and returns what each has to say, in order.
 pub(super) fn for_columns<T: Send>(
     rank: usize,
     packed: &mut [f64],
@@ -33,7 +33,8 @@ pub(super) fn for_columns<T: Send>(
 ) -> Vec<T> {
     let mut rest = packed;
     let mut chunks = Vec::new();
-    for columns in column_chunks(rank) {
+    let num_columns = packed::num_columns(rank, rest.len()).unwrap_or(rank);
+    for columns in column_chunks(rank, num_columns) {
         let (chunk, tail) = rest.split_at_mut(packed_entries(rank, &columns).len());
         chunks.push((columns, chunk));
         rest = tail;

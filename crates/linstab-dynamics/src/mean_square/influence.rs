@@ -72,9 +72,9 @@ impl MeanSquare {
     /// # Source
     /// Efron 1982, The jackknife, the bootstrap and other resampling plans, chapter 6.
     pub fn influences(&self, threshold: &Threshold) -> Result<Influences> {
-        self.require_own(threshold)?;
+        let moment = self.packed_moment(threshold)?;
         let n = self.effective.num_samples();
-        if threshold.rank() == 0 {
+        if threshold.rank == 0 {
             return Ok(Influences { samples: vec![0.0; n], standard_error: 0.0 });
         }
         let (what, why) = (
@@ -86,7 +86,7 @@ impl MeanSquare {
         let Some(form) = self.critical_weights().linear_form().filter(|_| plain) else {
             return Err(unsupported);
         };
-        let derivatives = self.derivatives(threshold, form);
+        let derivatives = self.derivatives(threshold.value, &moment, form);
         let mean = derivatives.iter().sum::<f64>() / n as f64;
         // eta = 1 / lambda.
         let factor = -threshold.value * threshold.value * n as f64;
@@ -98,11 +98,11 @@ impl MeanSquare {
     }
 
     /// Derivatives of the inverse threshold by the weights of samples.
-    fn derivatives(&self, threshold: &Threshold, form: LinearForm) -> Vec<f64> {
+    fn derivatives(&self, threshold: f64, moment: &[f64], form: LinearForm) -> Vec<f64> {
         let (h, n) = (self.effective.mean_eigenvalues(), self.effective.num_samples() as f64);
         let (k, factors) = (self.effective.num_factors(), self.effective.factors());
-        let lambda = threshold.value.recip();
-        let critical = packed::unpack(&threshold.moment, h.len());
+        let lambda = threshold.recip();
+        let critical = packed::unpack(moment, h.len());
         let starts: Vec<usize> = (0..factors.nrows()).step_by(ROWS).collect();
         let rows = |&start: &usize| -> Vec<f64> {
             let rows = factors.subrows(start, ROWS.min(factors.nrows() - start));
@@ -115,8 +115,8 @@ impl MeanSquare {
         };
         let terms: Vec<f64> = starts.par_iter().map(rows).collect::<Vec<_>>().concat();
         let per_sample = self.sample_weight();
-        let own = inner_products(&self.effective, &threshold.moment);
-        let slopes = for_columns(h.len(), &mut threshold.moment.clone(), |column, entries| {
+        let own = inner_products(&self.effective, moment);
+        let slopes = for_columns(h.len(), &mut moment.to_vec(), |column, entries| {
             let slope = |(x, &other): (&f64, &f64)| form.at(lambda, other, h[column]).1 * x * x;
             entries.iter().zip(&h[column..]).map(slope).sum::<f64>()
         });

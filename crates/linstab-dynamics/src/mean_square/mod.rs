@@ -54,7 +54,9 @@ mod batch_ascent;
 mod batch_size;
 mod blocks;
 mod bounds;
+mod certificate;
 mod columns;
+mod critical_moment;
 mod family;
 mod gradient_noise;
 mod growth;
@@ -67,6 +69,7 @@ mod sample_space;
 mod solver;
 mod subset;
 mod subspace;
+mod tail;
 mod threshold;
 
 pub use batch_ascent::{BatchAscentSam, EnumeratedBatches};

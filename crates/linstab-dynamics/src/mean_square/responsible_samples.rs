@@ -46,7 +46,7 @@ impl MeanSquare {
     /// ```
     pub fn responsible_samples(&self, threshold: &Threshold) -> Result<ResponsibleSamples> {
         let rank = self.effective.rank();
-        self.require_own(threshold)?;
+        let moment = self.packed_moment(threshold)?;
         if rank == 0 {
             return Ok(ResponsibleSamples {
                 sample_shares: vec![0.0; self.effective.num_samples()],
@@ -56,8 +56,7 @@ impl MeanSquare {
             });
         }
         let (h, weights) = (self.effective.mean_eigenvalues(), self.moment_weights());
-        let mut moment = threshold.moment.clone();
-        let parts = for_columns(rank, &mut moment, |column, entries| {
+        let parts = for_columns(rank, &mut moment.to_vec(), |column, entries| {
             let terms = entries.iter().zip(&h[column..]).map(|(x, h)| h * x * x);
             h[column] * terms.sum::<f64>()
         });
@@ -65,7 +64,7 @@ impl MeanSquare {
         let per_sample = self.sample_weight();
         let samples: Vec<f64> = self.sample_terms(&moment).iter().map(|term| per_sample * term).collect();
         let total = full_batch + samples.iter().sum::<f64>();
-        let critical = threshold.critical_second_moment();
+        let critical = self.critical_second_moment(threshold)?;
         let diagonal: Vec<f64> = (0..rank).map(|a| critical[(a, a)]).collect();
         let lead = lanczos::top_eigenpair(&mut Explicit(critical), &diagonal, LanczosOptions::default())?;
         Ok(ResponsibleSamples {
@@ -80,7 +79,8 @@ impl MeanSquare {
     /// curvature.
     ///
     /// At the threshold damping balances what is put back; the share is the quotient of what the noise-free method puts back and what
-    /// damping takes, the two terms of `1 / s` in `memory_kernel`, in their inner products with the critical matrix.
+    /// damping takes, the two terms of `1 / s` in `memory_kernel`, in their inner products with the critical matrix. Between directions of
+    /// curvatures below 1e-5 of the largest nothing counts as put back.
     ///
     /// # Errors
     /// [`crate::DynamicsError::SizeMismatch`] for the threshold of an ensemble of another rank.
@@ -102,19 +102,20 @@ impl MeanSquare {
             return Ok(None);
         }
         let (weights, lambda) = (self.critical_weights(), threshold.value.recip());
-        let parts = for_columns(h.len(), &mut threshold.moment.clone(), |column, entries| {
+        let parts = for_columns(h.len(), &mut threshold.moment.leading.clone(), |column, entries| {
             entries.iter().zip(&h[column..]).fold((0.0, 0.0), |(put_back, damping), (x, &other)| {
                 let (takes, puts) = weights.balance(lambda, other, h[column]);
                 (put_back + x * x * puts, damping + x * x * takes)
             })
         });
         let (put_back, damping) = parts.iter().fold((0.0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
-        Ok(Some((put_back / damping).clamp(0.0, 1.0)))
+        let tail = threshold.moment.tail * self.sharpness().powi(2);
+        Ok(Some((put_back / (damping + tail)).clamp(0.0, 1.0)))
     }
 
     /// Refuses the threshold of an ensemble of another rank.
     pub(super) fn require_own(&self, threshold: &Threshold) -> Result<()> {
-        let (expected, found) = (self.effective.rank(), threshold.rank());
+        let (expected, found) = (self.effective.rank(), threshold.rank);
         if expected == found {
             return Ok(());
         }

@@ -25,7 +25,7 @@
 //! `S` maps positive semidefinite blocks to such where the kernel is positive semidefinite. So if `S(lambda) x <= x` (Loewner, block by
 //! block) for some positive definite blocks `x`, then `mu(lambda) <= 1` (Collatz and Wielandt) and `eta* >= 1 / lambda`. The exact `x`
 //! has `S x = x - 1`: blocks without any curvature and eigenvalues next to each other do it no harm. The other side is the Rayleigh
-//! quotient of `P`.
+//! quotient of `P`. Where a [tail](super::tail) leaves entries of `S` open by `t_i t_j`, `t (t . x)` is added to `S x`, and the quotient is lowered.
 //!
 //! # The kernel is positive semidefinite
 //!
@@ -36,13 +36,14 @@
 //! in `lambda`, with `h + decay` in the place of `h`; for the others (Nesterov and its relatives) the kernel is checked where a certificate
 //! uses it.
 
-use linstab_linalg::symmetric::Cholesky;
-use linstab_linalg::{LinalgError, Mat, Reduced, inner_products};
+use linstab_linalg::{LinalgError, Reduced, inner_products};
 
-use super::blocks::{dominates, dot, identity_blocks, pack_blocks, spread_blocks};
+use super::blocks::{dot, pack_blocks, spread_blocks};
+use super::certificate::{Doubt, SHARE_OF_STEP, Trial, is_positive};
 use super::columns::for_columns;
+use super::critical_moment::CriticalMoment;
 use super::family::Family;
-use super::subspace::{Projected, SampleSubspace};
+use super::subspace::{KernelOf, Projected, SampleSubspace};
 use crate::Result;
 
 /// Newton steps in a subspace; two or three are needed, many only where the root touches the noise-free limit.
@@ -74,9 +75,6 @@ const LEAST_STEP: f64 = 1e-12;
 /// A proof that rounding prevents is tried with steps wider by up to this.
 const WIDENING: f64 = 1e4;
 
-/// Eigenvalues of a kernel that are so much below 0, relative to its largest diagonal entry, are rounding.
-const KERNEL_ROUNDING: f64 = 1e-12;
-
 /// A problem of one optimizer and one sampling scheme.
 pub(super) struct Problem<'a> {
     /// Mean eigenvalues of the effective ensemble in units of its sharpness, so that no product of curvatures can leave the range of
@@ -94,10 +92,11 @@ pub(super) struct Problem<'a> {
 pub(super) struct Critical {
     /// Rayleigh quotient: a lower bound on the root, accurate to second order.
     pub(super) root: f64,
+    /// A lower bound: the root, but for what a tail leaves open.
+    pub(super) below: f64,
     /// An upper bound, if one was found.
     pub(super) above: Option<f64>,
-    /// The critical second moment in the coordinates of the effective ensemble, packed, of any norm.
-    pub(super) moment: Vec<f64>,
+    pub(super) moment: CriticalMoment,
     /// The blocks `x`.
     blocks: Vec<f64>,
     /// Full applications of the operator.
@@ -109,22 +108,9 @@ struct Above {
     p: f64,
     projected: Projected,
     root: f64,
-    /// The coordinates of the eigenvector there.
+    /// The coordinates of the eigenvector there, and by how much the eigenvalue falls with `p`.
     vector: Vec<f64>,
-}
-
-/// The `x` of a certificate, if `S x <= x`.
-struct Trial {
-    blocks: Vec<f64>,
-    image: Vec<f64>,
-}
-
-impl Trial {
-    /// What the subspace lacks: `1 - (1 - S) x`.
-    fn residual(&self, ensemble: &Reduced) -> Vec<f64> {
-        let parts = self.blocks.iter().zip(&self.image).zip(identity_blocks(ensemble));
-        parts.map(|((x, t), one)| one - x + t).collect()
-    }
+    slope: f64,
 }
 
 impl<'a> Problem<'a> {
@@ -149,22 +135,29 @@ impl<'a> Problem<'a> {
     ) -> Result<Critical> {
         let before = subspace.num_spreads();
         let mut guess = guess.max(self.family.pole() * (1.0 + NEAR_POLE));
-        let coarse = self.coarse(subspace.ensemble());
+        let coarse = self.coarse(subspace);
         if let Some((problem, ensemble)) = &coarse {
-            let start = problem.solve(&mut SampleSubspace::new(ensemble), guess, COARSE_TOLERANCE)?;
+            let start = problem.solve(&mut SampleSubspace::new(ensemble, None), guess, COARSE_TOLERANCE)?;
             guess = start.root;
             self.keep_leading(subspace, guess, REMEMBERED)?;
             subspace.push(start.blocks);
         }
         let mut widening = 1.0;
         for num_images in 1..=MAX_EXPANSIONS {
-            let above = self.just_above(subspace, guess, (tolerance, widening))?;
+            let share = if subspace.num_columns() < self.h.len() { SHARE_OF_STEP } else { 1.0 };
+            let above = self.just_above(subspace, guess, (share * tolerance, widening))?;
             // Where the root is the pole, a step may be too small for eigenvalues to be below 1.
             let Some(trial) = self.trial(subspace, &above) else {
                 widening *= 4.0;
                 continue;
             };
-            let proven = dominates(subspace.ensemble(), &trial.blocks, &trial.image);
+            if trial.doubt.as_ref().is_some_and(|doubt| !doubt.is_little(above.root, tolerance)) {
+                *subspace = SampleSubspace::new(&subspace.ensemble().clone(), None);
+                subspace.push(trial.blocks);
+                guess = above.p;
+                continue;
+            }
+            let proven = trial.is_proof(subspace.ensemble());
             if proven || widening > WIDENING {
                 let num_applications = num_images.max(subspace.num_spreads() - before);
                 return Ok(self.critical(subspace, &above, trial, (proven, num_applications)));
@@ -190,8 +183,12 @@ impl<'a> Problem<'a> {
     /// Solves `(1 - S) x = 1` in the subspace, and applies the operator to the solution.
     fn trial(&self, subspace: &SampleSubspace, above: &Above) -> Option<Trial> {
         let coefficients = above.projected.resolve(&subspace.coordinates_of_identity())?;
-        let image = self.image(subspace.ensemble(), above.p, subspace.spread_of(&coefficients));
-        Some(Trial { blocks: subspace.vector(&coefficients), image })
+        let kernel: KernelOf<'_> = &|column, weights, slopes| self.kernel(above.p, column, weights, slopes);
+        let mut image = self.image(subspace.ensemble(), above.p, subspace.spread_of(&coefficients));
+        image.iter_mut().zip(subspace.tail_image(kernel, &coefficients)).for_each(|(x, tail)| *x += tail);
+        let (blocks, vector) = (subspace.vector(&coefficients), subspace.vector(&above.vector));
+        let doubt = subspace.doubt(kernel).map(|t| Doubt::of(&t, &blocks, (&vector, above.slope)));
+        Some(Trial { blocks, image, doubt })
     }
 
     fn critical(
@@ -203,20 +200,22 @@ impl<'a> Problem<'a> {
     ) -> Critical {
         Critical {
             root: above.root,
-            above: (proven && self.kernel_is_positive(above.p)).then_some(above.p),
-            moment: self.moment(above.p, subspace.spread_of(&above.vector)),
+            below: above.root - trial.doubt.map_or(0.0, |doubt| doubt.shift),
+            above: (proven && is_positive(self.family, above.p, &self.h)).then_some(above.p),
+            moment: self.critical_moment(subspace, above),
             blocks: trial.blocks,
             num_applications,
         }
     }
 
     /// The problem in the leading directions; none where there are few.
-    fn coarse(&self, ensemble: &Reduced) -> Option<(Self, Reduced)> {
+    fn coarse(&self, subspace: &SampleSubspace) -> Option<(Self, Reduced)> {
         let rank = self.h.len();
         if rank <= FEW_DIRECTIONS {
             return None;
         }
-        let leading = ensemble.leading((rank / COARSENING).max(FEW_DIRECTIONS / 2));
+        let num_leading = (rank / COARSENING).max(FEW_DIRECTIONS / 2).min(subspace.num_columns());
+        let leading = subspace.ensemble().leading(num_leading);
         let first = |values: &[f64]| values.iter().take(leading.rank()).copied().collect();
         Some((Problem { h: first(&self.h), scale: first(&self.scale), ..*self }, leading))
     }
@@ -228,7 +227,7 @@ impl<'a> Problem<'a> {
         let first = dot(right, right);
         let mut square = first;
         for _ in 0..MAX_CORRECTIONS {
-            let image = self.image(ensemble, p, spread_blocks(ensemble, &direction));
+            let image = self.image(ensemble, p, spread_blocks(ensemble, &direction, ensemble.rank()));
             let curvature = dot(&direction, &direction) - dot(&direction, &image);
             if !(curvature > 0.0 && square > CORRECTED * first) {
                 break;
@@ -282,7 +281,7 @@ impl<'a> Problem<'a> {
                 (false, false) => 2.0 * p,
             };
             if value <= 1.0 && (p <= root + 3.0 * step || next <= low || next >= high) {
-                return Ok(Above { p, projected, root, vector });
+                return Ok(Above { p, projected, root, vector, slope });
             }
             p = next;
         }
@@ -318,8 +317,15 @@ impl<'a> Problem<'a> {
         pack_blocks(ensemble, &inner_products(ensemble, &spread))
     }
 
-    /// The second moment of blocks with this spread, in the coordinates of the effective ensemble.
-    fn moment(&self, p: f64, mut spread: Vec<f64>) -> Vec<f64> {
+    fn critical_moment(&self, subspace: &SampleSubspace, above: &Above) -> CriticalMoment {
+        let kernel: KernelOf<'_> = &|column, weights, slopes| self.kernel(above.p, column, weights, slopes);
+        let blocks = subspace.vector(&above.vector);
+        let tail = dot(&blocks, &subspace.tail_image(kernel, &above.vector)) / self.weight;
+        CriticalMoment { leading: self.moment(above.p, subspace.spread_of(&above.vector)), blocks, tail }
+    }
+
+    /// The second moment of blocks with this spread, or its first columns, in the coordinates of the effective ensemble.
+    pub(super) fn moment(&self, p: f64, mut spread: Vec<f64>) -> Vec<f64> {
         for_columns(self.h.len(), &mut spread, |column, entries| {
             let (mut weights, mut slopes) = (vec![0.0; entries.len()], vec![0.0; entries.len()]);
             self.family.fill(p, &self.h[column..], self.h[column], &mut weights, &mut slopes);
@@ -338,29 +344,6 @@ impl<'a> Problem<'a> {
         let leading = self.project(subspace, p).leading(num_kept)?;
         subspace.keep(leading);
         Ok(())
-    }
-
-    /// Whether the kernel is positive semidefinite, as the certificate needs: a theorem for a linear `D`, for others checked by Cholesky's
-    /// method, to rounding.
-    fn kernel_is_positive(&self, p: f64) -> bool {
-        if self.family.has_positive_kernel() {
-            return true;
-        }
-        let h = &self.h;
-        let mut kernel = Mat::<f64>::zeros(h.len(), h.len());
-        let mut slopes = vec![0.0; h.len()];
-        for column in 0..h.len() {
-            let entries = kernel.col_as_slice_mut(column);
-            self.family.fill(p, h, h[column], entries, &mut slopes);
-            for (entry, x) in entries.iter_mut().zip(h) {
-                *entry = h[column] * x / *entry;
-            }
-        }
-        let shift = KERNEL_ROUNDING * (0..h.len()).map(|a| kernel[(a, a)]).fold(0.0, f64::max);
-        for a in 0..h.len() {
-            kernel[(a, a)] += shift;
-        }
-        Cholesky::of(kernel).is_some()
     }
 }
 

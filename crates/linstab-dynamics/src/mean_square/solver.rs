@@ -4,8 +4,9 @@ use linstab_linalg::Reduced;
 
 use super::family::{Family, Growth, InverseRate, NoiseNorm};
 use super::memory_kernel::CriticalWeights;
-use super::sample_space::{Critical, Problem};
+use super::sample_space::Critical;
 use super::subspace::SampleSubspace;
+use super::tail::Tail;
 use super::{CertificateKind, MeanSquare, Threshold};
 use crate::error::require_nonnegative;
 use crate::{DynamicsError, Result};
@@ -14,6 +15,8 @@ use crate::{DynamicsError, Result};
 const TOLERANCE: f64 = 1e-10;
 /// Tolerances that make sense in double precision.
 pub const TOLERANCES: std::ops::RangeInclusive<f64> = 1e-11..=1e-4;
+/// Tolerances from which on what a tail of small curvatures leaves open is little enough for it to be tried.
+const WITH_TAIL: f64 = 1e-7;
 /// Of thresholds that are tracked.
 const TRACKED: f64 = 1e-4;
 /// Growths are relative to something: this small is nothing left after a step.
@@ -115,8 +118,11 @@ impl ThresholdSolver {
             Some(above) => ((above.max(pole) * unit).recip(), CertificateKind::Proven),
             None => (value / (1.0 + 1e-6), CertificateKind::Residual),
         };
-        let interval = (below.min(value) / rounding, value * rounding);
-        Ok(Threshold::new(value, interval, certificate, critical))
+        let above = (critical.below.max(pole) * unit).recip();
+        let interval = (below.min(value) / rounding, above.max(value) * rounding);
+        let (rank, num_applications, moment) =
+            (analysis.effective.rank(), critical.num_applications, critical.moment);
+        Ok(Threshold { value, interval, certificate, num_applications, rank, moment })
     }
 
     /// The threshold from a guess nearby, as [`MeanSquare::max_learning_rate_near`].
@@ -218,19 +224,18 @@ impl ThresholdSolver {
         guess: f64,
         tolerance: f64,
     ) -> Result<Critical> {
-        let congruence: Vec<f64> = analysis.congruence.iter().map(|root| root * root).collect();
-        let effective = (analysis.effective.mean_eigenvalues(), analysis.sharpness());
-        let problem = Problem::new(effective, &congruence, family, analysis.sample_weight());
+        let problem = analysis.problem(family);
         if !analysis.plain.shares_factors_with(&self.ensemble) {
-            return problem.solve(&mut SampleSubspace::new(&analysis.plain), guess, tolerance);
+            return problem.solve(&mut SampleSubspace::new(&analysis.plain, None), guess, tolerance);
         }
-        let subspace = self.subspace.get_or_insert_with(|| SampleSubspace::new(&self.ensemble));
+        let tail = || (self.tolerance >= WITH_TAIL).then(|| Tail::of(&self.ensemble)).flatten();
+        let subspace = self.subspace.get_or_insert_with(|| SampleSubspace::new(&self.ensemble, tail()));
         problem.solve(subspace, guess, tolerance)
     }
 }
 
 impl CriticalWeights {
-    fn in_units_of(self, unit: f64) -> Self {
+    pub(super) fn in_units_of(self, unit: f64) -> Self {
         Self { recursion: self.recursion.in_units_of(unit), ..self }
     }
 }

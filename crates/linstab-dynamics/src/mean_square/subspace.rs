@@ -3,6 +3,8 @@
 //! A vector of sample space is a symmetric block `s_i` a sample; what costs is its spread `sum_i V_i^T s_i V_i`, and that depends on no
 //! kernel. So the spreads of a basis are kept, and the matrix of the operator of **any** kernel in it, `<P_i, K o P_j>`, costs a pass
 //! over them: for every learning rate, batch size, scheme, and optimizer, SAM's congruences (`K` times a product) included.
+//!
+//! Where there is a [tail](super::tail), pairs of its directions are left out of the spreads, and its shared matrices stand for them.
 
 use linstab_linalg::symmetric::{self, Cholesky};
 use linstab_linalg::{Mat, Reduced, multiply, packed, weighted_gram};
@@ -10,6 +12,7 @@ use rayon::prelude::*;
 
 use super::blocks::{dot, identity_blocks, spread_blocks};
 use super::columns::{column_chunks, packed_entries};
+use super::tail::{Combination, SHARED, Tail};
 use crate::Result;
 
 /// Basis vectors at least: as packed matrices take half of a square one, these are six matrices of order r. Small problems may have more.
@@ -32,6 +35,9 @@ pub(super) struct SampleSubspace {
     /// Packed, a column a vector; in groups of columns of the packed matrices, one after the other.
     spreads: Vec<Mat<f64>>,
     num_spreads: usize,
+    tail: Option<Tail>,
+    /// The shared matrices of the tail, each times all vectors.
+    tail_images: [Vec<Vec<f64>>; SHARED],
 }
 
 /// The matrix of the operator of a kernel, and of its derivative.
@@ -70,23 +76,27 @@ impl Projected {
 
 impl SampleSubspace {
     /// The span of the identity, one block a sample.
-    pub(super) fn new(ensemble: &Reduced) -> Self {
+    pub(super) fn new(ensemble: &Reduced, tail: Option<Tail>) -> Self {
         let rank = ensemble.rank();
+        let num_columns = tail.as_ref().map_or(rank, Tail::start);
         let room = |columns: &std::ops::Range<usize>| {
             let len = packed_entries(rank, columns).len();
             let mut group = Mat::with_capacity(len, capacity(rank));
             group.resize_with(len, 0, |_, _| 0.0);
             group
         };
-        let spreads = column_chunks(rank).iter().map(room).collect();
-        let mut subspace = Self { ensemble: ensemble.clone(), vectors: Vec::new(), spreads, num_spreads: 0 };
-        let (n, h) = (ensemble.num_samples() as f64, ensemble.mean_eigenvalues());
-        let identity = identity_blocks(ensemble);
+        let spreads = column_chunks(rank, num_columns).iter().map(room).collect();
+        let (ensemble, vectors, tail_images) = (ensemble.clone(), Vec::new(), Default::default());
+        let mut subspace = Self { ensemble, vectors, spreads, num_spreads: 0, tail, tail_images };
+        let identity = identity_blocks(&subspace.ensemble);
         let norm = norm(&identity);
-        subspace.vectors.push(identity.iter().map(|x| x / norm).collect());
         // The mean is diagonal: nothing to be multiplied.
-        let diagonal = |row: usize, column: usize| if row == column { n * h[row] / norm } else { 0.0 };
-        subspace.append(&packed::from_fn(rank, diagonal));
+        let (n, h) = (subspace.ensemble.num_samples() as f64, subspace.ensemble.mean_eigenvalues());
+        let mut spread = vec![0.0; packed_entries(rank, &(0..num_columns)).len()];
+        for (column, h) in h.iter().enumerate().take(num_columns) {
+            spread[packed_entries(rank, &(0..column)).end] = n * h / norm;
+        }
+        subspace.append(identity.iter().map(|x| x / norm).collect(), &spread);
         subspace
     }
 
@@ -123,14 +133,17 @@ impl SampleSubspace {
         for x in &mut vector {
             *x /= left;
         }
-        let output = spread_blocks(&self.ensemble, &vector);
-        self.vectors.push(vector);
-        self.append(&output);
+        let spread = spread_blocks(&self.ensemble, &vector, self.num_columns());
+        self.append(vector, &spread);
         self.num_spreads += 1;
         true
     }
 
-    fn append(&mut self, spread: &[f64]) {
+    fn append(&mut self, vector: Vec<f64>, spread: &[f64]) {
+        if let Some(tail) = &self.tail {
+            self.tail_images.iter_mut().zip(tail.images(&vector)).for_each(|(all, image)| all.push(image));
+        }
+        self.vectors.push(vector);
         let mut rest = spread;
         for group in &mut self.spreads {
             let len = group.nrows();
@@ -150,7 +163,11 @@ impl SampleSubspace {
             }
             kept.push(identity);
         }
-        self.vectors = kept.iter().map(|coefficients| combination(&self.vectors, coefficients)).collect();
+        let combined = |of: &[Vec<f64>]| kept.iter().map(|c| combination(of, c)).collect();
+        self.vectors = combined(&self.vectors);
+        if self.tail.is_some() {
+            self.tail_images = self.tail_images.each_ref().map(|images| combined(images));
+        }
         let kept = Mat::from_fn(kept[0].len(), kept.len(), |i, j| kept[j][i]);
         self.spreads.par_iter_mut().for_each(|group| {
             let combined = multiply(group.as_ref(), kept.as_ref());
@@ -172,17 +189,46 @@ impl SampleSubspace {
             self.fill(columns, kernel, &mut weights, &mut slopes);
             (weighted_gram(group.as_ref(), &weights), weighted_gram(group.as_ref(), &slopes))
         };
-        let chunks = column_chunks(self.ensemble.rank());
+        let chunks = column_chunks(self.ensemble.rank(), self.num_columns());
         let parts: Vec<(Mat<f64>, Mat<f64>)> = chunks.par_iter().zip(&self.spreads).map(part).collect();
         let (mut matrix, mut slope) = (Mat::<f64>::zeros(m, m), Mat::<f64>::zeros(m, m));
         for (part, slope_part) in &parts {
             matrix += part;
             slope += slope_part;
         }
+        if let Some(tail) = &self.tail {
+            let Combination { weights, slopes } = tail.combination(kernel);
+            for ((images, weight), slope_weight) in self.tail_images.iter().zip(weights).zip(slopes) {
+                for (at, (vector, image)) in
+                    self.vectors.iter().flat_map(|x| images.iter().map(move |y| (x, y))).enumerate()
+                {
+                    let form = dot(vector, image);
+                    matrix[(at / m, at % m)] += weight * form;
+                    slope[(at / m, at % m)] += slope_weight * form;
+                }
+            }
+        }
         Projected { matrix: symmetrised(&matrix), slope: symmetrised(&slope) }
     }
 
-    /// Packed `sum_j c_j P_j`.
+    /// What pairs of directions of the tail add to the image of `sum_j c_j w_j`; nothing without a tail.
+    pub(super) fn tail_image(&self, kernel: KernelOf<'_>, coefficients: &[f64]) -> Vec<f64> {
+        let Some(tail) = &self.tail else { return vec![0.0; self.vectors[0].len()] };
+        let images = self.tail_images.each_ref().map(|images| combination(images, coefficients));
+        combination(&images, &tail.combination(kernel).weights)
+    }
+
+    /// The vector `t` with which an entry `(i, j)` of the operator is off by at most `t_i t_j`; `None` without a tail.
+    pub(super) fn doubt(&self, kernel: KernelOf<'_>) -> Option<Vec<f64>> {
+        self.tail.as_ref().map(|tail| tail.doubt(kernel))
+    }
+
+    /// Columns of spreads that are kept.
+    pub(super) fn num_columns(&self) -> usize {
+        self.tail.as_ref().map_or(self.ensemble.rank(), Tail::start)
+    }
+
+    /// The first columns of the packed `sum_j c_j P_j`.
     pub(super) fn spread_of(&self, coefficients: &[f64]) -> Vec<f64> {
         let coefficients = Mat::from_fn(coefficients.len(), 1, |j, _| coefficients[j]);
         let sums: Vec<Mat<f64>> =

@@ -3,9 +3,9 @@
 use linstab_linalg::lanczos::SymmetricOperator as _;
 use linstab_linalg::{Mat, RANK_TOLERANCE, Reduced, packed};
 
+use super::critical_moment::CriticalMoment;
 use super::memory_kernel::CriticalWeights;
 use super::operator::WeightedSandwich;
-use super::sample_space::Critical;
 use super::solver::ThresholdSolver;
 use crate::optimizer::Recursion;
 use crate::second_moment::require_same_number;
@@ -93,51 +93,24 @@ pub struct Threshold {
     pub certificate: CertificateKind,
     /// Applications of the operator in sample space, or of the matrix that was made of it: a measure of the work.
     pub num_applications: usize,
-    /// The critical second moment, packed and of any norm; empty without curvature.
-    pub(super) moment: Vec<f64>,
+    /// Rank of the ensemble.
+    pub(super) rank: usize,
+    /// The critical second moment; empty without curvature.
+    pub(super) moment: CriticalMoment,
 }
 
 impl Threshold {
-    pub(super) fn new(
-        value: f64,
-        interval: (f64, f64),
-        certificate: CertificateKind,
-        critical: Critical,
-    ) -> Self {
-        let Critical { num_applications, moment, .. } = critical;
-        Self { value, interval, certificate, num_applications, moment }
-    }
-
     /// Without curvature, weight decay alone limits the learning rate.
     pub(super) fn without_curvature(limit: f64) -> Self {
         let (interval, certificate) = ((limit, limit), CertificateKind::Trivial);
-        Self { value: limit, interval, certificate, num_applications: 0, moment: Vec::new() }
-    }
-
-    /// The critical second moment: the `E w w^T` that one step at the threshold reproduces (with momentum, its block of the
-    /// present iterate). (rank, rank), positive semidefinite to the residual of the iteration, of unit Frobenius norm, in the
-    /// eigenbasis of the mean of the effective ensemble (for SAM that of `A^{1/2} w`). Where several directions lose stability at
-    /// once it is one of many. Empty (0, 0) without curvature.
-    ///
-    /// # Examples
-    /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
-    /// use linstab_linalg::{Factored, Reduced};
-    /// // Orthogonal samples of curvature 4 and 1, batches of one: the first alone limits the learning rate.
-    /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
-    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
-    /// let threshold = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?.max_learning_rate()?;
-    /// assert!((threshold.critical_second_moment()[(0, 0)] - 1.0).abs() < 1e-6);
-    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
-    /// ```
-    pub fn critical_second_moment(&self) -> Mat<f64> {
-        let norm = self.moment.iter().map(|x| x * x).sum::<f64>().sqrt();
-        packed::unpack(&self.moment, self.rank()) * linstab_linalg::Scale(norm.recip())
-    }
-
-    /// The rank of the ensemble.
-    pub(super) fn rank(&self) -> usize {
-        (2 * self.moment.len()).isqrt()
+        Self {
+            value: limit,
+            interval,
+            certificate,
+            num_applications: 0,
+            rank: 0,
+            moment: CriticalMoment::default(),
+        }
     }
 }
 
@@ -333,12 +306,12 @@ impl MeanSquare {
 
     /// The threshold of a method without sampling noise: the sharpest direction decides.
     pub(super) fn without_noise(&self, limit: f64) -> Threshold {
-        let moment = packed::from_fn(self.effective.rank(), |row, column| {
-            f64::from(u8::from(row == 0 && column == 0))
-        });
+        let rank = self.effective.rank();
+        let sharpest = packed::from_fn(rank, |row, column| f64::from(u8::from(row == 0 && column == 0)));
+        let moment = CriticalMoment { leading: sharpest, ..CriticalMoment::default() };
         let interval = (limit / self.rounding(), limit * self.rounding());
         let certificate = CertificateKind::Proven;
-        Threshold { value: limit, interval, certificate, num_applications: 0, moment }
+        Threshold { value: limit, interval, certificate, num_applications: 0, rank, moment }
     }
 
     /// The largest mean eigenvalue of the effective ensemble, which has one.

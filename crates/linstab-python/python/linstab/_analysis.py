@@ -33,6 +33,7 @@ def analyze(
     learning_rate: float | None = None,
     lyapunov: bool = False,
     residuals: Source | None = None,
+    loss: str | None = None,
     labels: Source | None = None,
     preconditioner: Source | None = None,
     population: int | None = None,
@@ -66,6 +67,8 @@ def analyze(
         lyapunov: Estimate the Lyapunov exponent at the learning rate, too.
         residuals: Coefficients of the gradients, (samples,) or (samples, factors): the gradient of sample i is
             ``sum_q c_iq f_iq``. Adds diagnostics of gradients.
+        loss: The loss that these are of, ``"half_squared_error"`` (or nothing said), ``"mse"`` or ``"cross_entropy"``: some diagnostics hold
+            for squared errors alone. It changes no scale: the factors and coefficients carry it.
         labels: Integers, (samples,): adds coherence by label.
         preconditioner: One positive number a parameter, ``sqrt(v) + eps``, for adam, adamw and rmsprop.
         population: Samples of the data set that these are a random part of: thresholds of training on all of it.
@@ -110,6 +113,7 @@ def analyze(
         learning_rate=learning_rate,
         lyapunov=lyapunov,
         residuals=residuals,
+        loss=loss,
         labels=labels,
         population=population,
         scale=scale,

@@ -70,6 +70,7 @@ def request_of(
     learning_rate: float | None = None,
     lyapunov: bool = False,
     residuals: Source | None = None,
+    loss: str | None = None,
     labels: Source | None = None,
     population: int | None = None,
     scale: float = 1.0,
@@ -81,6 +82,7 @@ def request_of(
     """Describe a request; what factors know of themselves (gradients, labels, population) stands in for what is not given."""
     if isinstance(source, (Factors, Gram)):
         subset = source.indices is not None and source.population is not None and source.population > source.num_samples
+        loss = source.loss if residuals is None and loss is None else loss
         residuals = source.coefficients if residuals is None else residuals
         labels = source.labels if labels is None else labels
         population = source.population if population is None and subset else population
@@ -92,6 +94,7 @@ def request_of(
         "learning_rate": None if learning_rate is None else _real(learning_rate, "learning_rate"),
         "lyapunov": bool(lyapunov),
         "residuals": None if residuals is None else described(_values(residuals), "residuals"),
+        "loss": None if loss is None else str(loss),
         "labels": None if labels is None else described(_values(labels), "labels"),
         "population": None if population is None else _count(population, "population"),
         "scale": _real(scale, "scale"),

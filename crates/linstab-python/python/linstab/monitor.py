@@ -1,4 +1,4 @@
-"""A monitor that follows a training: how far is the learning rate from the largest stable one, and who is to blame for a spike?"""
+"""A monitor that follows a training: how far is the learning rate from the edge, and who is to blame for a spike?"""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class Monitor:
         """Tell of a step that was made; returns what an analysis found, if it was due.
 
         ``state`` is what ``analyse`` is called with, in JAX for example the parameters and the optimizer's state. ``loss`` and
-        ``learning_rate`` are numbers, or arrays of one number.
+        ``learning_rate`` are numbers, or arrays of one number; reading a loss that is still being computed waits for it.
         """
         if self._started is None:
             raise RuntimeError("the monitor is not running: use it as `with linstab.Monitor(...) as monitor:`")

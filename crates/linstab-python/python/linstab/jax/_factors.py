@@ -91,7 +91,9 @@ def gram(
     """Inner products of all factors, without ever holding all of them.
 
     Parameters are taken in groups of leaves whose factors fit into ``memory_limit`` bytes; where a single leaf is too large its
-    factors are made anew for each block of samples that fits. Everything else is as for :func:`factors`.
+    factors are made anew for each block of samples that fits. The work is that of all products of factors, (samples * factors)^2
+    times the parameters: minutes for two thousand factors of a million parameters, where ``linstab.torch.gram`` uses closed forms of
+    layers. Everything else is as for :func:`factors`.
     """
     with precision(dtype):
         ready = prepare(

@@ -99,8 +99,8 @@ def precision(dtype: str) -> Any:
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}: factors are computed in 'float64' or 'float32'")
     # Older versions have it among the experimental functions.
-    switch = getattr(jax, "enable_x64", None) or import_module("jax.experimental").enable_x64
-    return switch(dtype == "float64")
+    home = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
+    return home.enable_x64(dtype == "float64")
 
 
 def _require_real(name: str, leaf: Any) -> None:

@@ -1,0 +1,68 @@
+//! The second moment that a step at a threshold reproduces.
+
+use std::borrow::Cow;
+
+use linstab_linalg::{Mat, packed};
+
+use super::blocks::spread_blocks;
+use super::family::{Family, InverseRate};
+use super::sample_space::Problem;
+use super::{MeanSquare, Threshold};
+use crate::Result;
+
+/// The critical second moment, of any norm.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct CriticalMoment {
+    /// Packed, in the coordinates of the effective ensemble: its first columns, all of them unless there is a tail.
+    pub(super) leading: Vec<f64>,
+    /// The blocks that it is the image of, `P = K o sum_i V_i^T s_i V_i`.
+    pub(super) blocks: Vec<f64>,
+    /// `<P, D o P>` of the other columns, in units of the sharpness.
+    pub(super) tail: f64,
+}
+
+impl MeanSquare {
+    /// The critical second moment of a threshold: the `E w w^T` that one step there reproduces (with momentum, its block of the
+    /// present iterate). (rank, rank), positive semidefinite to the residual of the iteration, of unit Frobenius norm, in the
+    /// eigenbasis of the mean of the effective ensemble (for SAM that of `A^{1/2} w`). Where several directions lose stability at
+    /// once it is one of many. Empty (0, 0) without curvature.
+    ///
+    /// # Errors
+    /// [`DynamicsError::SizeMismatch`] for the threshold of an ensemble of another rank.
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// // Orthogonal samples of curvature 4 and 1, batches of one: the first alone limits the learning rate.
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
+    /// assert!((sgd.critical_second_moment(&sgd.max_learning_rate()?)?[(0, 0)] - 1.0).abs() < 1e-6);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn critical_second_moment(&self, threshold: &Threshold) -> Result<Mat<f64>> {
+        let moment = self.packed_moment(threshold)?;
+        let norm = moment.iter().map(|x| x * x).sum::<f64>().sqrt();
+        Ok(packed::unpack(&moment, threshold.rank) * linstab_linalg::Scale(norm.recip()))
+    }
+
+    /// The critical second moment, packed and of any norm; all columns of it, whatever the threshold has.
+    pub(super) fn packed_moment<'a>(&self, threshold: &'a Threshold) -> Result<Cow<'a, [f64]>> {
+        self.require_own(threshold)?;
+        let CriticalMoment { leading, blocks, .. } = &threshold.moment;
+        if leading.len() == packed::packed_len(threshold.rank) {
+            return Ok(Cow::Borrowed(leading));
+        }
+        let unit = self.sharpness();
+        let family = InverseRate { weights: self.critical_weights().in_units_of(unit) };
+        let spread = spread_blocks(&self.plain, blocks, threshold.rank);
+        Ok(Cow::Owned(self.problem(&family).moment((threshold.value * unit).recip(), spread)))
+    }
+
+    /// The problem in sample space with the weights of a family.
+    pub(super) fn problem<'a>(&self, family: &'a dyn Family) -> Problem<'a> {
+        let congruence: Vec<f64> = self.congruence.iter().map(|root| root * root).collect();
+        let effective = (self.effective.mean_eigenvalues(), self.sharpness());
+        Problem::new(effective, &congruence, family, self.sample_weight())
+    }
+}
