@@ -5,6 +5,8 @@
         for step in range(num_steps):
             params, state, loss = update(params, state, next(batches))
             monitor.step(step, params, loss=loss, learning_rate=rate)
+
+What ``analyse`` is called with are the arguments of ``step`` after the number: parameters, and the optax state if it is given.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
     callback = LinstabCallback(subset, loss="cross_entropy", batch_size=32, monitor_options={"every": 200})
     trainer = lightning.Trainer(callbacks=[callback])
+
+Keywords are those of ``linstab.torch.analyze_model``, and of :class:`linstab.Monitor` in ``monitor_options``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Hugging Face: a ``TrainerCallback`` that monitors a training.
 
     trainer = transformers.Trainer(..., callbacks=[LinstabCallback(subset, loss="cross_entropy", batch_size=32)])
+
+Keywords are those of ``linstab.torch.analyze_model``, and of :class:`linstab.Monitor` in ``monitor_options``.
 """
 
 from __future__ import annotations
