@@ -82,6 +82,10 @@ class Monitor:
         losses. The next one is told of only after the loss has come back below that.
     spike_window
         Losses that the median is taken of.
+    prefix
+        Of the names that a writer is told.
+    clock
+        Seconds, from any start.
     """
 
     def __init__(
