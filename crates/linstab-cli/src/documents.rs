@@ -40,7 +40,8 @@ pub(crate) fn install(folder: &Path) -> anyhow::Result<ExitCode> {
             std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         }
         write_atomically(&path, text.as_bytes())?;
-        said.push_str(&format!("{}\n", path.display()));
+        said += &path.display().to_string();
+        said.push('\n');
     }
     say(&said)?;
     Ok(ExitCode::SUCCESS)

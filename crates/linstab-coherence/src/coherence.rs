@@ -1,6 +1,6 @@
 //! The coherence matrix and the coherence measure.
 
-use linstab_linalg::lanczos::{self, Explicit, LanczosOptions};
+use linstab_linalg::lanczos::{self, LanczosOptions};
 use linstab_linalg::{Ensemble, Mat, symmetric};
 
 use crate::{CoherenceError, Result};
@@ -82,7 +82,7 @@ pub fn coherence_from_traces(mut traces: Mat<f64>) -> (Mat<f64>, usize) {
 /// ```
 #[track_caller]
 pub fn top_coherence(matrix: Mat<f64>, guess: &mut [f64], options: LanczosOptions) -> Result<f64> {
-    let top = lanczos::top_eigenpair(&mut Explicit(matrix), guess, options)?;
+    let top = lanczos::top_eigenpair_of(&matrix, guess, options)?;
     guess.copy_from_slice(&top.vector);
     Ok(top.value)
 }

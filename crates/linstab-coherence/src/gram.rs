@@ -2,7 +2,7 @@
 //! `K_ij`, `tr(H_i H_j) = |K_ij|_F^2` and `lambda_max(H_i) = lambda_max(K_ii)`. No matrix over the parameters appears.
 
 use linstab_dynamics::optimizer::ascent;
-use linstab_linalg::lanczos::{self, Explicit, LanczosOptions};
+use linstab_linalg::lanczos::{self, LanczosOptions};
 use linstab_linalg::{Mat, MatRef, Reduced, gram_matrix, symmetric};
 
 use crate::{CoherenceError, Result};
@@ -279,7 +279,7 @@ impl Mean {
 fn top_eigenpair(matrix: &Mat<f64>) -> Result<(f64, Vec<f64>)> {
     let start = vec![1.0; matrix.nrows()];
     let options = LanczosOptions { basis_size: 20, ..LanczosOptions::default() };
-    let top = lanczos::top_eigenpair(&mut Explicit(matrix.clone()), &start, options)?;
+    let top = lanczos::top_eigenpair_of(matrix, &start, options)?;
     Ok((top.value, top.vector.iter().map(|x| x.abs()).collect()))
 }
 

@@ -11,7 +11,7 @@ mod ritz;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Col, ColMut, ColRef, Par};
 
-use crate::{LinalgError, Mat, MatRef, Result};
+use crate::{LinalgError, Mat, MatRef, Result, symmetric};
 use ritz::RitzPairs;
 
 /// A symmetric linear operator on vectors.
@@ -42,24 +42,42 @@ pub trait SymmetricOperator {
 }
 
 /// A symmetric matrix as an operator.
-///
-/// # Examples
-/// ```
-/// use linstab_linalg::{Mat, lanczos::{Explicit, SymmetricOperator}};
-/// let mut image = [0.0; 2];
-/// Explicit(Mat::from_fn(2, 2, |i, j| (i + j) as f64)).apply(&[1.0, 10.0], &mut image);
-/// assert_eq!(image, [10.0, 21.0]);
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct Explicit(pub Mat<f64>);
+struct Explicit<'a>(&'a Mat<f64>);
 
-impl SymmetricOperator for Explicit {
+impl SymmetricOperator for Explicit<'_> {
     fn dim(&self) -> usize {
         self.0.nrows()
     }
 
     fn apply(&mut self, input: &[f64], output: &mut [f64]) {
-        multiply(&self.0, input, output);
+        multiply(self.0, input, output);
+    }
+}
+
+/// The largest eigenvalue of a symmetric matrix and its eigenvector, as [`top_eigenpair`]; where the largest eigenvalues lie so close that
+/// the iteration does not separate them, by a full decomposition.
+///
+/// # Errors
+/// [`LinalgError::OutOfRange`] for a start that is zero or not finite; [`LinalgError::NoConvergence`] for a matrix with NaN or infinity.
+/// # Panics
+/// If `start` has another length than the matrix.
+/// # Examples
+/// ```
+/// use linstab_linalg::{Mat, lanczos::{LanczosOptions, top_eigenpair_of}};
+/// let matrix = Mat::from_fn(2, 2, |i, j| if i == j { 2.0 } else { 1.0 });
+/// assert!((top_eigenpair_of(&matrix, &[1.0, 0.0], LanczosOptions::default())?.value - 3.0).abs() < 1e-14);
+/// # Ok::<(), linstab_linalg::LinalgError>(())
+/// ```
+#[track_caller]
+pub fn top_eigenpair_of(matrix: &Mat<f64>, start: &[f64], options: LanczosOptions) -> Result<TopEigenpair> {
+    match top_eigenpair(&mut Explicit(matrix), start, options) {
+        Err(LinalgError::NotConverged { num_applications, .. }) => {
+            let (values, vectors) = symmetric::eigenpairs(matrix.as_ref())?;
+            let last = values.len().saturating_sub(1);
+            let vector = vectors.col_as_slice(last).to_vec();
+            Ok(TopEigenpair { value: values[last], vector, residual: 0.0, num_applications })
+        }
+        found => found,
     }
 }
 

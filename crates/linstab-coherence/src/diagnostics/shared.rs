@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use linstab_linalg::lanczos::{self, LanczosOptions, SymmetricOperator};
-use linstab_linalg::{Mat, Reduced, gram_matrix, packed, spread, symmetric};
+use linstab_linalg::{LinalgError, Mat, Reduced, gram_matrix, packed, spread, symmetric};
 
 use crate::Result;
 
@@ -203,6 +203,15 @@ pub(super) fn once<T>(cell: &OnceCell<T>, compute: impl FnOnce() -> Result<T>) -
     Ok(cell.get_or_init(|| value))
 }
 
+/// How exact the eigenvalues of large matrices are.
+const OPTIONS: LanczosOptions = LanczosOptions {
+    residual_rtol: 1e-6,
+    value_rtol: 1e-11,
+    max_applications: 2000,
+    basis_size: 10,
+    check_every: 1,
+};
+
 /// `diag(diagonal) + factor diag(scale) matrix diag(scale)`.
 struct Sandwich<'a> {
     matrix: &'a Mat<f64>,
@@ -231,14 +240,21 @@ impl Sandwich<'_> {
         own + self.factor * self.scale[i] * self.matrix[(i, j)] * self.scale[j]
     }
 
+    fn explicit(&self) -> Mat<f64> {
+        Mat::from_fn(self.dim(), self.dim(), |i, j| self.entry(i, j))
+    }
+
     fn top_eigenvalue(mut self) -> Result<f64> {
         let dim = self.dim();
         if dim <= DIRECT {
-            let explicit = Mat::from_fn(dim, dim, |i, j| self.entry(i, j));
-            return Ok(symmetric::top_eigenvalue(explicit.as_ref())?);
+            return Ok(symmetric::top_eigenvalue(self.explicit().as_ref())?);
         }
         let start: Vec<f64> = (0..dim).map(|i| self.entry(i, i) + self.entry(i, 0)).collect();
-        iterate(&mut self, &start)
+        match lanczos::top_eigenpair(&mut self, &start, OPTIONS) {
+            // The largest eigenvalues lie too close to be separated.
+            Err(LinalgError::NotConverged { .. }) => Ok(symmetric::top_eigenvalue(self.explicit().as_ref())?),
+            found => Ok(found?.value),
+        }
     }
 }
 
@@ -248,10 +264,5 @@ pub(super) fn top_eigenvalue(matrix: Mat<f64>) -> Result<f64> {
         return Ok(symmetric::top_eigenvalue(matrix.as_ref())?);
     }
     let start: Vec<f64> = (0..matrix.nrows()).map(|i| matrix[(i, i)] + matrix[(i, 0)]).collect();
-    iterate(&mut lanczos::Explicit(matrix), &start)
-}
-
-fn iterate(operator: &mut impl SymmetricOperator, start: &[f64]) -> Result<f64> {
-    let options = LanczosOptions { residual_rtol: 1e-6, value_rtol: 1e-11, ..LanczosOptions::default() };
-    Ok(lanczos::top_eigenpair(operator, start, options)?.value)
+    Ok(lanczos::top_eigenpair_of(&matrix, &start, OPTIONS)?.value)
 }

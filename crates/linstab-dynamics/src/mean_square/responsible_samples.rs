@@ -1,7 +1,6 @@
-//! The samples and the direction responsible for a threshold, and the share of the full batch in it.
+//! The samples responsible for a threshold, and the share of the full batch in it.
 
 use linstab_linalg::inner_products;
-use linstab_linalg::lanczos::{self, Explicit, LanczosOptions};
 
 use super::columns::for_columns;
 use super::{MeanSquare, Threshold};
@@ -15,22 +14,16 @@ pub struct ResponsibleSamples {
     pub sample_shares: Vec<f64>,
     /// Share of `a tr(H X H X)`, the forcing by the full batch.
     pub full_batch_forcing: f64,
-    /// The direction, of unit length in the coordinates of the effective ensemble (for SAM `A^{1/2} w`, not `w`), that carries most of the critical second
-    /// moment.
-    pub direction: Vec<f64>,
-    /// The part of the trace of the critical second moment along that direction.
-    pub direction_share: f64,
 }
 
 impl MeanSquare {
-    /// The samples and the direction responsible for a threshold. Empty without curvature.
+    /// The samples responsible for a threshold. Empty without curvature.
     ///
     /// At the threshold the critical matrix `X` balances the forcing `a H X H + (b/n) sum_i H_i X H_i` against the damping, which
     /// is `(X H + H X) / eta*` without momentum (see the [module documentation](super)); the inner product with `X` splits the
     /// forcing into the full batch and the samples.
     /// # Errors
-    /// [`crate::DynamicsError::Linalg`] if an eigenvalue iteration fails, [`crate::DynamicsError::SizeMismatch`] for the threshold of
-    /// an ensemble of another rank.
+    /// [`crate::DynamicsError::SizeMismatch`] for the threshold of an ensemble of another rank.
     /// # Examples
     /// ```
     /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
@@ -41,7 +34,6 @@ impl MeanSquare {
     /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
     /// let responsible = sgd.responsible_samples(&sgd.max_learning_rate()?)?;
     /// assert!((responsible.sample_shares[1] - 1.0).abs() < 1e-9 && responsible.sample_shares[0] < 1e-9);
-    /// assert!((responsible.direction[0].abs() - 1.0).abs() < 1e-6, "the sharpest direction is the second sample's");
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn responsible_samples(&self, threshold: &Threshold) -> Result<ResponsibleSamples> {
@@ -51,8 +43,6 @@ impl MeanSquare {
             return Ok(ResponsibleSamples {
                 sample_shares: vec![0.0; self.effective.num_samples()],
                 full_batch_forcing: 0.0,
-                direction: Vec::new(),
-                direction_share: 0.0,
             });
         }
         let (h, weights) = (self.effective.mean_eigenvalues(), self.moment_weights());
@@ -64,14 +54,9 @@ impl MeanSquare {
         let per_sample = self.sample_weight();
         let samples: Vec<f64> = self.sample_terms(&moment).iter().map(|term| per_sample * term).collect();
         let total = full_batch + samples.iter().sum::<f64>();
-        let critical = self.critical_second_moment(threshold)?;
-        let diagonal: Vec<f64> = (0..rank).map(|a| critical[(a, a)]).collect();
-        let lead = lanczos::top_eigenpair(&mut Explicit(critical), &diagonal, LanczosOptions::default())?;
         Ok(ResponsibleSamples {
             sample_shares: samples.iter().map(|term| term / total).collect(),
             full_batch_forcing: full_batch / total,
-            direction_share: lead.value / diagonal.iter().sum::<f64>(),
-            direction: lead.vector,
         })
     }
 
