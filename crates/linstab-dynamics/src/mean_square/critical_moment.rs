@@ -28,7 +28,7 @@ impl MeanSquare {
     /// once it is one of many. Empty (0, 0) without curvature.
     ///
     /// # Errors
-    /// [`DynamicsError::SizeMismatch`] for the threshold of an ensemble of another rank.
+    /// [`crate::DynamicsError::SizeMismatch`] for the threshold of an ensemble of another rank.
     /// # Examples
     /// ```
     /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
