@@ -85,7 +85,7 @@ pub fn analyse_observed(
     observer: &dyn Observer,
 ) -> Result<Findings> {
     request.check(sizes.num_samples)?;
-    let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?;
+    let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?.with_interrupt(&observer.interrupt());
     let (ensemble, unit) = (&seen.plain.ensemble.clone(), seen.plain.unit);
     let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
     let (stability, found) = rows(&mut seen, coherence.as_ref(), (sizes, request), observer)?;

@@ -99,7 +99,8 @@ pub(crate) fn answer(
         (Loader::Independent(scheme), Some(_)) => ascending(ensemble, training, scheme, ask),
         (Loader::Epochs(order), _) => {
             let sampling = EpochSampling::new(order, last_batch.unwrap_or_default(), n, batch_size)?;
-            by_epochs(&Epochs::new(ensemble, optimizer, sampling)?, ask)
+            let epochs = Epochs::new(ensemble, optimizer, sampling)?;
+            by_epochs(&epochs.with_interrupt(solver.interrupt().clone()), ask)
         }
     }
 }

@@ -349,7 +349,7 @@ mod tests {
             ),
             (1.0, 0.3, None, "as sharp; no threshold differs by more than chance"),
         ] {
-            let text = report(sharpness, log_ratio, error).describe();
+            let text = report(sharpness, log_ratio, error).sentences().concat();
             assert!(text.starts_with(&format!("b beside a: {expected}")), "{text}");
         }
     }

@@ -39,7 +39,7 @@ pub use error::{AnalysisError, Result};
 pub use human::describe;
 /// The words that a [`Request`] is made of.
 pub use linstab_dynamics::{
-    Optimizer, SamplingScheme,
+    Interrupt, Optimizer, SamplingScheme,
     optimizer::{Parameter, Rule},
     sampling::{LastBatch, Loader},
 };

@@ -1,7 +1,7 @@
 //! The range of curvatures that can be analysed, and the units in which they are.
 
-use linstab_dynamics::Optimizer;
 use linstab_dynamics::mean_square::ThresholdSolver;
+use linstab_dynamics::{Interrupt, Optimizer};
 use linstab_linalg::{Mat, MatRef, Reduced};
 
 use crate::{AnalysisError, Grams, Result, Sizes};
@@ -75,6 +75,14 @@ impl Seen {
         let scaled = |gram| Scaled::from_gram(gram, sizes, tolerance);
         let (plain, preconditioned) = (scaled(grams.plain)?, grams.preconditioned.map(scaled).transpose()?);
         Ok(Self { plain, preconditioned })
+    }
+
+    /// The same, stopped by a flag.
+    pub(crate) fn with_interrupt(mut self, interrupt: &Interrupt) -> Self {
+        for scaled in [Some(&mut self.plain), self.preconditioned.as_mut()].into_iter().flatten() {
+            scaled.solver = scaled.solver.clone().with_interrupt(interrupt.clone());
+        }
+        self
     }
 
     /// The ensemble that an optimizer sees.

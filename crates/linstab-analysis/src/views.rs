@@ -81,7 +81,7 @@ pub fn growth_map(
     if let Some(rate) = learning_rates.iter().find(|rate| !(rate.is_finite() && **rate > 0.0)) {
         return refuse("learning_rate", rate.to_string(), "positive and finite");
     }
-    let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?;
+    let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?.with_interrupt(&observer.interrupt());
     let scaled = seen.by(optimizer)?;
     let optimizer = in_units(optimizer, scaled)?;
     let Scaled { ensemble, unit, solver } = scaled;

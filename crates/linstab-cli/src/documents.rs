@@ -40,7 +40,7 @@ pub(crate) fn install(folder: &Path) -> anyhow::Result<ExitCode> {
             std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         }
         write_atomically(&path, text.as_bytes())?;
-        said += &path.display().to_string();
+        said.push_str(&path.display().to_string());
         said.push('\n');
     }
     say(&said)?;

@@ -76,13 +76,13 @@ pub fn coherence_from_traces(mut traces: Mat<f64>) -> (Mat<f64>, usize) {
 /// use linstab_coherence::top_coherence;
 /// use linstab_linalg::{Mat, lanczos::LanczosOptions};
 /// let mut guess = [1.0, 1.0];
-/// let top = top_coherence(Mat::from_fn(2, 2, |_, _| 3.0), &mut guess, LanczosOptions::default())?;
+/// let top = top_coherence(&Mat::from_fn(2, 2, |_, _| 3.0), &mut guess, LanczosOptions::default())?;
 /// assert!((top - 6.0).abs() < 1e-12);
 /// # Ok::<(), linstab_coherence::CoherenceError>(())
 /// ```
 #[track_caller]
-pub fn top_coherence(matrix: Mat<f64>, guess: &mut [f64], options: LanczosOptions) -> Result<f64> {
-    let top = lanczos::top_eigenpair_of(&matrix, guess, options)?;
+pub fn top_coherence(matrix: &Mat<f64>, guess: &mut [f64], options: LanczosOptions) -> Result<f64> {
+    let top = lanczos::top_eigenpair_of(matrix, guess, options)?;
     guess.copy_from_slice(&top.vector);
     Ok(top.value)
 }

@@ -1,13 +1,12 @@
 //! Work without the interpreter's lock, on worker threads, stopped by Ctrl-C.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use linstab_analysis::AnalysisError;
 use linstab_analysis::observer::{Observer, Progress};
+use linstab_analysis::{AnalysisError, Interrupt};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -28,7 +27,7 @@ pub(crate) struct Running {
 /// What the thread that asked sees of the work.
 #[derive(Default)]
 struct Watch {
-    stopped: AtomicBool,
+    stop: Interrupt,
     announced: Mutex<Option<String>>,
     latest: Mutex<Option<Progress>>,
 }
@@ -40,7 +39,11 @@ impl Observer for Watch {
 
     fn goes_on(&self, progress: Progress) -> bool {
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
-        !self.stopped.load(Ordering::Relaxed)
+        self.stop.check().is_ok()
+    }
+
+    fn interrupt(&self) -> Interrupt {
+        self.stop.clone()
     }
 }
 
@@ -81,7 +84,7 @@ pub(crate) fn run<T: Send>(
                     Ok(outcome) => return Ok(outcome),
                     Err(RecvTimeoutError::Timeout) => {
                         if let Err(raised) = watch.look(running.progress.as_ref()) {
-                            watch.stopped.store(true, Ordering::Relaxed);
+                            watch.stop.raise();
                             // Whatever it returns, what was raised is the answer.
                             let _ = receiver.recv();
                             return Err(raised);

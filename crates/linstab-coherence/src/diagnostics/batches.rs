@@ -57,7 +57,7 @@ pub(super) const MEAN_BATCH_SHARPNESS: Diagnostic = Diagnostic {
         let gram = subject.shared().gram()?;
         let values = over_batches(subject, |rows, batch_size| {
             let block = Mat::from_fn(rows.len(), rows.len(), |i, j| gram[(rows[i], rows[j])] / batch_size);
-            if rows.is_empty() { Ok((0.0, 1.0)) } else { top_eigenvalue(block).map(|value| (value, 1.0)) }
+            if rows.is_empty() { Ok((0.0, 1.0)) } else { top_eigenvalue(&block).map(|value| (value, 1.0)) }
         })?;
         Ok(Some(mean_of(&values)))
     },

@@ -259,10 +259,10 @@ impl Sandwich<'_> {
 }
 
 /// The largest eigenvalue of a positive semidefinite matrix.
-pub(super) fn top_eigenvalue(matrix: Mat<f64>) -> Result<f64> {
+pub(super) fn top_eigenvalue(matrix: &Mat<f64>) -> Result<f64> {
     if matrix.nrows() <= DIRECT || matrix.norm_max() <= 0.0 {
         return Ok(symmetric::top_eigenvalue(matrix.as_ref())?);
     }
     let start: Vec<f64> = (0..matrix.nrows()).map(|i| matrix[(i, i)] + matrix[(i, 0)]).collect();
-    Ok(lanczos::top_eigenpair_of(&matrix, &start, OPTIONS)?.value)
+    Ok(lanczos::top_eigenpair_of(matrix, &start, OPTIONS)?.value)
 }

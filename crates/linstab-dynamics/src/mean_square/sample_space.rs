@@ -144,6 +144,7 @@ impl<'a> Problem<'a> {
         }
         let mut widening = 1.0;
         for num_images in 1..=MAX_EXPANSIONS {
+            subspace.interrupt.check()?;
             let share = if subspace.num_columns() < self.h.len() { SHARE_OF_STEP } else { 1.0 };
             let above = self.just_above(subspace, guess, (share * tolerance, widening))?;
             // Where the root is the pole, a step may be too small for eigenvalues to be below 1.
@@ -152,7 +153,9 @@ impl<'a> Problem<'a> {
                 continue;
             };
             if trial.doubt.as_ref().is_some_and(|doubt| !doubt.is_little(above.root, tolerance)) {
+                let interrupt = subspace.interrupt.clone();
                 *subspace = SampleSubspace::new(&subspace.ensemble().clone(), None);
+                subspace.interrupt = interrupt;
                 subspace.push(trial.blocks);
                 guess = above.p;
                 continue;

@@ -9,7 +9,7 @@ use super::subspace::SampleSubspace;
 use super::tail::Tail;
 use super::{CertificateKind, MeanSquare, Threshold};
 use crate::error::require_nonnegative;
-use crate::{DynamicsError, Result};
+use crate::{DynamicsError, Interrupt, Result};
 
 /// Relative width of a certified interval, if nothing else is asked for.
 const TOLERANCE: f64 = 1e-10;
@@ -46,6 +46,7 @@ pub struct ThresholdSolver {
     ensemble: Reduced,
     subspace: Option<SampleSubspace>,
     tolerance: f64,
+    interrupt: Interrupt,
 }
 
 impl ThresholdSolver {
@@ -60,7 +61,18 @@ impl ThresholdSolver {
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
     pub fn new(ensemble: &Reduced) -> Self {
-        Self { ensemble: ensemble.clone(), subspace: None, tolerance: TOLERANCE }
+        Self { ensemble: ensemble.clone(), subspace: None, tolerance: TOLERANCE, interrupt: Interrupt::new() }
+    }
+
+    /// The same, whose answers end with [`DynamicsError::Interrupted`] once the flag is raised.
+    #[must_use]
+    pub fn with_interrupt(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
+    }
+
+    /// The flag that stops it.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// The same with another relative width of intervals; 1e-10 is usual.
@@ -225,11 +237,13 @@ impl ThresholdSolver {
         tolerance: f64,
     ) -> Result<Critical> {
         let problem = analysis.problem(family);
+        self.interrupt.check()?;
         if !analysis.plain.shares_factors_with(&self.ensemble) {
             return problem.solve(&mut SampleSubspace::new(&analysis.plain, None), guess, tolerance);
         }
         let tail = || (self.tolerance >= WITH_TAIL).then(|| Tail::of(&self.ensemble)).flatten();
         let subspace = self.subspace.get_or_insert_with(|| SampleSubspace::new(&self.ensemble, tail()));
+        subspace.interrupt = self.interrupt.clone();
         problem.solve(subspace, guess, tolerance)
     }
 }

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::blocks::{dot, identity_blocks, spread_blocks};
 use super::columns::{column_chunks, packed_entries};
 use super::tail::{Combination, SHARED, Tail};
-use crate::Result;
+use crate::{Interrupt, Result};
 
 /// Basis vectors at least: as packed matrices take half of a square one, these are six matrices of order r. Small problems may have more.
 const CAPACITY: usize = 12;
@@ -38,6 +38,8 @@ pub(super) struct SampleSubspace {
     tail: Option<Tail>,
     /// The shared matrices of the tail, each times all vectors.
     tail_images: [Vec<Vec<f64>>; SHARED],
+    /// Stops what is done with it.
+    pub(super) interrupt: Interrupt,
 }
 
 /// The matrix of the operator of a kernel, and of its derivative.
@@ -87,7 +89,8 @@ impl SampleSubspace {
         };
         let spreads = column_chunks(rank, num_columns).iter().map(room).collect();
         let (ensemble, vectors, tail_images) = (ensemble.clone(), Vec::new(), Default::default());
-        let mut subspace = Self { ensemble, vectors, spreads, num_spreads: 0, tail, tail_images };
+        let interrupt = Interrupt::new();
+        let mut subspace = Self { ensemble, vectors, spreads, num_spreads: 0, tail, tail_images, interrupt };
         let identity = identity_blocks(&subspace.ensemble);
         let norm = norm(&identity);
         // The mean is diagonal: nothing to be multiplied.

@@ -35,7 +35,6 @@ pub(crate) fn register(suite: &mut Suite) {
     let matrix = std::cell::OnceCell::new();
     let ours = || {
         let matrix: &Mat<f64> = matrix.get_or_init(|| coherence_matrix(2000));
-        let matrix = matrix.clone();
         let mut guess = vec![1.0; matrix.nrows()];
         let options = LanczosOptions { basis_size: 20, ..LanczosOptions::default() };
         seconds(|| drop(black_box(top_coherence(matrix, &mut guess, options))))

@@ -95,10 +95,10 @@ impl<'a> Tracker<'a> {
         let curvature = Curvature::at(network, data, config.loss)?;
         let gram = curvature.gradient_gram();
         let (matrix, num_negative) = coherence_from_traces(curvature.full_inner_products());
-        let lambda_max_s = top_coherence(matrix, &mut self.coherent, LANCZOS)?;
+        let lambda_max_s = top_coherence(&matrix, &mut self.coherent, LANCZOS)?;
         let factor = config.loss.curvature_factor();
         let absolute = Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| factor * gram[(i, j)].abs());
-        let gauss_newton = top_coherence(absolute, &mut self.coherent_gauss_newton, LANCZOS)?;
+        let gauss_newton = top_coherence(&absolute, &mut self.coherent_gauss_newton, LANCZOS)?;
         let sharpest_sample = curvature.sample_sharpness().into_iter().fold(0.0, f64::max);
         let top = curvature.sharpness(self.sharpest.as_deref(), LANCZOS)?;
         self.sharpest = Some(top.vector);

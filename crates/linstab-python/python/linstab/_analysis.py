@@ -161,7 +161,8 @@ class Analysis:
     @property
     def verdict(self) -> str:
         """What is stable up to where, and why, in one sentence."""
-        return self._findings.words().split("\n", 1)[0]
+        # The words are broken into lines; the verdict ends at the first empty one.
+        return " ".join(self._findings.words().split("\n\n", 1)[0].split())
 
     def _repr_html_(self) -> str:
         words = f"<pre>{html.escape(str(self))}</pre>"
