@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
 #![expect(clippy::disallowed_methods, reason = "the developer's tool tells how long its stages take")]
 
+mod guide;
 mod lines;
 mod needs;
 mod python;
@@ -21,6 +22,7 @@ cargo xtask VERB [ARGUMENTS]
   test        everything that must pass before a change lands, but test-torch; --fast: what to run at every save
   python      the part of it that tests the Python package, on NumPy and JAX [arguments for pytest]
   test-torch  the tests of the Python package that need PyTorch, which is installed for them if it is not there
+  python-docs build the guide, with the reference of the package and the crates, into target/guide
   lines       count the lines of source code, by crate
   ci          test, and the gates that need extra tools
 ";
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         "test" if rest.is_empty() => needs::check().and_then(|()| all(TEST)),
         "python" => python::test(&rest),
         "test-torch" => python::test_torch(&rest),
+        "python-docs" if rest.is_empty() => python::docs(),
         "test" if rest == ["--fast"] => all(FAST),
         "lines" if rest.is_empty() => lines::print(root()),
         "ci" if rest.is_empty() => needs::check().and_then(|()| all(TEST)).and_then(|()| all(EXTRA)),

@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{FAILURE, finish, root, target};
+use crate::{FAILURE, finish, guide, root, target};
 
-/// The package, and what its tests need.
+/// The package.
 const PACKAGE: &str = "crates/linstab-python";
-const REQUIREMENTS: &str = "tests/requirements.txt";
 
 /// Builds and installs the wheel, and runs the tests on NumPy and JAX, the types and the examples in the documentation.
 pub(crate) fn test(arguments: &[&str]) -> Result<(), u8> {
-    let environment = Environment::ready()?;
+    let environment = Environment::of_tests()?;
     environment.install(&environment.program("maturin"))?;
     if !arguments.is_empty() {
         return environment.pytest(arguments);
@@ -28,7 +27,7 @@ pub(crate) fn test(arguments: &[&str]) -> Result<(), u8> {
 /// The tests that need PyTorch: with the caller's, if it can be imported, else with one that is installed for them.
 pub(crate) fn test_torch(arguments: &[&str]) -> Result<(), u8> {
     let environment = Environment { folder: target().join("python-torch") };
-    let maturin = Environment::ready()?.program("maturin");
+    let maturin = Environment::of_tests()?.program("maturin");
     eprintln!("== PyTorch for the tests, in {}", environment.folder.display());
     // The caller's Python is asked first: a torch that is there is the one to test with.
     let mut prepare = Command::new(python());
@@ -37,6 +36,26 @@ pub(crate) fn test_torch(arguments: &[&str]) -> Result<(), u8> {
     environment.install(&maturin)?;
     let usual = ["-k", "torch or integrations or monitor"];
     environment.pytest(if arguments.is_empty() { &usual } else { arguments })
+}
+
+/// Builds the guide into `target/guide`: its pages, the reference of the Python package, and the documentation of the crates beside them.
+pub(crate) fn docs() -> Result<(), u8> {
+    let environment = Environment::ready("python-guide", "docs/requirements.txt")?;
+    let guide = target().join("guide");
+    let build = ["-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", &guide.to_string_lossy()];
+    environment.run(&build, &package())?;
+    let pages = guide::pages(&guide).map_err(|error| failed(&error))?;
+    for (path, page) in &pages {
+        if let Some(address) = guide::loaded(page) {
+            eprintln!("error: {} loads {address}: the guide is to work without a network", path.display());
+            return Err(FAILURE);
+        }
+    }
+    let document = ["doc", "--workspace", "--no-deps", "--all-features", "--quiet"];
+    finish(Command::new("cargo").args(document).current_dir(root()))?;
+    guide::copy(&target().join("doc"), &guide.join("rust")).map_err(|error| failed(&error))?;
+    println!("{}", guide.join("index.html").display());
+    Ok(())
 }
 
 fn package() -> PathBuf {
@@ -49,19 +68,23 @@ struct Environment {
 }
 
 impl Environment {
-    /// The environment of the tests, made anew whenever what it is to hold has changed.
-    fn ready() -> Result<Self, u8> {
-        let environment = Self { folder: target().join("python") };
+    fn of_tests() -> Result<Self, u8> {
+        Self::ready("python", "tests/requirements.txt")
+    }
+
+    /// An environment below the target folder, made anew whenever what it is to hold has changed.
+    fn ready(name: &str, requirements: &str) -> Result<Self, u8> {
+        let environment = Self { folder: target().join(name) };
         let stamp = environment.folder.join("requirements.txt");
-        let wanted = std::fs::read(package().join(REQUIREMENTS)).map_err(|error| failed(&error))?;
+        let wanted = std::fs::read(package().join(requirements)).map_err(|error| failed(&error))?;
         if std::fs::read(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(environment);
         }
-        eprintln!("== Python for the tests, in {}", environment.folder.display());
+        eprintln!("== Python for {requirements}, in {}", environment.folder.display());
         finish(Command::new(python()).args(["-m", "venv", "--clear"]).arg(&environment.folder)).inspect_err(|_| {
             eprintln!("error: the Python package is tested with Python 3.11 or later (`python3`, or named in PYTHON)");
         })?;
-        environment.pip(&["install", "--requirement", REQUIREMENTS])?;
+        environment.pip(&["install", "--requirement", requirements])?;
         // Last: an interrupted installation is begun again.
         std::fs::write(&stamp, wanted).map_err(|error| failed(&error))?;
         Ok(environment)
@@ -99,6 +122,8 @@ impl Environment {
         let mut python = Command::new(self.program("python"));
         // Without the folder itself on the path, even where `-m` would put it there.
         python.args(arguments).current_dir(folder).env("PYTHONSAFEPATH", "1");
+        // An advertisement of a successor, which is not this project's business.
+        python.env("NO_MKDOCS_2_WARNING", "1");
         finish(python.env("CARGO_TARGET_DIR", target()))
     }
 

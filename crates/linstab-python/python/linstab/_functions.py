@@ -111,8 +111,8 @@ def coherence(
     """The coherence matrix of samples, its largest eigenvalue, and its blocks.
 
     Args:
-        factors, gram, num_factors, preconditioner, scale, threads, memory_limit: As for :func:`analyze`; with a preconditioner of what its
-            optimizers see.
+        factors: As for :func:`analyze`, and so are gram, num_factors, preconditioner, scale, threads and memory_limit; with a
+            preconditioner it is the coherence of what its optimizers see.
         connected: Share of the geometric mean of ``S_ii`` and ``S_jj`` from which two samples are of one block.
 
     Raises:
@@ -270,7 +270,7 @@ def check(
     """Check that thresholds are those of a baseline: a report in JSON, as :meth:`Analysis.to_json` and the command write it.
 
     Args:
-        factors, gram, num_factors, preconditioner, threads, memory_limit: As for :func:`analyze`.
+        factors: As for :func:`analyze`, and so are gram, num_factors, preconditioner, threads and memory_limit.
         against: The baseline.
         rtol: Largest accepted relative difference; estimates agree where their intervals meet.
 

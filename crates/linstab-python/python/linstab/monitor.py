@@ -68,14 +68,24 @@ class Monitor:
         Path of a CSV file, which is continued if it is there; None for none.
     writer
         A TensorBoard ``SummaryWriter`` or a Weights & Biases run: anything with ``add_scalar`` or ``log``.
-    optimizer, batch_size, sampling
-        For factors and inner products: as of ``linstab.analyze``; one optimizer and one batch size.
+    optimizer
+        For factors and inner products: one optimizer, as of ``linstab.analyze``.
+    batch_size
+        Of these, one size.
+    sampling
+        Of these, how batches are drawn.
     models
         PyTorch modules that are put into evaluation mode meanwhile and restored afterwards, their gradients and all random
         states as well.
-    spike_factor, spike_window
+    spike_factor
         A loss is a spike if it is not finite, or above ``spike_factor`` times the median of the last ``spike_window``
         losses. The next one is told of only after the loss has come back below that.
+    spike_window
+        Losses that the median is taken of.
+    prefix
+        Of the names that a writer is told.
+    clock
+        Seconds, from any start.
     """
 
     def __init__(

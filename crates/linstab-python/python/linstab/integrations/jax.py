@@ -1,10 +1,12 @@
 """Loops in JAX: what a monitor analyses, from the parameters and the optax state of the moment.
 
-analyse = linstab.integrations.jax.analyser(apply, (inputs, targets), loss="cross_entropy", num_samples=200)
-with linstab.Monitor(analyse, optimizer="sgd:momentum=0.9", batch_size=32) as monitor:
-    for step in range(num_steps):
-        params, state, loss = update(params, state, next(batches))
-        monitor.step(step, params, loss=loss, learning_rate=rate)
+    analyse = linstab.integrations.jax.analyser(apply, (inputs, targets), loss="cross_entropy", num_samples=200)
+    with linstab.Monitor(analyse, optimizer="sgd:momentum=0.9", batch_size=32) as monitor:
+        for step in range(num_steps):
+            params, state, loss = update(params, state, next(batches))
+            monitor.step(step, params, loss=loss, learning_rate=rate)
+
+What ``analyse`` is called with are the arguments of ``step`` after the number: parameters, and the optax state if it is given.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Lightning: a ``Callback`` that monitors a training.
 
-callback = LinstabCallback(subset, loss="cross_entropy", batch_size=32, every=200)
-trainer = lightning.Trainer(callbacks=[callback])
+    callback = LinstabCallback(subset, loss="cross_entropy", batch_size=32, monitor_options={"every": 200})
+    trainer = lightning.Trainer(callbacks=[callback])
+
+Keywords are those of ``linstab.torch.analyze_model``, and of :class:`linstab.Monitor` in ``monitor_options``.
 """
 
 from __future__ import annotations
@@ -28,18 +30,18 @@ __all__ = ["LinstabCallback"]
 class LinstabCallback(Callback):  # type: ignore[misc, unused-ignore]
     """Analyses the model under its optimizer along the training, on the process of rank 0.
 
+    The record of each analysis goes to the loggers of the trainer, too. ``monitor`` is the monitor, with its records and spikes.
+
     Parameters
     ----------
     data
         What to analyse, as of ``linstab.torch.analyze_model``: a fixed part of the training data.
     analyse
         In the place of that, a function of (module, optimizer) as of :class:`linstab.Monitor`.
-    loss, batch_size, sampling, num_samples, seed, ...
-        Options of ``analyze_model``, with ``data`` only.
+    options
+        Keywords of ``analyze_model`` (``loss``, ``batch_size``, ``sampling``, ``num_samples``, ``seed`` and so on), with ``data`` only.
     monitor_options
         Options of :class:`linstab.Monitor`: ``every``, ``budget``, ``log``, ``writer`` and so on.
-
-    The record of each analysis goes to the loggers of the trainer, too. ``monitor`` is the monitor, with its records and spikes.
     """
 
     def __init__(

@@ -1,6 +1,8 @@
 """Hugging Face: a ``TrainerCallback`` that monitors a training.
 
-trainer = transformers.Trainer(..., callbacks=[LinstabCallback(subset, loss="cross_entropy", batch_size=32)])
+    trainer = transformers.Trainer(..., callbacks=[LinstabCallback(subset, loss="cross_entropy", batch_size=32)])
+
+Keywords are those of ``linstab.torch.analyze_model``, and of :class:`linstab.Monitor` in ``monitor_options``.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ __all__ = ["LinstabCallback"]
 class LinstabCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
     """Analyses the model under its optimizer along the training, on the main process.
 
+    The trainer tells of its loss when it logs, as the mean since it last did: spikes are looked for in these.
+
     Parameters
     ----------
     data
@@ -31,12 +35,10 @@ class LinstabCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         inputs alone; one that wants named tensors needs ``analyse``.
     analyse
         In the place of that, a function of (model, optimizer) as of :class:`linstab.Monitor`.
-    loss, batch_size, sampling, num_samples, seed, ...
-        Options of ``analyze_model``, with ``data`` only.
+    options
+        Keywords of ``analyze_model`` (``loss``, ``batch_size``, ``sampling``, ``num_samples``, ``seed`` and so on), with ``data`` only.
     monitor_options
         Options of :class:`linstab.Monitor`: ``every``, ``budget``, ``log``, ``writer`` and so on.
-
-    The trainer tells of its loss when it logs, as the mean since it last did: spikes are looked for in these.
     """
 
     def __init__(

@@ -37,8 +37,8 @@ def analyze_model(
 
     Parameters
     ----------
-    apply, params, data, loss, num_samples, seed, chunk_size, dtype, select
-        As for :func:`linstab.jax.factors`.
+    apply
+        As for :func:`linstab.jax.factors`, and so are params, data, loss, num_samples, seed, chunk_size, dtype and select.
     optimizer
         The optax state after the last step, or a specification such as ``"sgd:momentum=0.9"``. From a state are read: which
         memory the optimizer has, Adam's and RMSProp's second moment with the bias correction of its step, and all numbers that

@@ -61,9 +61,12 @@ def factors(
     select
         Function of the name of a parameter (its path, joined by ``/``) that says whether to analyse it; others stay fixed.
 
-    Raises ``TypeError`` and ``ValueError``, which say what to do, for parameters that are not real or not finite or twice in the
-    tree, for empty data, outputs of another shape than the targets, outputs that are not finite, and for models whose output
-    for a sample depends on the other samples of its batch.
+    Raises
+    ------
+    TypeError, ValueError
+        With a message that says what to do: for parameters that are not real or not finite or twice in the tree, for empty data,
+        outputs of another shape than the targets, outputs that are not finite, and for models whose output for a sample depends on
+        the other samples of its batch.
     """
     with precision(dtype):
         ready = prepare(

@@ -50,8 +50,10 @@ def factors(
     params
         Parameters to take derivatives for: names, prefixes of names, or a function of name and parameter. Default: all that
         are trainable. A shared tensor counts once.
-    num_samples, seed
+    num_samples
         A random part of the data, without replacement, that depends on the seed alone. Default: all of it.
+    seed
+        Of that part.
     chunk_size
         Samples that are differentiated at a time, at most.
     dtype
