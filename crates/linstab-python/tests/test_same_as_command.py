@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -111,6 +110,7 @@ def test_what_is_not_contiguous_is_what_it_shows(factors):
 
 
 def test_bfloat16(factors):
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="the type of bfloat16 comes with JAX")
     coarse = factors.astype(ml_dtypes.bfloat16)
     assert linstab.analyze(coarse, batch_size=4).to_json() == linstab.analyze(coarse.astype(np.float64), batch_size=4).to_json()
 
