@@ -226,3 +226,10 @@ def test_guide_snippets_that_fail_are_told_by_line(tmp_path: Path) -> None:
     page.write_text("# Broken\n\n```python\nx = 1\nx / 0\n```\n")
     with pytest.raises(AssertionError, match=r'broken.py", line 5'):
         run_python(page, blocks_of(page.read_text()), tmp_path)
+
+
+def test_the_first_screen_of_the_repository_shows_what_is_run_here() -> None:
+    """Its Python, and what that prints, are blocks of the package's README, whose snippets are run."""
+    blocks = [block for block in blocks_of((PACKAGE.parents[1] / "README.md").read_text()) if block.language == "python"]
+    run = [(block.text, block.output) for block in blocks_of((PACKAGE / "README.md").read_text())]
+    assert blocks and all((block.text, block.output) in run and block.output for block in blocks)
