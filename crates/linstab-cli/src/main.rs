@@ -13,6 +13,7 @@ mod analyze;
 mod arguments;
 mod compare;
 mod experiments;
+mod gather;
 mod progress;
 mod provenance;
 mod reproduce;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     };
     let outcome = match &arguments.command {
         Command::Reproduce(arguments) => reproduce::run_reproduce(arguments),
+        Command::Gather(arguments) => gather::run_gather(arguments),
         Command::Thresholds(arguments) => run_thresholds(arguments),
         Command::Analyze(arguments) => analyze::run_analyze(arguments),
         Command::Check(arguments) => analyze::run_check(arguments),

@@ -10,6 +10,7 @@ use linstab_experiments::readme;
 
 use crate::arguments::{MapArguments, ReproduceArguments, RunArguments};
 use crate::experiments::experiments;
+use crate::gather::run_shard;
 use crate::{FAILURE, MOVED, available_threads, progress, provenance, say};
 
 pub(crate) fn run_reproduce(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
@@ -52,7 +53,6 @@ pub(crate) fn run_map(arguments: &MapArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn start(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) -> anyhow::Result<ExitCode> {
-    let progress = progress::start(run.quiet);
     let options = Options {
         only,
         configs,
@@ -64,9 +64,17 @@ fn start(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) 
         force: run.force,
         provenance: provenance::of_this_run(),
     };
-    let report = reproduce(&experiments(), &options, &*progress)?;
-    if !run.quiet {
-        say(&summary(&report))?;
+    if let Some(shard) = run.shard.shard()? {
+        return run_shard(&options, shard, run.quiet);
+    }
+    let progress = progress::start(run.quiet);
+    report_on(&reproduce(&experiments(), &options, &*progress)?, run.quiet)
+}
+
+/// Says what was found and what failed.
+pub(crate) fn report_on(report: &Report, quiet: bool) -> anyhow::Result<ExitCode> {
+    if !quiet {
+        say(&summary(report))?;
     }
     for (id, error) in report.failures() {
         eprintln!("error: {id}: {error}");

@@ -124,7 +124,12 @@ impl Manifest {
     /// The manifest of a results folder, if it has one of this schema.
     pub fn read(folder: &Path) -> Option<Self> {
         let manifest: Self = serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
-        (manifest.schema == SCHEMA && manifest.program == PROGRAM).then_some(manifest)
+        manifest.is_current().then_some(manifest)
+    }
+
+    /// Whether it is one of ours, of this schema.
+    pub(crate) fn is_current(&self) -> bool {
+        self.schema == SCHEMA && self.program == PROGRAM
     }
 
     /// The file's text.

@@ -1,8 +1,10 @@
 //! What a run is going to do and why, and about how long it takes.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::experiment::{Context, Experiment, Inputs};
+use crate::experiment::{Context, Experiment, Finding, Inputs};
+use crate::folder::ResultsFolder;
 use crate::manifest::{self, Manifest};
 use crate::progress::{Cause, Plan, Step};
 use crate::{DriverError, Result};
@@ -12,6 +14,23 @@ pub(crate) struct Task {
     pub(crate) experiment: &'static dyn Experiment,
     pub(crate) inputs: Inputs,
     pub(crate) key: String,
+}
+
+impl Task {
+    /// Runs the experiment. A panic in it is an error of this experiment alone.
+    pub(crate) fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+        let run = || self.experiment.run(context, results);
+        let finding = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let message =
+                text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default().to_owned();
+            Err(DriverError::Panicked { message })
+        })?;
+        if (&finding.config, finding.seed) != (&self.inputs.config, self.inputs.seed) {
+            return Err(DriverError::ConfigChanged);
+        }
+        Ok(finding)
+    }
 }
 
 /// The selected experiments, in the order of `all`, each with its configuration read and checked.
@@ -57,7 +76,7 @@ pub(crate) fn plan(
 }
 
 /// Why the earlier results are not those that a run would give; `None` if they are.
-fn cause(
+pub(crate) fn cause(
     tasks: &[Task],
     earlier: Option<&Manifest>,
     files: &BTreeMap<String, Vec<u8>>,
