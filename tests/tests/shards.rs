@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use linstab_tests::{configs_with, contents, linstab, output, small_digits, stderr};
+use linstab_tests::{ONLY_SGD, configs_with, contents, linstab, output, small_digits, stderr};
 
 /// Two experiments: cells of one kind, and cells that need the whole of others first.
 const EXPERIMENTS: [&str; 4] = ["--only", "stability-map", "--only", "digits"];
@@ -74,7 +74,7 @@ fn all_succeed(commands: impl IntoIterator<Item = Command>) {
 
 #[test]
 fn any_number_of_shards_gives_the_files_of_one_machine() {
-    let stage = Stage::new(&[]);
+    let stage = Stage::new(&ONLY_SGD);
     succeeds(stage.command(&EXPERIMENTS, "whole", &["--quick", "--quiet"]));
     let whole = contents(&stage.path("whole"));
     assert!(whole.contains_key("tables/stability-map.csv") && whole.contains_key("tables/digits.csv"));
@@ -150,7 +150,7 @@ fn killed_shards_resume_and_other_numbers_of_shards_go_on() {
 
 #[test]
 fn foreign_shards_and_shards_that_are_none_are_named() {
-    let (stage, map) = (Stage::new(&[]), &EXPERIMENTS[..2]);
+    let (stage, map) = (Stage::new(&ONLY_SGD), &EXPERIMENTS[..2]);
     let quick = |out: &str, arguments: &[&str]| {
         stage.command(map, out, &[&["--quick", "--quiet"], arguments].concat())
     };
@@ -189,7 +189,7 @@ fn foreign_shards_and_shards_that_are_none_are_named() {
 
 #[test]
 fn tasks_of_an_array_take_their_shard_from_its_variables() {
-    let (stage, map) = (Stage::new(&[]), &EXPERIMENTS[..2]);
+    let (stage, map) = (Stage::new(&ONLY_SGD), &EXPERIMENTS[..2]);
     let slurm = |id: &str| {
         let mut task = stage.command(map, "shards", &["--quick", "--quiet", "--shard"]);
         task.envs([
@@ -212,7 +212,7 @@ fn tasks_of_an_array_take_their_shard_from_its_variables() {
 /// Two that gather into one folder: one of them is refused or finds the work done, and the results are whole.
 #[test]
 fn two_may_gather_at_once() {
-    let (stage, map) = (Stage::new(&[]), &EXPERIMENTS[..2]);
+    let (stage, map) = (Stage::new(&ONLY_SGD), &EXPERIMENTS[..2]);
     succeeds(stage.command(map, "shards", &["--quick", "--quiet", "--shard", "0/1"]));
     let gather = || {
         let [folder, out] = ["shards", "twice"].map(|name| stage.path(name));

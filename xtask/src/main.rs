@@ -6,6 +6,7 @@
 mod lines;
 mod needs;
 mod python;
+mod slurm;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use std::time::Instant;
 const HELP: &str = "\
 cargo xtask VERB [ARGUMENTS]
 
-  reproduce   run the experiments of the paper     (cargo xtask reproduce --help)
+  reproduce   run the experiments of the paper     (cargo xtask reproduce --help); --slurm [--array N]: as a job array
+              and a job that gathers, --dry-run prints both
   thresholds  compare the golden thresholds        (cargo xtask thresholds --help)
   bench       run the benchmarks [--only NAME]; writes target/bench/latest.json
   test        everything that must pass before a change lands, but test-torch; --fast: what to run at every save
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     };
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let outcome = match verb.as_str() {
+        "reproduce" if rest.contains(&"--slurm") => slurm::reproduce(&rest),
         "reproduce" => {
             let only = rest.iter().any(|argument| argument.starts_with("--only"));
             let out = if only { "target/reproduce-only" } else { "target/reproduce" };
@@ -101,11 +104,8 @@ fn all(commands: &[&[&str]]) -> Result<(), u8> {
 
 /// Builds the program optimised and runs it in the caller's folder; paths that are not given are those of the workspace.
 fn linstab(verb: &str, arguments: &[&str], defaults: &[(&str, &str)]) -> Result<(), u8> {
-    // The first build takes minutes: a person sees cargo's progress, a program only what goes wrong.
-    let quiet: &[&str] = if std::io::stderr().is_terminal() { &[] } else { &["--quiet"] };
-    run(&[&["cargo", "build", "--release", "-p", "linstab-cli"], quiet].concat())?;
-    let program = target().join("release").join("linstab");
-    let mut command = Command::new(program);
+    build()?;
+    let mut command = Command::new(program());
     command.arg(verb).args(arguments);
     for (flag, path) in defaults {
         let given = |argument: &&str| argument.split('=').next() == Some(flag);
@@ -114,6 +114,16 @@ fn linstab(verb: &str, arguments: &[&str], defaults: &[(&str, &str)]) -> Result<
         }
     }
     finish(&mut command)
+}
+
+fn build() -> Result<(), u8> {
+    // The first build takes minutes: a person sees cargo's progress, a program only what goes wrong.
+    let quiet: &[&str] = if std::io::stderr().is_terminal() { &[] } else { &["--quiet"] };
+    run(&[&["cargo", "build", "--release", "-p", "linstab-cli"], quiet].concat())
+}
+
+fn program() -> PathBuf {
+    target().join("release").join("linstab")
 }
 
 fn run(command: &[&str]) -> Result<(), u8> {

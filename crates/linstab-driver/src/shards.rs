@@ -99,32 +99,10 @@ pub fn compute_shard(
     folder.refuse_foreign(&folder.records()?, &tasks, &context)?;
     folder.write(shard, &Record::new(options, &tasks))?;
     let results = ResultsFolder::of_shard(&folder.cells(), shard);
-    let mut outcomes = outcomes(&tasks, &context, &results, None);
-    // Others have gone on meanwhile: as long as that lets this one go on, it does.
-    loop {
-        let next = self::outcomes(&tasks, &context, &results, Some(&outcomes));
-        if next.iter().zip(&outcomes).all(|((_, next), (_, last))| next.is_as_far_as(last)) {
-            break;
-        }
-        outcomes = next;
-    }
+    let outcomes =
+        tasks.iter().map(|task| (task.experiment.id(), ShardOutcome::of(task, &context, &results)));
+    let outcomes = outcomes.collect();
     Ok(ShardReport { folder: folder.root, wall_time_secs: started.elapsed().as_secs_f64(), outcomes })
-}
-
-/// Runs the experiments that were waiting at `last`, or all of them.
-fn outcomes(
-    tasks: &[Task],
-    context: &Context<'_>,
-    results: &ResultsFolder,
-    last: Option<&[(&'static str, ShardOutcome)]>,
-) -> Vec<(&'static str, ShardOutcome)> {
-    let outcome = |(index, task): (usize, &Task)| {
-        let id = task.experiment.id();
-        let ended =
-            last.map(|last| &last[index].1).filter(|last| !matches!(last, ShardOutcome::Waits { .. }));
-        (id, ended.cloned().unwrap_or_else(|| ShardOutcome::of(task, context, results)))
-    };
-    tasks.iter().enumerate().map(outcome).collect()
 }
 
 impl ShardOutcome {
@@ -133,13 +111,6 @@ impl ShardOutcome {
             Ok(_) => Self::Complete,
             Err(DriverError::Awaits { computation, shard }) => Self::Waits { computation, shard },
             Err(error) => Self::Failed(error.with_causes()),
-        }
-    }
-
-    fn is_as_far_as(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Waits { computation, .. }, Self::Waits { computation: other, .. }) => computation == other,
-            _ => self == other,
         }
     }
 }
