@@ -1,12 +1,13 @@
 //! The folders of a run: results are written beside the old ones, and put in their place only when complete.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use linstab_report::drawing;
 
 use crate::cell_store::{CellStore, Share};
-use crate::files::{MANIFEST, PROGRAM, create_folder, files_below, remove_folder, rename, write};
+use crate::files::{MANIFEST, PROGRAM, create_folder, files_below, remove_folder, rename, write, write_with};
 use crate::shard::Shard;
 use crate::{DriverError, Result};
 
@@ -48,7 +49,19 @@ impl ResultsFolder {
     /// # Errors
     /// [`DriverError::Io`].
     pub fn write(&self, relative: &str, bytes: &[u8]) -> Result<()> {
-        self.files.as_ref().map_or(Ok(()), |files| write(&files.join(relative), bytes))
+        self.write_with(relative, |file| file.write_all(bytes))
+    }
+
+    /// Writes a file of the results that need not be in memory as a whole.
+    ///
+    /// # Errors
+    /// [`DriverError::Io`].
+    pub fn write_with(
+        &self,
+        relative: &str,
+        fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> Result<()> {
+        self.files.as_ref().map_or(Ok(()), |files| write_with(&files.join(relative), fill))
     }
 
     /// Writes a figure across two columns and in one: `figures/<name>` and `figures/one-column/<name>`.
@@ -129,15 +142,20 @@ impl RunFolder {
         }
     }
 
-    /// Adds the files of an experiment to the results; returns their paths and contents.
+    /// Adds the files of an experiment to the results, and shows each of them, path and contents.
     ///
     /// # Errors
     /// [`DriverError::Io`].
-    pub(crate) fn accept(&self, experiment: &str) -> Result<Vec<(String, Vec<u8>)>> {
+    pub(crate) fn accept(&self, experiment: &str, mut show: impl FnMut(&str, &[u8])) -> Result<()> {
         let part = self.work.join(PARTS).join(experiment);
         let files = if part.exists() { files_below(&part)? } else { Vec::new() };
-        files.iter().try_for_each(|(path, bytes)| self.write(path, bytes))?;
-        Ok(files)
+        for path in files {
+            let source = part.join(&path);
+            let bytes = fs::read(&source).map_err(DriverError::io("read", &source))?;
+            self.write(&path, &bytes)?;
+            show(&path, &bytes);
+        }
+        Ok(())
     }
 
     /// Writes a file that is made of all experiments together.

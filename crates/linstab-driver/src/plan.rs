@@ -1,11 +1,11 @@
 //! What a run is going to do and why, and about how long it takes.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use crate::experiment::{Context, Experiment, Finding, Inputs};
 use crate::folder::ResultsFolder;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, FileRecord, Manifest};
 use crate::progress::{Cause, Plan, Step};
 use crate::{DriverError, Result};
 
@@ -57,15 +57,15 @@ pub(crate) fn tasks(
     all.iter().filter(selected).map(task).collect()
 }
 
-/// What a run of these tasks is going to do, given the results that an earlier one left and their files.
+/// What a run of these tasks is going to do, given the results that an earlier one left in `folder`.
 pub(crate) fn plan(
     tasks: &[Task],
     earlier: Option<&Manifest>,
-    files: &BTreeMap<String, Vec<u8>>,
+    folder: &Path,
     forced: bool,
     context: &Context<'_>,
 ) -> Plan {
-    let cause = if forced { Some(Cause::Forced) } else { cause(tasks, earlier, files, context) };
+    let cause = if forced { Some(Cause::Forced) } else { cause(tasks, earlier, folder, context) };
     let step = |task: &Task| Step { id: task.experiment.id(), seconds: seconds(task, earlier, context) };
     Plan {
         cause,
@@ -79,7 +79,7 @@ pub(crate) fn plan(
 pub(crate) fn cause(
     tasks: &[Task],
     earlier: Option<&Manifest>,
-    files: &BTreeMap<String, Vec<u8>>,
+    folder: &Path,
     context: &Context<'_>,
 ) -> Option<Cause> {
     let Some(earlier) = earlier else { return Some(Cause::New) };
@@ -111,8 +111,9 @@ pub(crate) fn cause(
             Cause::Configuration(id)
         });
     }
-    let edited =
-        earlier.files.iter().find(|file| files.get(&file.path).is_none_or(|found| !file.is_of(found)));
+    let as_written =
+        |file: &FileRecord| std::fs::read(folder.join(&file.path)).is_ok_and(|found| file.is_of(&found));
+    let edited = earlier.files.iter().find(|file| !as_written(file));
     edited.map(|file| Cause::File(file.path.clone()))
 }
 

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
 use crate::experiment::{Context, Experiment, Finding};
-use crate::files::{MANIFEST, files_below};
+use crate::files::MANIFEST;
 use crate::folder::RunFolder;
 use crate::manifest::{FailureRecord, FileRecord, Manifest, Provenance, RunRecord};
 use crate::plan::{self, Task};
@@ -121,8 +121,7 @@ pub(crate) fn reproduce_from(
     let tasks = plan::tasks(all, &options.only, &context)?;
     let folder = RunFolder::open(&options.out, options.restart)?;
     let earlier = Manifest::read(folder.out());
-    let files = if earlier.is_some() { files_below(folder.out())? } else { Vec::new() };
-    let plan = plan::plan(&tasks, earlier.as_ref(), &files.into_iter().collect(), options.force, &context);
+    let plan = plan::plan(&tasks, earlier.as_ref(), folder.out(), options.force, &context);
     // The plan is one of computing: it says nothing of results that are made of cells.
     if cells.is_none() || plan.cause.is_none() {
         progress.plan(&plan);
@@ -196,9 +195,8 @@ impl Run<'_> {
     fn accept(&mut self, task: Task, finding: Finding, wall_time_secs: f64, text: &mut String) -> Result<()> {
         let Task { experiment, key, inputs } = task;
         let id = experiment.id();
-        for (path, contents) in self.folder.accept(id)? {
-            self.manifest.files.push(FileRecord::new(&path, &contents, Some(id)));
-        }
+        let files = &mut self.manifest.files;
+        self.folder.accept(id, |path, contents| files.push(FileRecord::new(path, contents, Some(id))))?;
         let Finding { config, seed, summary, section } = finding;
         *text = summary;
         self.pages.push(report::Record { id: id.to_owned(), seed, config, section });

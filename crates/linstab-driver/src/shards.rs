@@ -272,7 +272,7 @@ impl ShardFolder {
     ) -> Result<()> {
         let mut foreign: BTreeMap<String, Vec<Shard>> = BTreeMap::new();
         for (&shard, record) in records {
-            if let Some(cause) = plan::cause(tasks, Some(&record.manifest), &BTreeMap::new(), context) {
+            if let Some(cause) = plan::cause(tasks, Some(&record.manifest), &self.root, context) {
                 foreign.entry(words(&cause)).or_default().push(shard);
             }
         }

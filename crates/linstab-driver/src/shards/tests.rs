@@ -49,7 +49,7 @@ impl engine::Cells for Powers {
             return Err(DriverError::Encode { what: "cell 4", message: "on purpose".to_owned() });
         }
         COMPUTED.lock().unwrap().push((self.before, index));
-        Ok(self.before.wrapping_mul(6_364_136_223_846_793_005).rotate_left(index as u32))
+        Ok((self.before + index as u64).wrapping_mul(6_364_136_223_846_793_005))
     }
 }
 
@@ -139,7 +139,7 @@ impl Stage {
     /// The files of a shard, of all computations.
     fn files(&self, shard: &str) -> Vec<PathBuf> {
         let root = self.0.path().join("shards/cells");
-        let files = files_below(&root).unwrap().into_iter().map(|(path, _)| root.join(path));
+        let files = files_below(&root).unwrap().into_iter().map(|path| root.join(path));
         files.filter(|path| path.ends_with(format!("{shard}.checkpoint"))).collect()
     }
 }
@@ -147,6 +147,11 @@ impl Stage {
 fn compute(options: &Options, shard: &str) -> Result<ShardOutcome> {
     let report = compute_shard(&ALL, options, shard.parse().unwrap(), &Silent)?;
     Ok(report.outcomes[0].1.clone())
+}
+
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let read = |path: String| (path.clone(), fs::read(folder.join(path)).unwrap());
+    files_below(folder).unwrap().into_iter().map(read).collect()
 }
 
 fn computed() -> Vec<(u64, usize)> {
@@ -161,9 +166,11 @@ fn waits(computation: &str, shard: &str) -> ShardOutcome {
 fn two_rounds_of_any_number_of_shards_give_the_results_of_one_machine() {
     for count in [1, 2, 3, 7, 40] {
         let (stage, _turn) = Stage::new();
-        let round = || (0..count).map(|index| stage.compute(&format!("{index}/{count}")).unwrap()).last();
-        assert_eq!(round() == Some(ShardOutcome::Complete), count == 1, "of {count} shards");
-        assert_eq!(round(), Some(ShardOutcome::Complete), "of {count} shards");
+        let round = || -> Vec<ShardOutcome> {
+            (0..count).map(|index| stage.compute(&format!("{index}/{count}")).unwrap()).collect()
+        };
+        assert_eq!(round().ends_with(&[ShardOutcome::Complete]), count == 1, "of {count} shards");
+        assert!(round().ends_with(&[ShardOutcome::Complete]), "of {count} shards");
         let all = computed();
         assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (31, 31), "each cell once");
         stage.gather("gathered").unwrap();
@@ -211,16 +218,16 @@ fn what_is_foreign_is_named_and_changes_nothing() {
             "another build of linstab",
         ),
     ] {
-        let before = files_below(stage.0.path()).unwrap();
+        let before = contents(stage.0.path());
         for shard in ["0/3", "1/3"] {
             let refused = compute(&options, shard).unwrap_err().to_string();
             assert!(refused.contains("holds foreign shards: 0/3"), "{refused}");
             assert!(refused.ends_with(&format!("(of {why})")), "{refused}");
         }
-        let after = files_below(stage.0.path()).unwrap();
+        let after = contents(stage.0.path());
         let changed: Vec<_> =
             after.iter().filter(|file| !before.contains(file)).map(|(path, _)| path).collect();
-        assert!(changed.iter().all(|path| path.ends_with(".lock")), "{changed:?}");
+        assert!(changed.iter().all(|path| path.ends_with("-of-3.lock")), "{changed:?}");
 
         // Folders that were brought together by hand.
         let elsewhere = Options { out: stage.0.path().join(why), ..options };
@@ -310,20 +317,22 @@ fn checkpoints_of_an_interrupted_run_outlive_a_refusal() {
     assert_eq!(fs::read_to_string(&kept).unwrap(), "cells");
 }
 
+/// Counts how often one waits for another.
+struct Waiting(AtomicUsize);
+impl Progress for Waiting {
+    fn start(&self, _experiment: &str, _num_done: usize, _num_cells: usize) {}
+    fn advance(&self, _num_done: usize) {}
+    fn finish(&self) {}
+    fn waiting(&self, what: &str) {
+        assert_eq!(what, "another process computes shard 0/1");
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
 #[test]
 fn two_processes_of_one_shard_take_turns() {
     let (stage, _turn) = Stage::new();
-    struct Waits(AtomicUsize);
-    impl Progress for Waits {
-        fn start(&self, _experiment: &str, _num_done: usize, _num_cells: usize) {}
-        fn advance(&self, _num_done: usize) {}
-        fn finish(&self) {}
-        fn waiting(&self, what: &str) {
-            assert_eq!(what, "another process computes shard 0/1");
-            self.0.fetch_add(1, Relaxed);
-        }
-    }
-    let (shard, waits) = ("0/1".parse().unwrap(), Waits(AtomicUsize::new(0)));
+    let (shard, waits) = ("0/1".parse().unwrap(), Waiting(AtomicUsize::new(0)));
     let folder = ShardFolder::create(&stage.0.path().join("shards")).unwrap();
     let held = folder.lock(shard, &Silent).unwrap();
     std::thread::scope(|scope| {
