@@ -1,12 +1,17 @@
 //! The developer's verbs: `cargo xtask <verb>`. Depends on nothing, shells out, builds in seconds.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
-#![expect(clippy::disallowed_methods, reason = "the developer's tool tells how long its stages take")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the developer's tool owns clocks and files"
+)]
 
 mod lines;
 mod needs;
 mod python;
 mod slurm;
+mod slurm_test;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -23,6 +28,7 @@ cargo xtask VERB [ARGUMENTS]
   test        everything that must pass before a change lands, but test-torch; --fast: what to run at every save
   python      the part of it that tests the Python package, on NumPy and JAX [arguments for pytest]
   test-torch  the tests of the Python package that need PyTorch, which is installed for them if it is not there
+  test-slurm  shards on a Slurm of two nodes on this machine, with kills; Slurm is installed if it is not there
   lines       count the lines of source code, by crate
   ci          test, and the gates that need extra tools
 ";
@@ -54,6 +60,7 @@ fn main() -> ExitCode {
         "test" if rest.is_empty() => needs::check().and_then(|()| all(TEST)),
         "python" => python::test(&rest),
         "test-torch" => python::test_torch(&rest),
+        "test-slurm" if rest.is_empty() => slurm_test::test(),
         "test" if rest == ["--fast"] => all(FAST),
         "lines" if rest.is_empty() => lines::print(root()),
         "ci" if rest.is_empty() => needs::check().and_then(|()| all(TEST)).and_then(|()| all(EXTRA)),

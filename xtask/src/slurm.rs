@@ -29,20 +29,32 @@ pub(crate) fn reproduce(arguments: &[&str]) -> Result<(), u8> {
         eprintln!("error: {message}");
         USAGE
     })?;
-    let scripts = [("shards.sh", request.array()), ("gather.sh", request.gather())];
     if request.dry_run {
-        for (name, text) in &scripts {
+        for (name, text) in request.scripts() {
             println!("# {}\n{text}", request.folder.join(name).display());
         }
         println!("# submitted as\n{}", request.submissions(|earlier| format!("<job {earlier}>")).join("\n"));
         return Ok(());
     }
     build()?;
-    request.prepare(&scripts).map_err(|error| {
-        eprintln!("error: cannot write to {}: {error}", request.folder.display());
-        FAILURE
-    })?;
-    request.submit()
+    let jobs = request.submit(&[])?;
+    println!(
+        "jobs {}, of which the last gathers; logs: {}, results: {}",
+        jobs.join(", "),
+        request.folder.join("logs").display(),
+        request.folder.join("results").display()
+    );
+    Ok(())
+}
+
+/// Submits the program that is built, with these variables set; returns the numbers of the jobs.
+pub(crate) fn submit(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Vec<String>, u8> {
+    Request::parse(arguments)
+        .map_err(|message| {
+            eprintln!("error: {message}");
+            USAGE
+        })?
+        .submit(environment)
 }
 
 impl Request {
@@ -139,21 +151,30 @@ impl Request {
         scripts.enumerate().map(submission).collect()
     }
 
-    fn prepare(&self, scripts: &[(&str, String)]) -> std::io::Result<()> {
+    fn scripts(&self) -> [(&'static str, String); 2] {
+        [("shards.sh", self.array()), ("gather.sh", self.gather())]
+    }
+
+    fn prepare(&self) -> std::io::Result<()> {
         std::fs::create_dir_all(self.folder.join("logs"))?;
         // A running program cannot be written to, but its name can be given to another one.
         let beside = self.folder.join("linstab.new");
         std::fs::copy(program(), &beside)?;
         std::fs::rename(beside, self.program())?;
-        scripts.iter().try_for_each(|(name, text)| std::fs::write(self.folder.join(name), text))
+        self.scripts().iter().try_for_each(|(name, text)| std::fs::write(self.folder.join(name), text))
     }
 
-    fn submit(&self) -> Result<(), u8> {
+    fn submit(&self, environment: &[(&str, &str)]) -> Result<Vec<String>, u8> {
+        self.prepare().map_err(|error| {
+            eprintln!("error: cannot write to {}: {error}", self.folder.display());
+            FAILURE
+        })?;
         let mut jobs: Vec<String> = Vec::new();
         for place in 0..=ROUNDS {
             let command =
                 &self.submissions(|earlier| jobs.get(earlier - 1).cloned().unwrap_or_default())[place];
-            let run = Command::new("sh").args(["-c", command]).output().map_err(|error| {
+            let run = Command::new("sh").args(["-c", command]).envs(environment.iter().copied()).output();
+            let run = run.map_err(|error| {
                 eprintln!("error: cannot run sh: {error}");
                 FAILURE
             })?;
@@ -167,13 +188,7 @@ impl Request {
             let answer = String::from_utf8_lossy(&run.stdout).into_owned();
             jobs.push(answer.trim().split(';').next().unwrap_or_default().to_owned());
         }
-        println!(
-            "jobs {}, of which the last gathers; logs: {}, results: {}",
-            jobs.join(", "),
-            self.folder.join("logs").display(),
-            self.folder.join("results").display()
-        );
-        Ok(())
+        Ok(jobs)
     }
 }
 
