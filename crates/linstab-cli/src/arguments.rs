@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::analyze::{AnalyzeArguments, CheckArguments};
 use crate::compare::CompareArguments;
-use crate::gather::{GatherArguments, ShardArguments};
+use crate::gather::GatherArguments;
+use crate::shard::ShardArguments;
 
 const REPRODUCE_HELP: &str = "\
 Examples:

@@ -1,5 +1,6 @@
 //! The `linstab` command.
 #![forbid(unsafe_code)]
+#![expect(clippy::disallowed_methods, reason = "the command owns the clock and the environment of its run")]
 
 /// Writes a line to standard error. The standard macro panics if it cannot; here nobody may be listening, and that is no reason to stop.
 macro_rules! eprintln {
@@ -17,7 +18,9 @@ mod gather;
 mod progress;
 mod provenance;
 mod reproduce;
+mod shard;
 mod source;
+mod summary;
 
 use std::io::Write as _;
 use std::path::Path;

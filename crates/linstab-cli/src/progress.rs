@@ -48,7 +48,7 @@ struct Pace {
 }
 
 impl Pace {
-    const INTERVAL: Duration = Duration::from_secs(60);
+    const INTERVAL: Duration = Duration::from_mins(1);
 
     fn new(experiment: &str, num_before: usize, num_cells: usize, now: Instant) -> Self {
         Self { experiment: experiment.to_owned(), num_before, num_cells, begun: now, told: now }

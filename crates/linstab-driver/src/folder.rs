@@ -142,20 +142,24 @@ impl RunFolder {
         }
     }
 
-    /// Adds the files of an experiment to the results, and shows each of them, path and contents.
+    /// The results so far.
+    pub(crate) fn results(&self) -> PathBuf {
+        self.work.join(RESULTS)
+    }
+
+    /// Adds the files of an experiment to the results; returns their paths there.
     ///
     /// # Errors
     /// [`DriverError::Io`].
-    pub(crate) fn accept(&self, experiment: &str, mut show: impl FnMut(&str, &[u8])) -> Result<()> {
-        let part = self.work.join(PARTS).join(experiment);
+    pub(crate) fn accept(&self, experiment: &str) -> Result<Vec<String>> {
+        let (part, results) = (self.work.join(PARTS).join(experiment), self.results());
         let files = if part.exists() { files_below(&part)? } else { Vec::new() };
-        for path in files {
-            let source = part.join(&path);
-            let bytes = fs::read(&source).map_err(DriverError::io("read", &source))?;
-            self.write(&path, &bytes)?;
-            show(&path, &bytes);
+        for path in &files {
+            let target = results.join(path);
+            create_folder(target.parent().unwrap_or(&results))?;
+            rename(&part.join(path), &target)?;
         }
-        Ok(())
+        Ok(files)
     }
 
     /// Writes a file that is made of all experiments together.
@@ -163,7 +167,7 @@ impl RunFolder {
     /// # Errors
     /// [`DriverError::Io`].
     pub(crate) fn write(&self, relative: &str, bytes: &[u8]) -> Result<()> {
-        write(&self.work.join(RESULTS).join(relative), bytes)
+        write(&self.results().join(relative), bytes)
     }
 
     /// Reads a file of the results so far.
@@ -171,7 +175,7 @@ impl RunFolder {
     /// # Errors
     /// [`DriverError::Io`].
     pub(crate) fn read(&self, relative: &str) -> Result<Vec<u8>> {
-        let path = self.work.join(RESULTS).join(relative);
+        let path = self.results().join(relative);
         fs::read(&path).map_err(DriverError::io("read", &path))
     }
 

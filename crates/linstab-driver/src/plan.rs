@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::experiment::{Context, Experiment, Finding, Inputs};
 use crate::folder::ResultsFolder;
-use crate::manifest::{self, FileRecord, Manifest};
+use crate::manifest::{self, Manifest};
 use crate::progress::{Cause, Plan, Step};
 use crate::{DriverError, Result};
 
@@ -111,9 +111,7 @@ pub(crate) fn cause(
             Cause::Configuration(id)
         });
     }
-    let as_written =
-        |file: &FileRecord| std::fs::read(folder.join(&file.path)).is_ok_and(|found| file.is_of(&found));
-    let edited = earlier.files.iter().find(|file| !as_written(file));
+    let edited = earlier.files.iter().find(|file| !file.holds(folder));
     edited.map(|file| Cause::File(file.path.clone()))
 }
 

@@ -195,8 +195,9 @@ impl Run<'_> {
     fn accept(&mut self, task: Task, finding: Finding, wall_time_secs: f64, text: &mut String) -> Result<()> {
         let Task { experiment, key, inputs } = task;
         let id = experiment.id();
-        let files = &mut self.manifest.files;
-        self.folder.accept(id, |path, contents| files.push(FileRecord::new(path, contents, Some(id))))?;
+        for path in self.folder.accept(id)? {
+            self.manifest.files.push(FileRecord::read(&self.folder.results(), &path, Some(id))?);
+        }
         let Finding { config, seed, summary, section } = finding;
         *text = summary;
         self.pages.push(report::Record { id: id.to_owned(), seed, config, section });
@@ -226,7 +227,7 @@ impl Run<'_> {
         let page = self.page(&overview)?;
         for (path, text) in [("summary.txt", summary(&self.outcomes)), (report::PATH, page)] {
             self.folder.write(path, text.as_bytes())?;
-            self.manifest.files.push(FileRecord::new(path, text.as_bytes(), None));
+            self.manifest.files.push(FileRecord::new(path, text.as_bytes()));
         }
         self.manifest.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         self.manifest.wall_time_secs = started.elapsed().as_secs_f64();
