@@ -14,6 +14,7 @@ const REPRODUCE_HELP: &str = "\
 Examples:
   linstab reproduce --quick --out target/quick
   linstab reproduce --only stability-map --seed 7 --threads 1
+  linstab reproduce --shard 3/8 --out shards              one of eight; see linstab gather --help
 
 A run is one whole: nothing is run if the folder already holds its results, that is if experiments, program, configuration,
 seed, data and sizes are the same and every file is as it was written; else all of it is. An interrupted run continues where it
