@@ -4,6 +4,7 @@
 pub mod analyze;
 pub mod browser;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -60,6 +61,46 @@ pub fn configs_with(replacements: &[(&str, &str)]) -> tempfile::TempDir {
     }
     std::fs::write(folder.path().join("stability-map.toml"), text).expect("a writable temporary folder");
     folder
+}
+
+/// Makes the experiment `digits` as small as can be, in a folder of configurations; without steps of polishing it fails.
+pub fn small_digits(folder: &Path, max_polish_steps: usize) {
+    let digits = root().join("data/digits/digits.csv");
+    let path = folder.join("digits.toml");
+    let text = std::fs::read_to_string(&path).expect("the shipped configuration");
+    let replacements = [
+        ("\"../digits/digits.csv\"", format!("{:?}", digits.to_str().expect("a path in UTF-8"))),
+        ("max_polish_steps = 100", format!("max_polish_steps = {max_polish_steps}")),
+        ("max_rounds = 5 ", "max_rounds = 1 ".to_owned()),
+        (
+            "contenders = [\"sgd\", \"momentum\", \"nesterov\", \"sam\", \"normalised-sam\", \"sgd-reshuffled\"]",
+            "contenders = [\"sgd\"]".to_owned(),
+        ),
+        ("batch_sizes = [50, 100]", "batch_sizes = [100]".to_owned()),
+    ];
+    let text = replacements.iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "the configuration no longer holds `{from}`");
+        text.replacen(from, to, 1)
+    });
+    std::fs::write(path, text).expect("a writable folder");
+}
+
+/// All files below a folder but the manifest, which holds times.
+pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(current) = folders.pop() {
+        for entry in std::fs::read_dir(current).expect("a folder") {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("manifest.json") {
+                let name = path.strip_prefix(folder).expect("it lies below").to_string_lossy().into_owned();
+                files.insert(name, std::fs::read(&path).expect("a readable file"));
+            }
+        }
+    }
+    files
 }
 
 /// Replacements that leave the SGD map of the shipped configuration.

@@ -89,10 +89,9 @@ fn commands_of_the_readme_work() {
         let words: Vec<&str> = command.split_whitespace().collect();
         let run = match words[..] {
             // This very run; and a step outside of a checkout.
-            ["cargo", "xtask", "test" | "python" | "test-torch" | "python-docs"]
-            | ["pip", ..]
-            | ["git", "clone", ..]
-            | ["cd", ..] => continue,
+            ["cargo", "xtask", "test" | "python" | "test-torch" | "python-docs" | "test-slurm"]
+            | ["pip" | "cd", ..]
+            | ["git", "clone", ..] => continue,
             ["cargo", "xtask", "reproduce", ..] => {
                 let out = folder.path().join("results");
                 let words: Vec<&str> =

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use linstab_tests::{ONLY_SGD, configs_with, linstab, output, stderr};
+use linstab_tests::{ONLY_SGD, configs_with, contents, linstab, output, small_digits, stderr};
 use sha2::{Digest, Sha256};
 
 type Row = BTreeMap<String, String>;
@@ -27,24 +27,6 @@ fn reproduce(configs: &Path, out: &Path, arguments: &[&str]) {
     ];
     let run = output(linstab(&[&paths, arguments].concat()));
     assert!(run.status.success(), "{}", stderr(&run));
-}
-
-/// All files below a folder but the manifest, which holds times.
-fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(current) = folders.pop() {
-        for entry in std::fs::read_dir(current).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if !path.ends_with("manifest.json") {
-                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
-                files.insert(name, std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
 }
 
 const COLUMNS: [&str; 16] = [
@@ -257,24 +239,7 @@ fn two_experiments<'a>(configs: &'a Path, out: &'a Path) -> Vec<&'a str> {
 /// Two experiments, of which the second is made as small as can be.
 fn small_configs(max_polish_steps: usize) -> tempfile::TempDir {
     let folder = configs_with(&[]);
-    let digits = linstab_tests::root().join("data/digits/digits.csv");
-    let path = folder.path().join("digits.toml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let replacements = [
-        ("\"../digits/digits.csv\"", format!("{:?}", digits.to_str().unwrap())),
-        ("max_polish_steps = 100", format!("max_polish_steps = {max_polish_steps}")),
-        ("max_rounds = 5 ", "max_rounds = 1 ".to_owned()),
-        (
-            "contenders = [\"sgd\", \"momentum\", \"nesterov\", \"sam\", \"normalised-sam\", \"sgd-reshuffled\"]",
-            "contenders = [\"sgd\"]".to_owned(),
-        ),
-        ("batch_sizes = [50, 100]", "batch_sizes = [100]".to_owned()),
-    ];
-    let text = replacements.iter().fold(text, |text, (from, to)| {
-        assert!(text.contains(from), "the configuration no longer holds `{from}`");
-        text.replacen(from, to, 1)
-    });
-    std::fs::write(path, text).unwrap();
+    small_digits(folder.path(), max_polish_steps);
     folder
 }
 

@@ -1,12 +1,18 @@
 //! The developer's verbs: `cargo xtask <verb>`. Depends on nothing, shells out, builds in seconds.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
-#![expect(clippy::disallowed_methods, reason = "the developer's tool tells how long its stages take")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the developer's tool owns clocks and files"
+)]
 
 mod guide;
 mod lines;
 mod needs;
 mod python;
+mod slurm;
+mod slurm_test;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -16,13 +22,15 @@ use std::time::Instant;
 const HELP: &str = "\
 cargo xtask VERB [ARGUMENTS]
 
-  reproduce   run the experiments of the paper     (cargo xtask reproduce --help)
+  reproduce   run the experiments of the paper     (cargo xtask reproduce --help); --slurm [--array N]: as a job array
+              and a job that gathers, --dry-run prints both
   thresholds  compare the golden thresholds        (cargo xtask thresholds --help)
   bench       run the benchmarks [--only NAME]; writes target/bench/latest.json
   test        everything that must pass before a change lands, but test-torch; --fast: what to run at every save
   python      the part of it that tests the Python package, on NumPy and JAX [arguments for pytest]
   test-torch  the tests of the Python package that need PyTorch, which is installed for them if it is not there
   python-docs build the guide, with the reference of the package and the crates, into target/guide
+  test-slurm  shards on a Slurm of two nodes on this machine, with kills; Slurm is installed if it is not there
   lines       count the lines of source code, by crate
   ci          test, and the gates that need extra tools
 ";
@@ -38,6 +46,7 @@ fn main() -> ExitCode {
     };
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let outcome = match verb.as_str() {
+        "reproduce" if rest.contains(&"--slurm") => slurm::reproduce(&rest),
         "reproduce" => {
             let only = rest.iter().any(|argument| argument.starts_with("--only"));
             let out = if only { "target/reproduce-only" } else { "target/reproduce" };
@@ -54,6 +63,7 @@ fn main() -> ExitCode {
         "python" => python::test(&rest),
         "test-torch" => python::test_torch(&rest),
         "python-docs" if rest.is_empty() => python::docs(),
+        "test-slurm" if rest.is_empty() => slurm_test::test(),
         "test" if rest == ["--fast"] => all(FAST),
         "lines" if rest.is_empty() => lines::print(root()),
         "ci" if rest.is_empty() => needs::check().and_then(|()| all(TEST)).and_then(|()| all(EXTRA)),
@@ -104,11 +114,8 @@ fn all(commands: &[&[&str]]) -> Result<(), u8> {
 
 /// Builds the program optimised and runs it in the caller's folder; paths that are not given are those of the workspace.
 fn linstab(verb: &str, arguments: &[&str], defaults: &[(&str, &str)]) -> Result<(), u8> {
-    // The first build takes minutes: a person sees cargo's progress, a program only what goes wrong.
-    let quiet: &[&str] = if std::io::stderr().is_terminal() { &[] } else { &["--quiet"] };
-    run(&[&["cargo", "build", "--release", "-p", "linstab-cli"], quiet].concat())?;
-    let program = target().join("release").join("linstab");
-    let mut command = Command::new(program);
+    build()?;
+    let mut command = Command::new(program());
     command.arg(verb).args(arguments);
     for (flag, path) in defaults {
         let given = |argument: &&str| argument.split('=').next() == Some(flag);
@@ -117,6 +124,16 @@ fn linstab(verb: &str, arguments: &[&str], defaults: &[(&str, &str)]) -> Result<
         }
     }
     finish(&mut command)
+}
+
+fn build() -> Result<(), u8> {
+    // The first build takes minutes: a person sees cargo's progress, a program only what goes wrong.
+    let quiet: &[&str] = if std::io::stderr().is_terminal() { &[] } else { &["--quiet"] };
+    run(&[&["cargo", "build", "--release", "-p", "linstab-cli"], quiet].concat())
+}
+
+fn program() -> PathBuf {
+    target().join("release").join("linstab")
 }
 
 fn run(command: &[&str]) -> Result<(), u8> {

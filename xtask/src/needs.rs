@@ -1,4 +1,4 @@
-//! What the tests need beside the toolchain: a Chromium, in which the report is looked at.
+//! What the tests need beside the toolchain: a Chromium, in which the report is looked at; a Slurm for `test-slurm`.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -6,22 +6,33 @@ use std::process::{Command, Stdio};
 
 use crate::FAILURE;
 
-/// How Debian and its relatives install it.
-const INSTALL: [&[&str]; 2] =
-    [&["apt-get", "update"], &["apt-get", "install", "-y", "--no-install-recommends", "chromium"]];
+/// How Debian and its relatives install packages.
+const UPDATE: &[&str] = &["apt-get", "update"];
+const INSTALL: &[&str] = &["apt-get", "install", "-y", "--no-install-recommends"];
 
-/// Says what is missing, and installs it: in CI without asking, for a person who says yes, and for nobody else.
+/// Says what the tests lack, and installs it.
 pub(crate) fn check() -> Result<(), u8> {
+    ensure("a Chromium (on the path, or named in CHROME)", present, &["chromium"])
+}
+
+/// Says which programs are missing, and installs their packages.
+pub(crate) fn programs(what: &str, names: &[&str], packages: &[&str]) -> Result<(), u8> {
+    ensure(what, || names.iter().all(|name| on_the_path(name)), packages)
+}
+
+/// In CI without asking, for a person who says yes, and for nobody else.
+fn ensure(what: &str, present: impl Fn() -> bool, packages: &[&str]) -> Result<(), u8> {
     if present() {
         return Ok(());
     }
-    eprintln!("== the tests need a Chromium (on the path, or named in CHROME)");
-    let told: Vec<String> = INSTALL.iter().map(|command| command.join(" ")).collect();
-    if std::env::var_os("CI").is_none() && !agreed(&told.join(" && ")) {
-        eprintln!("error: no Chromium: {}", told.join(" && "));
+    eprintln!("== the tests need {what}");
+    let commands = [UPDATE.to_vec(), [INSTALL, packages].concat()];
+    let told = commands.each_ref().map(|command| command.join(" ")).join(" && ");
+    if std::env::var_os("CI").is_none() && !agreed(&told) {
+        eprintln!("error: missing: {what}: {told}");
         return Err(FAILURE);
     }
-    for command in INSTALL {
+    for command in commands {
         let status = Command::new(command[0])
             .args(&command[1..])
             .env("DEBIAN_FRONTEND", "noninteractive")
@@ -37,11 +48,14 @@ pub(crate) fn check() -> Result<(), u8> {
 }
 
 fn present() -> bool {
-    let folders: Vec<PathBuf> =
-        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
     std::env::var_os("CHROME").is_some_and(|program| PathBuf::from(program).is_file())
-        || names.iter().any(|name| folders.iter().any(|folder| folder.join(name).is_file()))
+        || names.iter().any(|name| on_the_path(name))
+}
+
+fn on_the_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
 /// Asks the person at the terminal, if there is one.

@@ -1,12 +1,10 @@
 //! Our own runs, behind the empirical claims: a stability map and tracked trainings.
 
-use std::path::{Path, PathBuf};
-
 use super::config::Config;
 use crate::Result;
-use linstab_driver::Context;
 use linstab_driver::checkpoint::Identity;
 use linstab_driver::engine::{self, Cells};
+use linstab_driver::{CellStore, Context};
 use linstab_experiments::coherence_dynamics::{self, Track, TrainingCells};
 use linstab_experiments::stability_map::{self, MapCells, Row};
 
@@ -26,29 +24,35 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Makes the runs; `checkpoint` is where a checkpoint of some name lies.
+    /// Makes the runs; `checkpoint` is where the cells of a computation are kept. None of them needs another, so that a process which
+    /// shares the work with others computes its cells of all before it waits for theirs.
     ///
     /// # Errors
     /// As [`engine::run`], and for bad configurations of the map and the trainings.
     pub fn make(
         config: &Config,
         context: &Context<'_>,
-        checkpoint: impl Fn(&str) -> PathBuf,
+        checkpoint: impl Fn(&str) -> CellStore,
     ) -> Result<Self> {
         let map_config = config.map(context.configs)?;
-        let map = make_map(&map_config, context, &checkpoint("claims-map"))?;
+        let map = make_map(&map_config, context, &checkpoint("claims-map"));
         let second = config.second_map(context.configs)?;
-        let second_map = make_map(&second, context, &checkpoint("claims-second-map"))?;
+        let second_map = make_map(&second, context, &checkpoint("claims-second-map"));
         let training_config = config.trainings(context.configs)?;
         let cells = NeededTrainings::new(&training_config, context.program);
-        let tracks = engine::run(&cells, context, &checkpoint("claims-trainings"))?;
+        let tracks = engine::run(&cells, context, &checkpoint("claims-trainings"));
+        let (map, second_map, tracks) = (map?, second_map?, tracks?);
         let trainings = cells.needed.iter().map(|&at| cells.all.cells()[at]).zip(tracks).collect();
         let settings = format!("{map_config:?} {training_config:?}");
         Ok(Self { settings, map, second_map, trainings, num_epochs: training_config.num_epochs })
     }
 }
 
-fn make_map(config: &stability_map::Config, context: &Context<'_>, checkpoint: &Path) -> Result<Vec<Row>> {
+fn make_map(
+    config: &stability_map::Config,
+    context: &Context<'_>,
+    checkpoint: &CellStore,
+) -> Result<Vec<Row>> {
     let cells = MapCells::new(config, context.program);
     let outputs = engine::run(&cells, context, checkpoint)?;
     Ok(cells.cells().iter().zip(&outputs).map(|(cell, output)| Row::new(config, cell, output)).collect())

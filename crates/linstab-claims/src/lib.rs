@@ -70,11 +70,12 @@ impl Experiment for Claims {
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> linstab_driver::Result<Finding> {
         let config = Config::load(context)?;
+        let ratio_cells = RatioCells::new(&config, context.program);
+        let ratios = engine::run(&ratio_cells, context, &results.checkpoint("claims-ratios"));
         let runs = Runs::make(&config, context, |name| results.checkpoint(name))?;
         let cells = ClaimCells::new(&config, &runs, context.program);
         let judgements = engine::run(&cells, context, &results.checkpoint(ID))?;
-        let ratio_cells = RatioCells::new(&config, context.program);
-        let ratios = engine::run(&ratio_cells, context, &results.checkpoint("claims-ratios"))?.concat();
+        let ratios = ratios?.concat();
         let rows = tables::rows(&judgements);
         let quantiles = tables::quantiles(&ratios);
         table::write(results, ID, &rows)?;

@@ -14,7 +14,7 @@ use common::{configs, options};
 use linstab_claims::{Claim, ClaimCells, Config, Judgement, RatioCells, Runs, ledger};
 use linstab_driver::engine::Cells as _;
 use linstab_driver::progress::Silent;
-use linstab_driver::{Context, reproduce};
+use linstab_driver::{CellStore, Context, reproduce};
 use page::{Page, blocks, text_of};
 use rayon::prelude::*;
 
@@ -135,7 +135,8 @@ fn check_page(page: &Page, list: &[serde_json::Value]) {
 fn a_wrong_constant_turns_the_verdict() {
     let (config, configs) = (config(), configs());
     let folder = tempfile::tempdir().unwrap();
-    let runs = Runs::make(&config, &context(&configs), |name| folder.path().join(name)).unwrap();
+    let runs =
+        Runs::make(&config, &context(&configs), |name| CellStore::at(&folder.path().join(name))).unwrap();
     let cells = ClaimCells::new(&config, &runs, "test");
     let controls: Vec<(&Claim, f64)> =
         ledger().into_iter().filter_map(|claim| Some((claim, claim.wrong_constant?))).collect();

@@ -2,16 +2,20 @@
 
 use std::path::PathBuf;
 
+use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand};
 
 use crate::analyze::AnalyzeArguments;
 use crate::check::CheckArguments;
 use crate::compare::CompareArguments;
+use crate::gather::GatherArguments;
+use crate::shard::ShardArguments;
 
 const REPRODUCE_HELP: &str = "\
 Examples:
   linstab reproduce --quick --out target/quick
   linstab reproduce --only stability-map --seed 7 --threads 1
+  linstab reproduce --shard 3/8 --out shards              one of eight; see linstab gather --help
 
 A run is one whole: nothing is run if the folder already holds its results, that is if experiments, program, configuration,
 seed, data and sizes are the same and every file is as it was written; else all of it is. An interrupted run continues where it
@@ -25,6 +29,12 @@ Examples:
 
 Exit codes: 0 done, 1 failure, 2 bad request.";
 
+/// The folder that shards share by default.
+const SHARDS: [(&str, ArgPredicate, &str); 2] = [
+    ("shard", ArgPredicate::IsPresent, "target/shards"),
+    ("shard_from_env", ArgPredicate::IsPresent, "target/shards"),
+];
+
 /// Will this minimum hold? Exact stability of SGD, SAM and their relatives near a minimum.
 #[derive(Debug, Parser)]
 #[command(name = "linstab", version, max_term_width = 100)]
@@ -37,6 +47,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the experiments of the paper: tables, figures and a manifest.
     Reproduce(ReproduceArguments),
+    /// Make results of the cells that shards have computed, the same as those of a run on one machine.
+    Gather(GatherArguments),
     /// Analyse a file of per-sample gradients: how large a learning rate does this minimum bear?
     Analyze(Box<AnalyzeArguments>),
     /// Check that the thresholds of a file are those of an earlier analysis.
@@ -90,6 +102,8 @@ pub(crate) struct RunArguments {
     /// Print nothing but errors
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) shard: ShardArguments,
 }
 
 #[derive(Debug, Args)]
@@ -101,12 +115,13 @@ pub(crate) struct ReproduceArguments {
     #[command(flatten)]
     pub(crate) run: RunArguments,
     /// Results folder. It is replaced as a whole, and only once everything is complete. Default:
-    /// target/reproduce, and with --only target/reproduce-only
+    /// target/reproduce, with --only target/reproduce-only, and for shards target/shards
     #[arg(
         long,
         value_name = "DIR",
         default_value = "target/reproduce",
-        default_value_if("only", clap::builder::ArgPredicate::IsPresent, "target/reproduce-only"),
+        default_value_ifs(SHARDS),
+        default_value_if("only", ArgPredicate::IsPresent, "target/reproduce-only"),
         hide_default_value = true
     )]
     pub(crate) out: PathBuf,
@@ -122,10 +137,10 @@ pub(crate) struct ReproduceArguments {
 #[command(next_help_heading = "README")]
 pub(crate) struct ReadmeArguments {
     /// Write the numbers and pictures of the README anew, from these results
-    #[arg(long, conflicts_with_all = ["quick", "only", "seed", "check_readme"])]
+    #[arg(long, conflicts_with_all = ["quick", "only", "seed", "shard", "shard_from_env", "check_readme"])]
     pub(crate) update_readme: bool,
     /// Say where the numbers and pictures of the README are not those of these results
-    #[arg(long, conflicts_with_all = ["quick", "only", "seed"])]
+    #[arg(long, conflicts_with_all = ["quick", "only", "seed", "shard", "shard_from_env"])]
     pub(crate) check_readme: bool,
     /// The README; pictures are beside it, in data/readme
     #[arg(long, value_name = "FILE", default_value = "README.md")]
@@ -151,7 +166,14 @@ pub(crate) struct MapArguments {
     pub(crate) config: PathBuf,
     #[command(flatten)]
     pub(crate) run: RunArguments,
-    /// Results folder. It is replaced as a whole, and only once everything is complete
-    #[arg(long, value_name = "DIR", default_value = "target/map")]
+    /// Results folder. It is replaced as a whole, and only once everything is complete. Default:
+    /// target/map, and for shards target/shards
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "target/map",
+        default_value_ifs(SHARDS),
+        hide_default_value = true
+    )]
     pub(crate) out: PathBuf,
 }

@@ -1,5 +1,6 @@
 //! The `linstab` command.
 #![forbid(unsafe_code)]
+#![expect(clippy::disallowed_methods, reason = "the command owns the clock and the environment of its run")]
 
 /// Writes a line to standard error. The standard macro panics if it cannot; here nobody may be listening, and that is no reason to stop.
 macro_rules! eprintln {
@@ -15,10 +16,13 @@ mod check;
 mod compare;
 mod documents;
 mod experiments;
+mod gather;
 mod progress;
 mod provenance;
 mod reproduce;
+mod shard;
 mod source;
+mod summary;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
     };
     let outcome = match &arguments.command {
         Command::Reproduce(arguments) => reproduce::run_reproduce(arguments),
+        Command::Gather(arguments) => gather::run_gather(arguments),
         Command::Thresholds(arguments) => run_thresholds(arguments),
         Command::Analyze(arguments) => analyze::run_analyze(arguments),
         Command::Check(arguments) => check::run_check(arguments),

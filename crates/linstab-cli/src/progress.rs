@@ -1,9 +1,10 @@
-//! The plan, a line for each experiment that ends, a bar on a terminal, log messages where RUST_LOG asks for them.
+//! The plan, a line for each experiment that ends, a bar on a terminal and a line a minute elsewhere, log messages where RUST_LOG asks
+//! for them.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use linstab_driver::progress::{Ending, Plan, Progress, Silent};
@@ -20,7 +21,11 @@ pub(crate) fn start(quiet: bool) -> Box<dyn Progress> {
         .with_ansi(terminal)
         .without_time()
         .init();
-    if quiet { Box::new(Silent) } else { Box::new(Lines { bars, terminal, current: Mutex::new(None) }) }
+    if quiet {
+        Box::new(Silent)
+    } else {
+        Box::new(Lines { bars, terminal, current: Mutex::new(None), pace: Mutex::new(None) })
+    }
 }
 
 struct Lines {
@@ -28,6 +33,38 @@ struct Lines {
     /// Bars are for people.
     terminal: bool,
     current: Mutex<Option<ProgressBar>>,
+    /// Logs are for later: a line a minute says that the run goes on, and how fast.
+    pace: Mutex<Option<Pace>>,
+}
+
+/// How cells are getting on.
+struct Pace {
+    experiment: String,
+    /// Cells that came from a checkpoint must not count into the rate.
+    num_before: usize,
+    num_cells: usize,
+    begun: Instant,
+    told: Instant,
+}
+
+impl Pace {
+    const INTERVAL: Duration = Duration::from_mins(1);
+
+    fn new(experiment: &str, num_before: usize, num_cells: usize, now: Instant) -> Self {
+        Self { experiment: experiment.to_owned(), num_before, num_cells, begun: now, told: now }
+    }
+
+    /// The line, once a minute.
+    fn line(&mut self, num_done: usize, now: Instant) -> Option<String> {
+        if now.duration_since(self.told) < Self::INTERVAL {
+            return None;
+        }
+        self.told = now;
+        let num_new = num_done.saturating_sub(self.num_before).max(1);
+        let each = now.duration_since(self.begun).as_secs_f64() / num_new as f64;
+        let left = about(each * self.num_cells.saturating_sub(num_done) as f64);
+        Some(format!("{} {num_done}/{} cells, {left} left\n", self.experiment, self.num_cells))
+    }
 }
 
 impl Lines {
@@ -46,6 +83,8 @@ impl Lines {
 impl Progress for Lines {
     fn start(&self, experiment: &str, num_done: usize, num_cells: usize) {
         if !self.terminal {
+            let pace = Pace::new(experiment, num_done, num_cells, Instant::now());
+            *self.pace.lock().expect("no holder of the pace panics") = Some(pace);
             return;
         }
         let template = "{msg} {wide_bar} {human_pos}/{human_len} cells, {per_sec}, {eta} left";
@@ -61,10 +100,18 @@ impl Progress for Lines {
 
     fn advance(&self, num_done: usize) {
         self.with_current(|bar| bar.set_position(num_done as u64));
+        let mut pace = self.pace.lock().expect("no holder of the pace panics");
+        if let Some(line) = pace.as_mut().and_then(|pace| pace.line(num_done, Instant::now())) {
+            self.print(&line);
+        }
     }
 
     fn finish(&self) {
         self.with_current(ProgressBar::finish_and_clear);
+    }
+
+    fn waiting(&self, what: &str) {
+        self.print(&format!("waiting: {what}\n"));
     }
 
     fn plan(&self, plan: &Plan) {
@@ -124,5 +171,21 @@ impl Write for LogWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_has_a_line_a_minute() {
+        let start = Instant::now();
+        let mut pace = Pace::new("map", 40, 100, start);
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        assert_eq!(pace.line(41, at(59)), None);
+        assert_eq!(pace.line(50, at(60)).unwrap(), "map 50/100 cells, 5 min left\n");
+        assert_eq!(pace.line(51, at(119)), None);
+        assert_eq!(pace.line(100, at(120)).unwrap(), "map 100/100 cells, 1 s left\n");
     }
 }

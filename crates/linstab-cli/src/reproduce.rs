@@ -1,16 +1,16 @@
-//! `linstab reproduce` and `linstab map`: from flags to a run, from its report to a summary.
+//! `linstab reproduce` and `linstab map`: from flags to a run.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use linstab_driver::progress::Ending;
-use linstab_driver::{Options, Outcome, Report, reproduce};
+use linstab_driver::{Options, reproduce};
 use linstab_experiments::readme;
 
 use crate::arguments::{MapArguments, ReproduceArguments, RunArguments};
 use crate::experiments::experiments;
-use crate::{FAILURE, MOVED, available_threads, progress, provenance, say};
+use crate::shard::run_shard;
+use crate::summary::report_on;
+use crate::{MOVED, available_threads, progress, provenance, say};
 
 pub(crate) fn run_reproduce(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
     let ReproduceArguments { only, run, out, configs, readme } = arguments;
@@ -52,7 +52,6 @@ pub(crate) fn run_map(arguments: &MapArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn start(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) -> anyhow::Result<ExitCode> {
-    let progress = progress::start(run.quiet);
     let options = Options {
         only,
         configs,
@@ -64,49 +63,9 @@ fn start(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) 
         force: run.force,
         provenance: provenance::of_this_run(),
     };
-    let report = reproduce(&experiments(), &options, &*progress)?;
-    if !run.quiet {
-        say(&summary(&report))?;
+    if let Some(shard) = run.shard.shard()? {
+        return run_shard(&options, shard, run.quiet);
     }
-    for (id, error) in report.failures() {
-        eprintln!("error: {id}: {error}");
-    }
-    let failed = report.failures().next().is_some();
-    Ok(if failed { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS })
-}
-
-/// What was found, in a line an experiment, and where it lies.
-fn summary(report: &Report) -> String {
-    let mut text = String::new();
-    for Outcome { id, ending, summary } in &report.outcomes {
-        let _ = match ending {
-            Ending::Failed(..) => writeln!(text, "{id}: FAILED; what is done of it is kept for the next try"),
-            Ending::Completed(_) | Ending::Unchanged => {
-                writeln!(text, "{id}: {}", summary.lines().next().unwrap_or_default())
-            }
-        };
-    }
-    let count =
-        |of: fn(&Ending) -> bool| report.outcomes.iter().filter(|outcome| of(&outcome.ending)).count();
-    let completed = count(|ending| matches!(ending, Ending::Completed(_)));
-    let unchanged = count(|ending| matches!(ending, Ending::Unchanged));
-    let _ = write!(text, "\n{completed} run, {unchanged} unchanged");
-    let failed: Vec<&str> = report.failures().map(|(id, _)| id).collect();
-    if !failed.is_empty() {
-        let _ = write!(text, ", {} failed ({})", failed.len(), failed.join(", "));
-    }
-    let _ = writeln!(text, ", {:.1} s", report.wall_time_secs);
-    if !report.complete {
-        let _ = writeln!(text, "nothing is complete: {} is as it was", report.out.display());
-        return text;
-    }
-    let _ = writeln!(text, "results: {}", report.out.display());
-    for (name, path) in [("report", "report/index.html"), ("figures", "figures"), ("summary", "summary.txt")]
-    {
-        let path = report.out.join(path);
-        if path.exists() {
-            let _ = writeln!(text, "{name}: {}", path.display());
-        }
-    }
-    text
+    let progress = progress::start(run.quiet);
+    report_on(&reproduce(&experiments(), &options, &*progress)?, run.quiet)
 }

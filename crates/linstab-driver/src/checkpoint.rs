@@ -18,7 +18,7 @@ use crate::{DriverError, Result};
 
 const MAGIC: &[u8; 8] = b"LINSTABK";
 /// Raise it whenever the layout, a stored type or the meaning of a stored number changes.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const HEADER_LEN: usize = 8 + 4 + 32 + 32 + 8 + 32;
 
 /// Identifies a computation: a checkpoint continues only the very same one, by the very same program.

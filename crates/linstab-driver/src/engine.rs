@@ -1,9 +1,8 @@
 //! The parallel engine: independent cells, a checkpoint twice a second, results in the order of the cells.
 //!
 //! A cell's result depends on nothing but the cell (and the seed its work holds), so neither the number of threads nor
-//! an interruption can change a bit of it. A killed run loses what was done since the last checkpoint.
+//! an interruption can change a bit of it, nor who computes it. A killed run loses what was done since the last checkpoint.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -12,11 +11,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::checkpoint::{self, Identity};
+use crate::cell_store::{CellStore, Results};
+use crate::checkpoint::Identity;
 use crate::{Context, DriverError, Result};
 
 /// Time between checkpoints: a kill loses at most this, the writing of one, and the cells under way.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
+/// Where a checkpoint is large or the file system slow, writing takes at most one part in so many of the time.
+const SAVING_SHARE: u32 = 20;
 
 /// Independent pieces of work.
 pub trait Cells: Sync {
@@ -41,28 +43,39 @@ pub trait Cells: Sync {
     fn compute(&self, index: usize) -> std::result::Result<Self::Output, Self::Error>;
 }
 
-/// Computes all cells that the checkpoint does not hold yet and returns all of them in order. The checkpoint lies at
-/// [`Identity::path`] of `checkpoint`.
+/// Computes the cells of this process that `store` does not hold yet and returns the results of all cells in order.
 ///
 /// # Errors
-/// The first error of a cell, [`DriverError::Checkpoint`] if an existing checkpoint is not of this computation,
-/// [`DriverError::Io`] if the checkpoint cannot be written.
+/// The first error of a cell; [`DriverError::Checkpoint`] or [`DriverError::ShardFile`] if what is stored is not of this computation;
+/// [`DriverError::Awaits`] or [`DriverError::MissingCells`] if other processes have cells to compute; [`DriverError::Io`] if the store
+/// cannot be written.
 /// # Panics
 /// If computing a cell does.
 pub fn run<C: Cells>(
     cells: &C,
     context: &Context<'_>,
-    checkpoint: &Path,
+    store: &CellStore,
 ) -> std::result::Result<Vec<C::Output>, C::Error> {
     let identity = cells.identity();
-    let checkpoint = &identity.path(checkpoint);
-    let stored: Option<Vec<Option<C::Output>>> = checkpoint::read(checkpoint, identity)?;
-    let mut results = stored.unwrap_or_else(|| (0..cells.num_cells()).map(|_| None).collect());
-    let pending: Vec<usize> =
-        results.iter().enumerate().filter(|(_, result)| result.is_none()).map(|(i, _)| i).collect();
-    let num_done = results.len() - pending.len();
-    tracing::info!(experiment = cells.experiment(), num_done, num_cells = results.len(), "cells");
-    context.progress.start(cells.experiment(), num_done, results.len());
+    let mut results = store.load(identity, cells.num_cells())?;
+    if !store.is_gathered() {
+        compute(cells, context, store, &mut results)?;
+    }
+    store.complete(identity, &mut results)?;
+    Ok(results.into_iter().map(|result| result.expect("the store is complete")).collect())
+}
+
+fn compute<C: Cells>(
+    cells: &C,
+    context: &Context<'_>,
+    store: &CellStore,
+    results: &mut Results<C::Output>,
+) -> std::result::Result<(), C::Error> {
+    let (done, pending): (Vec<usize>, Vec<usize>) =
+        (0..results.len()).filter(|&cell| store.holds(cell)).partition(|&cell| results[cell].is_some());
+    let (num_done, num_cells) = (done.len(), done.len() + pending.len());
+    tracing::info!(experiment = cells.experiment(), num_done, num_cells, "cells");
+    context.progress.start(cells.experiment(), num_done, num_cells);
 
     let pool = rayon::ThreadPoolBuilder::new().num_threads(context.num_threads).build().map_err(|error| {
         DriverError::Threads { num_threads: context.num_threads, message: error.to_string() }
@@ -81,26 +94,25 @@ pub fn run<C: Cells>(
                 });
             });
         });
-        let collected = collect(&receiver, &mut results, num_done, context, |results| {
-            checkpoint::write(checkpoint, identity, results)
-        });
+        let collected =
+            collect(&receiver, results, num_done, context, |results| store.save(cells.identity(), results));
         stop.store(true, Ordering::Relaxed);
         collected
     })?;
     context.progress.finish();
-    Ok(results.into_iter().map(|result| result.expect("every cell was pending or stored")).collect())
+    Ok(())
 }
 
 type Message<T, E> = (usize, std::result::Result<T, E>);
 
 fn collect<T, E: From<DriverError>>(
     receiver: &Receiver<Message<T, E>>,
-    results: &mut Vec<Option<T>>,
+    results: &mut Results<T>,
     mut num_done: usize,
     context: &Context<'_>,
-    save: impl Fn(&Vec<Option<T>>) -> Result<()>,
+    save: impl Fn(&Results<T>) -> Result<()>,
 ) -> std::result::Result<(), E> {
-    let mut last_save = Instant::now();
+    let (mut last_save, mut interval) = (Instant::now(), CHECKPOINT_INTERVAL);
     let mut unsaved = false;
     loop {
         match receiver.recv_timeout(CHECKPOINT_INTERVAL) {
@@ -113,9 +125,11 @@ fn collect<T, E: From<DriverError>>(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if unsaved && last_save.elapsed() >= CHECKPOINT_INTERVAL {
+        if unsaved && last_save.elapsed() >= interval {
+            let begun = Instant::now();
             save(results)?;
             last_save = Instant::now();
+            interval = CHECKPOINT_INTERVAL.max(SAVING_SHARE * begun.elapsed());
             unsaved = false;
         }
     }

@@ -62,6 +62,66 @@ pub enum DriverError {
         /// Why it is refused.
         reason: CheckpointFault,
     },
+    /// There is no such shard.
+    #[error("there is no shard {text}, allowed: {allowed}")]
+    Shard {
+        /// How it was named.
+        text: String,
+        /// The shards there are.
+        allowed: String,
+    },
+    /// The file of a shard cannot be used.
+    #[error("{} {reason}: run shard {shard} again with --restart to discard it", path.display())]
+    ShardFile {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        shard: String,
+        /// Why it is refused.
+        reason: CheckpointFault,
+    },
+    /// A shard was made from something else than the others, or than what is asked for.
+    #[error("{} holds foreign shards: {what}", folder.display())]
+    ForeignShards {
+        /// The folder of the shards.
+        folder: PathBuf,
+        /// Which, and what differs.
+        what: String,
+    },
+    /// A folder holds no shards.
+    #[error("{} holds no shards: make some with `--shard I/N --out {}`", folder.display(), folder.display())]
+    NoShards {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A shard has computed its cells; what follows needs those of others.
+    #[error("waits for the cells of shard {shard} ({computation})")]
+    Awaits {
+        /// The computation they belong to.
+        computation: String,
+        /// One that has not computed all of its cells.
+        shard: String,
+    },
+    /// Shards have not computed all cells.
+    #[error("{num_missing} of {num_cells} cells of {computation} are missing: run shards {shards} again")]
+    MissingCells {
+        /// The computation they belong to.
+        computation: String,
+        /// How many there are not.
+        num_missing: usize,
+        /// How many there should be.
+        num_cells: usize,
+        /// Who would compute them.
+        shards: String,
+    },
+    /// Shards have not computed all that the results are made of.
+    #[error("{} is not complete: {missing}", folder.display())]
+    Incomplete {
+        /// The folder of the shards.
+        folder: PathBuf,
+        /// What is missing.
+        missing: String,
+    },
     /// The file system refused an operation.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -141,8 +201,15 @@ impl DriverError {
                 | Self::ConfigValue { .. }
                 | Self::ForeignFolder { .. }
                 | Self::NoThresholds { .. }
+                | Self::NoShards { .. }
+                | Self::Shard { .. }
                 | Self::DataFile { .. }
         )
+    }
+
+    /// Whether cells are missing or cannot be read, which is no fault of their experiment.
+    pub(crate) fn is_of_cells(&self) -> bool {
+        matches!(self, Self::MissingCells { .. } | Self::ShardFile { .. } | Self::Io { .. })
     }
 
     /// The error with all its causes, in one line.

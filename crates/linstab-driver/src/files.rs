@@ -67,18 +67,24 @@ fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::R
 
 /// Writes a new file to the disk, creating the folders above it.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// The same with contents that need not be in memory as a whole.
+pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<()> {
     if let Some(parent) = path.parent() {
         create_folder(parent)?;
     }
-    let written = File::create(path).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
+    let written = File::create(path).and_then(|file| {
+        let mut file = io::BufWriter::new(file);
+        fill(&mut file)?;
+        file.into_inner()?.sync_all()
     });
     written.map_err(DriverError::io("write", path))
 }
 
-/// Relative paths and contents of all files below a folder, sorted by path.
-pub(crate) fn files_below(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+/// Relative paths of all files below a folder, sorted.
+pub(crate) fn files_below(root: &Path) -> Result<Vec<String>> {
     let (mut files, mut folders) = (Vec::new(), vec![root.to_path_buf()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).map_err(DriverError::io("list", &folder))? {
@@ -86,12 +92,11 @@ pub(crate) fn files_below(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-                files.push((relative, fs::read(&path).map_err(DriverError::io("read", &path))?));
+                files.push(path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned());
             }
         }
     }
-    files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    files.sort_unstable();
     Ok(files)
 }
 

@@ -1,11 +1,14 @@
 //! The folders of a run: results are written beside the old ones, and put in their place only when complete.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use linstab_report::drawing;
 
-use crate::files::{MANIFEST, PROGRAM, create_folder, files_below, remove_folder, rename, write};
+use crate::cell_store::{CellStore, Share};
+use crate::files::{MANIFEST, PROGRAM, create_folder, files_below, remove_folder, rename, write, write_with};
+use crate::shard::Shard;
 use crate::{DriverError, Result};
 
 /// Marks a work folder as ours; a folder without it is never cleared.
@@ -16,17 +19,29 @@ const PARTS: &str = "parts";
 const RESULTS: &str = "results";
 const PREVIOUS: &str = "previous";
 
-/// The results of one experiment under construction: its files, and the checkpoints of its cells.
+/// The results of one experiment under construction: its files, and its cells.
 #[derive(Clone, Debug)]
 pub struct ResultsFolder {
-    files: PathBuf,
-    checkpoints: PathBuf,
+    /// None if only cells are wanted.
+    files: Option<PathBuf>,
+    cells: PathBuf,
+    share: Share,
 }
 
 impl ResultsFolder {
-    /// Where a checkpoint lives; its name is that of the experiment, or begins with that and a hyphen.
-    pub fn checkpoint(&self, name: &str) -> PathBuf {
-        self.checkpoints.join(format!("{name}.checkpoint"))
+    /// Of a shard, which leaves nothing but its cells.
+    pub(crate) fn of_shard(cells: &Path, shard: Shard) -> Self {
+        Self { files: None, cells: cells.to_path_buf(), share: Share::Of(shard) }
+    }
+
+    /// The same files, made of cells that shards have computed.
+    pub(crate) fn gathered(self, cells: &Path, counts: &[u32]) -> Self {
+        Self { cells: cells.to_path_buf(), share: Share::Gathered(counts.to_vec()), ..self }
+    }
+
+    /// Where the cells of a computation are kept; its name is that of the experiment, or begins with that and a hyphen.
+    pub fn checkpoint(&self, name: &str) -> CellStore {
+        CellStore::new(&self.cells, name, self.share.clone())
     }
 
     /// Writes a file of the results, creating the folders above it.
@@ -34,7 +49,19 @@ impl ResultsFolder {
     /// # Errors
     /// [`DriverError::Io`].
     pub fn write(&self, relative: &str, bytes: &[u8]) -> Result<()> {
-        write(&self.files.join(relative), bytes)
+        self.write_with(relative, |file| file.write_all(bytes))
+    }
+
+    /// Writes a file of the results that need not be in memory as a whole.
+    ///
+    /// # Errors
+    /// [`DriverError::Io`].
+    pub fn write_with(
+        &self,
+        relative: &str,
+        fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> Result<()> {
+        self.files.as_ref().map_or(Ok(()), |files| write_with(&files.join(relative), fill))
     }
 
     /// Writes a figure across two columns and in one: `figures/<name>` and `figures/one-column/<name>`.
@@ -42,6 +69,9 @@ impl ResultsFolder {
     /// # Errors
     /// [`DriverError::Io`], [`DriverError::Report`].
     pub fn draw_both(&self, name: &str, draw: impl Fn(drawing::Columns) -> drawing::Svg) -> Result<()> {
+        if self.files.is_none() {
+            return Ok(());
+        }
         let files = drawing::files_at_both_widths(name, draw)?;
         files.iter().try_for_each(|(path, bytes)| self.write(path, bytes))
     }
@@ -51,6 +81,9 @@ impl ResultsFolder {
     /// # Errors
     /// [`DriverError::Io`], [`DriverError::Report`].
     pub fn draw(&self, name: &str, figure: &drawing::Svg) -> Result<()> {
+        if self.files.is_none() {
+            return Ok(());
+        }
         drawing::files(name, figure)?.iter().try_for_each(|(path, bytes)| self.write(path, bytes))
     }
 }
@@ -79,7 +112,7 @@ impl RunFolder {
         refuse_foreign(&out)?;
         let name = out.file_name().unwrap_or_default().to_string_lossy();
         let work = out.with_file_name(format!(".{name}.linstab-work"));
-        create_work_folder(&work)?;
+        create_marked_folder(&work)?;
         let folder = Self { _lock: lock(&out, &work.join(LOCK))?, out, work };
         // A run that was stopped between the two renames of `complete` left the earlier results here.
         let previous = folder.work.join(PREVIOUS);
@@ -103,19 +136,29 @@ impl RunFolder {
     /// Where an experiment puts its results.
     pub fn part(&self, experiment: &str) -> ResultsFolder {
         ResultsFolder {
-            files: self.work.join(PARTS).join(experiment),
-            checkpoints: self.work.join(CHECKPOINTS),
+            files: Some(self.work.join(PARTS).join(experiment)),
+            cells: self.work.join(CHECKPOINTS),
+            share: Share::All,
         }
     }
 
-    /// Adds the files of an experiment to the results; returns their paths and contents.
+    /// The results so far.
+    pub(crate) fn results(&self) -> PathBuf {
+        self.work.join(RESULTS)
+    }
+
+    /// Adds the files of an experiment to the results; returns their paths there.
     ///
     /// # Errors
     /// [`DriverError::Io`].
-    pub(crate) fn accept(&self, experiment: &str) -> Result<Vec<(String, Vec<u8>)>> {
-        let part = self.work.join(PARTS).join(experiment);
+    pub(crate) fn accept(&self, experiment: &str) -> Result<Vec<String>> {
+        let (part, results) = (self.work.join(PARTS).join(experiment), self.results());
         let files = if part.exists() { files_below(&part)? } else { Vec::new() };
-        files.iter().try_for_each(|(path, bytes)| self.write(path, bytes))?;
+        for path in &files {
+            let target = results.join(path);
+            create_folder(target.parent().unwrap_or(&results))?;
+            rename(&part.join(path), &target)?;
+        }
         Ok(files)
     }
 
@@ -124,7 +167,7 @@ impl RunFolder {
     /// # Errors
     /// [`DriverError::Io`].
     pub(crate) fn write(&self, relative: &str, bytes: &[u8]) -> Result<()> {
-        write(&self.work.join(RESULTS).join(relative), bytes)
+        write(&self.results().join(relative), bytes)
     }
 
     /// Reads a file of the results so far.
@@ -132,7 +175,7 @@ impl RunFolder {
     /// # Errors
     /// [`DriverError::Io`].
     pub(crate) fn read(&self, relative: &str) -> Result<Vec<u8>> {
-        let path = self.work.join(RESULTS).join(relative);
+        let path = self.results().join(relative);
         fs::read(&path).map_err(DriverError::io("read", &path))
     }
 
@@ -152,11 +195,18 @@ impl RunFolder {
             }
             return Err(error);
         }
-        if !keep_checkpoints {
+        if keep_checkpoints { self.abandon() } else { self.discard() }
+    }
+
+    /// Removes the work folder but for the checkpoints, if there are any; `out` stays as it is.
+    ///
+    /// # Errors
+    /// [`DriverError::Io`].
+    pub(crate) fn abandon(self) -> Result<()> {
+        if is_empty(&self.work.join(CHECKPOINTS))? {
             return self.discard();
         }
-        remove_folder(&self.work.join(PARTS))?;
-        remove_folder(&previous)
+        [PARTS, RESULTS, PREVIOUS].iter().try_for_each(|stale| remove_folder(&self.work.join(stale)))
     }
 
     /// Removes the work folder; `out` stays as it is.
@@ -196,17 +246,14 @@ fn refuse_foreign(out: &Path) -> Result<()> {
     if ours { Ok(()) } else { Err(DriverError::ForeignFolder { path: out.to_path_buf() }) }
 }
 
-/// Creates and marks the work folder, or accepts one that is marked.
-fn create_work_folder(work: &Path) -> Result<()> {
-    create_folder(work)?;
-    let marker = work.join(MARKER);
-    if !marker.is_file() {
-        if !is_empty(work)? {
-            return Err(DriverError::ForeignFolder { path: work.to_path_buf() });
-        }
-        File::create(&marker).map_err(DriverError::io("create", &marker))?;
+/// Creates and marks a folder of ours, or accepts one that is marked. Others may do the same at the same time: the mark comes first.
+pub(crate) fn create_marked_folder(folder: &Path) -> Result<()> {
+    create_folder(folder)?;
+    let marker = folder.join(MARKER);
+    if !is_empty(folder)? && !marker.is_file() {
+        return Err(DriverError::ForeignFolder { path: folder.to_path_buf() });
     }
-    Ok(())
+    File::create(&marker).map(drop).map_err(DriverError::io("create", &marker))
 }
 
 /// Takes the lock of a work folder. A run that ends removes the folder with its lock: what is locked must still be there.

@@ -3,6 +3,8 @@
 //! An experiment's record names its results by content: its key is the digest of everything they are a function of. Where the key
 //! is the same and the files are those of the record, there is nothing to run.
 
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -88,19 +90,21 @@ pub struct FileRecord {
 }
 
 impl FileRecord {
-    /// The record of a file with these contents.
-    pub(crate) fn new(path: &str, contents: &[u8], experiment: Option<&str>) -> Self {
-        Self {
-            path: path.to_owned(),
-            experiment: experiment.map(str::to_owned),
-            bytes: contents.len(),
-            sha256: sha256_hex(contents),
-        }
+    /// The record of a file with these contents, made of all experiments.
+    pub(crate) fn new(path: &str, contents: &[u8]) -> Self {
+        Self { path: path.to_owned(), experiment: None, bytes: contents.len(), sha256: sha256_hex(contents) }
     }
 
-    /// Whether the file still has these contents.
-    pub(crate) fn is_of(&self, contents: &[u8]) -> bool {
-        self.bytes == contents.len() && self.sha256 == sha256_hex(contents)
+    /// The record of the file that lies at `path` below a folder.
+    pub(crate) fn read(folder: &Path, path: &str, experiment: Option<&str>) -> Result<Self> {
+        let file = folder.join(path);
+        let (bytes, sha256) = digest_of_file(&file).map_err(DriverError::io("read", &file))?;
+        Ok(Self { path: path.to_owned(), experiment: experiment.map(str::to_owned), bytes, sha256 })
+    }
+
+    /// Whether the file below a folder still is what it was.
+    pub(crate) fn holds(&self, folder: &Path) -> bool {
+        Self::read(folder, &self.path, self.experiment.as_deref()).is_ok_and(|found| found == *self)
     }
 }
 
@@ -124,7 +128,12 @@ impl Manifest {
     /// The manifest of a results folder, if it has one of this schema.
     pub fn read(folder: &Path) -> Option<Self> {
         let manifest: Self = serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
-        (manifest.schema == SCHEMA && manifest.program == PROGRAM).then_some(manifest)
+        manifest.is_current().then_some(manifest)
+    }
+
+    /// Whether it is one of ours, of this schema.
+    pub(crate) fn is_current(&self) -> bool {
+        self.schema == SCHEMA && self.program == PROGRAM
     }
 
     /// The file's text.
@@ -154,5 +163,24 @@ pub(crate) fn key(id: &str, inputs: &Inputs, quick: bool, program: &str) -> Stri
 
 /// SHA-256 in hexadecimal digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    hex(&Sha256::digest(bytes))
+}
+
+/// Length and SHA-256 of a file, which may be larger than the memory.
+fn digest_of_file(path: &Path) -> io::Result<(usize, String)> {
+    let (mut file, mut hasher, mut length) = (BufReader::new(File::open(path)?), Sha256::new(), 0);
+    loop {
+        let bytes = file.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok((length, hex(&hasher.finalize())));
+        }
+        hasher.update(bytes);
+        let used = bytes.len();
+        length += used;
+        file.consume(used);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }

@@ -1,8 +1,10 @@
 //! What a run is going to do and why, and about how long it takes.
 
-use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
-use crate::experiment::{Context, Experiment, Inputs};
+use crate::experiment::{Context, Experiment, Finding, Inputs};
+use crate::folder::ResultsFolder;
 use crate::manifest::{self, Manifest};
 use crate::progress::{Cause, Plan, Step};
 use crate::{DriverError, Result};
@@ -12,6 +14,23 @@ pub(crate) struct Task {
     pub(crate) experiment: &'static dyn Experiment,
     pub(crate) inputs: Inputs,
     pub(crate) key: String,
+}
+
+impl Task {
+    /// Runs the experiment. A panic in it is an error of this experiment alone.
+    pub(crate) fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> Result<Finding> {
+        let run = || self.experiment.run(context, results);
+        let finding = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let message =
+                text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default().to_owned();
+            Err(DriverError::Panicked { message })
+        })?;
+        if (&finding.config, finding.seed) != (&self.inputs.config, self.inputs.seed) {
+            return Err(DriverError::ConfigChanged);
+        }
+        Ok(finding)
+    }
 }
 
 /// The selected experiments, in the order of `all`, each with its configuration read and checked.
@@ -38,15 +57,15 @@ pub(crate) fn tasks(
     all.iter().filter(selected).map(task).collect()
 }
 
-/// What a run of these tasks is going to do, given the results that an earlier one left and their files.
+/// What a run of these tasks is going to do, given the results that an earlier one left in `folder`.
 pub(crate) fn plan(
     tasks: &[Task],
     earlier: Option<&Manifest>,
-    files: &BTreeMap<String, Vec<u8>>,
+    folder: &Path,
     forced: bool,
     context: &Context<'_>,
 ) -> Plan {
-    let cause = if forced { Some(Cause::Forced) } else { cause(tasks, earlier, files, context) };
+    let cause = if forced { Some(Cause::Forced) } else { cause(tasks, earlier, folder, context) };
     let step = |task: &Task| Step { id: task.experiment.id(), seconds: seconds(task, earlier, context) };
     Plan {
         cause,
@@ -57,10 +76,10 @@ pub(crate) fn plan(
 }
 
 /// Why the earlier results are not those that a run would give; `None` if they are.
-fn cause(
+pub(crate) fn cause(
     tasks: &[Task],
     earlier: Option<&Manifest>,
-    files: &BTreeMap<String, Vec<u8>>,
+    folder: &Path,
     context: &Context<'_>,
 ) -> Option<Cause> {
     let Some(earlier) = earlier else { return Some(Cause::New) };
@@ -92,8 +111,7 @@ fn cause(
             Cause::Configuration(id)
         });
     }
-    let edited =
-        earlier.files.iter().find(|file| files.get(&file.path).is_none_or(|found| !file.is_of(found)));
+    let edited = earlier.files.iter().find(|file| !file.holds(folder));
     edited.map(|file| Cause::File(file.path.clone()))
 }
 

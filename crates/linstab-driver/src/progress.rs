@@ -12,6 +12,8 @@ pub trait Progress: Sync {
     fn finish(&self);
     /// What the whole run is going to do, before it does.
     fn plan(&self, _plan: &Plan) {}
+    /// Another process has to end first.
+    fn waiting(&self, _what: &str) {}
     /// An experiment has ended, one way or another.
     fn ended(&self, _experiment: &str, _ending: &Ending) {}
 }

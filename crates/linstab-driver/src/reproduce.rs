@@ -4,12 +4,11 @@
 //! others with it: the results are completed without it, and all checkpoints are kept for the next attempt.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
 use crate::experiment::{Context, Experiment, Finding};
-use crate::files::{MANIFEST, files_below};
+use crate::files::MANIFEST;
 use crate::folder::RunFolder;
 use crate::manifest::{FailureRecord, FileRecord, Manifest, Provenance, RunRecord};
 use crate::plan::{self, Task};
@@ -87,6 +86,29 @@ pub fn reproduce(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Report> {
+    reproduce_from(all, options, None, progress)
+}
+
+/// Cells that shards have computed.
+pub(crate) struct Cells<'a> {
+    /// The folder of the shards, as an error names it.
+    pub(crate) of: &'a Path,
+    /// Where the cells lie.
+    pub(crate) folder: &'a Path,
+    /// Numbers of shards for which they were dealt.
+    pub(crate) counts: &'a [u32],
+}
+
+/// As [`reproduce`]; with `cells` nothing is computed but what follows from them.
+///
+/// # Errors
+/// As [`reproduce`]; [`DriverError::Incomplete`] if cells are missing. Nothing is written then.
+pub(crate) fn reproduce_from(
+    all: &[&'static dyn Experiment],
+    options: &Options,
+    cells: Option<&Cells<'_>>,
+    progress: &dyn Progress,
+) -> Result<Report> {
     let started = Instant::now();
     let context = Context {
         configs: &options.configs,
@@ -99,9 +121,11 @@ pub fn reproduce(
     let tasks = plan::tasks(all, &options.only, &context)?;
     let folder = RunFolder::open(&options.out, options.restart)?;
     let earlier = Manifest::read(folder.out());
-    let files = if earlier.is_some() { files_below(folder.out())? } else { Vec::new() };
-    let plan = plan::plan(&tasks, earlier.as_ref(), &files.into_iter().collect(), options.force, &context);
-    progress.plan(&plan);
+    let plan = plan::plan(&tasks, earlier.as_ref(), folder.out(), options.force, &context);
+    // The plan is one of computing: it says nothing of results that are made of cells.
+    if cells.is_none() || plan.cause.is_none() {
+        progress.plan(&plan);
+    }
     let mut report =
         Report { out: options.out.clone(), complete: true, wall_time_secs: 0.0, outcomes: Vec::new() };
     if plan.cause.is_none() {
@@ -115,7 +139,8 @@ pub fn reproduce(
         folder.discard()?;
     } else {
         let manifest = Manifest::new(&options.provenance, options.quick, options.num_threads);
-        let mut run = Run { context, folder, manifest, outcomes: Vec::new(), pages: Vec::new() };
+        let (outcomes, pages, missing) = (Vec::new(), Vec::new(), Vec::new());
+        let mut run = Run { context, folder, cells, manifest, outcomes, pages, missing };
         tasks.into_iter().try_for_each(|task| run.run_task(task))?;
         (report.complete, report.outcomes) = run.complete(all, options, started)?;
     }
@@ -127,21 +152,32 @@ pub fn reproduce(
 struct Run<'a> {
     context: Context<'a>,
     folder: RunFolder,
+    cells: Option<&'a Cells<'a>>,
     manifest: Manifest,
     outcomes: Vec<Outcome>,
     pages: Vec<report::Record>,
+    /// What shards have not computed.
+    missing: Vec<String>,
 }
 
 impl Run<'_> {
     fn run_task(&mut self, task: Task) -> Result<()> {
         let (id, begun) = (task.experiment.id(), Instant::now());
-        let attempt = self.attempt(&task);
+        let mut results = self.folder.part(id);
+        if let Some(cells) = self.cells {
+            results = results.gathered(cells.folder, cells.counts);
+        }
+        let attempt = task.run(&self.context, &results);
         let wall_time_secs = begun.elapsed().as_secs_f64();
         let mut summary = String::new();
         let ending = match attempt {
             Ok(finding) => {
                 self.accept(task, finding, wall_time_secs, &mut summary)?;
                 Ending::Completed(wall_time_secs)
+            }
+            Err(error) if self.cells.is_some() && error.is_of_cells() => {
+                self.missing.push(error.with_causes());
+                return Ok(());
             }
             Err(error) => {
                 let error = error.with_causes();
@@ -159,8 +195,8 @@ impl Run<'_> {
     fn accept(&mut self, task: Task, finding: Finding, wall_time_secs: f64, text: &mut String) -> Result<()> {
         let Task { experiment, key, inputs } = task;
         let id = experiment.id();
-        for (path, contents) in self.folder.accept(id)? {
-            self.manifest.files.push(FileRecord::new(&path, &contents, Some(id)));
+        for path in self.folder.accept(id)? {
+            self.manifest.files.push(FileRecord::read(&self.folder.results(), &path, Some(id))?);
         }
         let Finding { config, seed, summary, section } = finding;
         *text = summary;
@@ -172,22 +208,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Runs an experiment. A panic in it is an error of this experiment alone.
-    fn attempt(&self, task: &Task) -> Result<Finding> {
-        let results = self.folder.part(task.experiment.id());
-        let run = || task.experiment.run(&self.context, &results);
-        let finding = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let message =
-                text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default().to_owned();
-            Err(DriverError::Panicked { message })
-        })?;
-        if (&finding.config, finding.seed) != (&task.inputs.config, task.inputs.seed) {
-            return Err(DriverError::ConfigChanged);
-        }
-        Ok(finding)
-    }
-
     /// Writes what is made of all experiments together, and puts the results in their place, if there are any.
     fn complete(
         mut self,
@@ -195,6 +215,11 @@ impl Run<'_> {
         options: &Options,
         started: Instant,
     ) -> Result<(bool, Vec<Outcome>)> {
+        if let Some(cells) = self.cells.filter(|_| !self.missing.is_empty()) {
+            self.folder.abandon()?;
+            let missing = self.missing.join("; ");
+            return Err(DriverError::Incomplete { folder: cells.of.to_path_buf(), missing });
+        }
         if self.pages.is_empty() {
             return Ok((false, self.outcomes));
         }
@@ -202,7 +227,7 @@ impl Run<'_> {
         let page = self.page(&overview)?;
         for (path, text) in [("summary.txt", summary(&self.outcomes)), (report::PATH, page)] {
             self.folder.write(path, text.as_bytes())?;
-            self.manifest.files.push(FileRecord::new(path, text.as_bytes(), None));
+            self.manifest.files.push(FileRecord::new(path, text.as_bytes()));
         }
         self.manifest.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         self.manifest.wall_time_secs = started.elapsed().as_secs_f64();

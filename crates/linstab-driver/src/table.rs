@@ -2,28 +2,29 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::Result;
 use crate::folder::ResultsFolder;
-use crate::{DriverError, Result};
 
 /// Writes `tables/<name>.csv` and `tables/<name>.json` (a list of objects, one a line).
 ///
 /// # Errors
-/// [`DriverError::Encode`], [`DriverError::Io`].
+/// [`DriverError::Io`](crate::DriverError::Io), for rows that cannot be encoded, too.
 pub fn write<T: Serialize>(results: &ResultsFolder, name: &str, rows: &[T]) -> Result<()> {
-    let encode = |message: String| DriverError::Encode { what: "a table", message };
-    let mut csv = csv::Writer::from_writer(Vec::new());
-    let mut json = Vec::from(b"[\n");
-    for (index, row) in rows.iter().enumerate() {
-        csv.serialize(row).map_err(|error| encode(error.to_string()))?;
-        if index > 0 {
-            json.extend_from_slice(b",\n");
+    results.write_with(&format!("tables/{name}.csv"), |file| {
+        let mut csv = csv::Writer::from_writer(file);
+        rows.iter().try_for_each(|row| csv.serialize(row))?;
+        csv.flush()
+    })?;
+    results.write_with(&format!("tables/{name}.json"), |file| {
+        file.write_all(b"[\n")?;
+        for (index, row) in rows.iter().enumerate() {
+            if index > 0 {
+                file.write_all(b",\n")?;
+            }
+            serde_json::to_writer(&mut *file, row)?;
         }
-        serde_json::to_writer(&mut json, row).map_err(|error| encode(error.to_string()))?;
-    }
-    json.extend_from_slice(b"\n]\n");
-    let csv = csv.into_inner().map_err(|error| encode(error.to_string()))?;
-    results.write(&format!("tables/{name}.csv"), &csv)?;
-    results.write(&format!("tables/{name}.json"), &json)
+        file.write_all(b"\n]\n")
+    })
 }
 
 /// Numbers that JSON has no notation for are written as the texts `inf`, `-inf` and `NaN`, in CSV alike.

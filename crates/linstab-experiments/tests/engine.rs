@@ -8,7 +8,7 @@ use linstab_driver::Context;
 use linstab_driver::checkpoint::{self, Identity};
 use linstab_driver::engine::{self, Cells};
 use linstab_driver::progress::{Progress, Silent};
-use linstab_driver::{DriverError, Result};
+use linstab_driver::{CellStore, DriverError, Result};
 use linstab_experiments::stability_map::{Cell, CellResult, Config, MapCells};
 
 fn configs() -> PathBuf {
@@ -32,9 +32,12 @@ fn small_config(configs: &Path) -> Config {
 fn run(config: &Config, num_threads: usize) -> Vec<(Cell, CellResult)> {
     let (configs, folder) = (configs(), tempfile::tempdir().unwrap());
     let cells = MapCells::new(config, "test");
-    let results =
-        engine::run(&cells, &context(&configs, num_threads, &Silent), &folder.path().join("checkpoint"))
-            .unwrap();
+    let results = engine::run(
+        &cells,
+        &context(&configs, num_threads, &Silent),
+        &CellStore::at(&folder.path().join("checkpoint")),
+    )
+    .unwrap();
     cells.cells().iter().copied().zip(results).collect()
 }
 
@@ -105,14 +108,14 @@ fn a_resumed_run_computes_only_what_is_missing() {
     let (configs, folder) = (configs(), tempfile::tempdir().unwrap());
     let path = folder.path().join("checkpoint");
     let cells = Squares::new(false);
-    let stored: Vec<Option<usize>> = (0..100).map(|i| (i % 3 == 0).then_some(i * i)).collect();
+    let stored: Vec<(u64, usize)> = (0..100).step_by(3).map(|i| (i as u64, i * i)).collect();
     checkpoint::write(&cells.identity().path(&path), cells.identity(), &stored).unwrap();
-    let results = engine::run(&cells, &context(&configs, 2, &Silent), &path).unwrap();
+    let results = engine::run(&cells, &context(&configs, 2, &Silent), &CellStore::at(&path)).unwrap();
     assert_eq!(results, (0..100).map(|i| i * i).collect::<Vec<_>>());
     assert_eq!(cells.num_computed.load(Ordering::Relaxed), 66);
     // What it leaves behind is complete.
     let again = Squares::new(true);
-    assert_eq!(engine::run(&again, &context(&configs, 2, &Silent), &path).unwrap(), results);
+    assert_eq!(engine::run(&again, &context(&configs, 2, &Silent), &CellStore::at(&path)).unwrap(), results);
     assert_eq!(again.num_computed.load(Ordering::Relaxed), 0);
 }
 
@@ -133,10 +136,10 @@ fn the_error_of_a_cell_stops_the_run_and_progress_is_told_the_truth() {
     }
     let (configs, folder) = (configs(), tempfile::tempdir().unwrap());
     let path = folder.path().join("checkpoint");
-    let failing = engine::run(&Squares::new(true), &context(&configs, 2, &Silent), &path);
+    let failing = engine::run(&Squares::new(true), &context(&configs, 2, &Silent), &CellStore::at(&path));
     assert_eq!(failing.unwrap_err().to_string(), "cannot encode cell 7: on purpose");
     let last = Last::default();
     std::fs::remove_file(Squares::new(true).identity().path(&path)).unwrap_or_default();
-    engine::run(&Squares::new(false), &context(&configs, 2, &last), &path).unwrap();
+    engine::run(&Squares::new(false), &context(&configs, 2, &last), &CellStore::at(&path)).unwrap();
     assert_eq!((last.0.into_inner(), last.1.into_inner()), (100, 1));
 }

@@ -15,15 +15,21 @@ fn a_run_that_stopped_between_the_renames_loses_nothing() {
     let out = parent.path().join("results");
     complete(&out, "earlier");
     let folder = RunFolder::open(&out, false).unwrap();
-    fs::write(folder.part("experiment").checkpoint("experiment"), "cells").unwrap();
+    fs::write(folder.part("experiment").checkpoint("experiment").base(), "cells").unwrap();
     fs::rename(&out, folder.work.join(PREVIOUS)).unwrap();
     drop(folder);
     let reopened = RunFolder::open(&out, false).unwrap();
     assert_eq!(fs::read_to_string(out.join("table.csv")).unwrap(), "earlier");
-    assert_eq!(fs::read_to_string(reopened.part("experiment").checkpoint("experiment")).unwrap(), "cells");
+    assert_eq!(
+        fs::read_to_string(reopened.part("experiment").checkpoint("experiment").base()).unwrap(),
+        "cells"
+    );
     drop(reopened);
     let restarted = RunFolder::open(&out, true).unwrap();
-    assert!(!restarted.part("experiment").checkpoint("experiment").exists(), "restart discards checkpoints");
+    assert!(
+        !restarted.part("experiment").checkpoint("experiment").base().exists(),
+        "restart discards checkpoints"
+    );
 }
 
 #[test]

@@ -84,8 +84,9 @@ impl Experiment for Counted {
         let Inputs { seed, config, data } = self.inputs(context)?;
         let text = format!("{} {seed} {config} {data:?} {}", self.id, context.quick);
         results.write(&format!("tables/{}.csv", self.id), text.as_bytes())?;
-        std::fs::write(results.checkpoint(self.id), "cells").expect("the work folder is there");
-        std::fs::write(results.checkpoint(&format!("{}-more", self.id)), "cells").expect("and writable");
+        std::fs::write(results.checkpoint(self.id).base(), "cells").expect("the work folder is there");
+        std::fs::write(results.checkpoint(&format!("{}-more", self.id)).base(), "cells")
+            .expect("and writable");
         match self.mood() {
             Mood::Failing => {
                 return Err(DriverError::Threads { num_threads: 3, message: "none".to_owned() });

@@ -3,10 +3,10 @@
 use std::hint::black_box;
 use std::path::Path;
 
-use linstab_driver::Context;
 use linstab_driver::engine::{self, Cells};
 use linstab_driver::progress::Silent;
 use linstab_driver::streams::StreamKey;
+use linstab_driver::{CellStore, Context};
 use linstab_dynamics::sampling::{BatchSampler, BitSet};
 use linstab_dynamics::{BatchSampling, SamplingScheme};
 use linstab_experiments::stability_map::{Config, Family, MapCells};
@@ -63,7 +63,8 @@ fn full_map(num_threads: usize) {
     std::fs::create_dir_all(&folder).expect("the target folder is writable");
     let checkpoint = folder.join("stability-map.checkpoint");
     let _ = std::fs::remove_file(&checkpoint);
-    let results = engine::run(&cells, &context, &checkpoint).expect("the shipped configuration runs");
+    let results =
+        engine::run(&cells, &context, &CellStore::at(&checkpoint)).expect("the shipped configuration runs");
     assert_eq!(results.len(), cells.num_cells(), "every cell has a result");
     let _ = std::fs::remove_file(&checkpoint);
 }
