@@ -42,6 +42,8 @@ pub(crate) struct Answer {
     /// Of the threshold as an estimate for the data set, where these samples are some of it.
     pub(crate) standard_error: Option<f64>,
     pub(crate) growth: Option<f64>,
+    /// Whether there may be learning rates above the threshold, the first crossing, at which the mean square decays all the same.
+    has_islands: bool,
     pub(crate) smallest_batch: Option<usize>,
     pub(crate) lyapunov: Option<LyapunovReport>,
     pub(crate) noise_floor: Option<NoiseFloorReport>,
@@ -50,6 +52,9 @@ pub(crate) struct Answer {
 impl Answer {
     /// Whether a learning rate is stable; `None` where an estimate cannot tell.
     pub(crate) fn judge(&self, learning_rate: f64) -> Option<bool> {
+        if let (Basis::Exact, Some(growth), true) = (self.basis, self.growth, self.has_islands) {
+            return Some(growth < 1.0);
+        }
         let (low, high) = self.interval;
         let known = self.basis != Basis::Estimated || learning_rate < low || learning_rate > high;
         known.then_some(learning_rate < self.max_learning_rate)
@@ -65,6 +70,7 @@ impl Answer {
             full_batch_share: None,
             standard_error: None,
             growth: None,
+            has_islands: false,
             smallest_batch: None,
             lyapunov: None,
             noise_floor: None,
@@ -190,7 +196,9 @@ fn by_epochs(epochs: &Epochs, ask: Ask) -> Result<Answer> {
         // By how much the directions left out move another threshold is no proof.
         let basis = if moved > 0.0 { Basis::Estimated } else { Basis::Exact };
         let growth = ask.learning_rate.map(|eta| exact.growth_per_step(eta)).transpose()?;
-        Answer { growth, ..Answer::new(value, interval, basis, limit) }
+        // Without curvature nothing decays, and nothing grows.
+        let has_islands = epochs.gradient_descent_limit().is_finite();
+        Answer { growth, has_islands, ..Answer::new(value, interval, basis, limit) }
     } else {
         let stream = |index: usize| Pcg64::new(u128::from(ask.seed), POPULATIONS + index as u128);
         let found = epochs.estimate(EpochOptions::default(), stream)?;

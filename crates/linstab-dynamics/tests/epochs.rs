@@ -279,3 +279,40 @@ fn runs_along_axes_have_the_exact_mean_square() {
         assert!((mean - exact(0.5 - congruence)).abs() > error, "{optimizer}");
     }
 }
+
+/// Windows of instability below the limits of the single steps: a memory that is pumped by curvatures that change in step with it.
+#[test]
+fn thresholds_lie_below_every_window_of_instability() {
+    let cyclic = |n, b| EpochSampling::new(EpochOrder::Cyclic, LastBatch::Keep, n, b).unwrap();
+    let mut num_windows = 0;
+    for seed in 0..60_u64 {
+        let ensemble = Reduced::of(&random_factored(seed, 8, 1, 1 + (seed % 3) as usize)).unwrap();
+        for optimizer in ["sgd:momentum=0.9", "sgd:momentum=0.9,nesterov=true", "ema:beta1=0.5"] {
+            let optimizer: Optimizer = optimizer.parse().unwrap();
+            let epochs = Epochs::new(&ensemble, optimizer, cyclic(8, 2)).unwrap();
+            let exact = epochs.enumerated().unwrap();
+            let threshold = exact.max_learning_rate().unwrap();
+            for step in 1..400 {
+                let eta = threshold * 0.985_f64.powi(step);
+                let growth = exact.growth_per_step(eta).unwrap();
+                assert!(growth <= 1.0 + 1e-12, "{seed} {optimizer} {eta} below {threshold}: {growth}");
+            }
+            // Negative control: some of these are far below what single steps bear, so a scan from there would have missed them.
+            let sharpest = (0..8).map(|i| ensemble.sample_sharpness(i).unwrap()).fold(0.0, f64::max);
+            num_windows += usize::from(threshold < optimizer.recursion().noise_free_limit(sharpest));
+        }
+    }
+    assert!(num_windows > 10, "{num_windows}");
+}
+
+/// Two samples in turns under an exponential average: unstable from 10 to 30 and beyond, with an island of stability near 50.
+#[test]
+fn an_island_of_stability_is_no_threshold() {
+    let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 0.75]).unwrap()).unwrap();
+    let sampling = EpochSampling::new(EpochOrder::Cyclic, LastBatch::Keep, 2, 1).unwrap();
+    let epochs = Epochs::new(&ensemble, "ema".parse().unwrap(), sampling).unwrap();
+    let exact = epochs.enumerated().unwrap();
+    let threshold = exact.max_learning_rate().unwrap();
+    assert!(threshold < 30.0 && exact.growth_per_step(30.0).unwrap() > 1.4, "{threshold}");
+    assert!(exact.growth_per_step(50.0).unwrap() < 1.0, "the island");
+}

@@ -206,3 +206,9 @@ def _velocity(state: Any) -> np.ndarray:
 def _uncorrected(updates: Any, weights: Any, decay: float, correction: float) -> Any:
     decayed = -RATE * decay * weights
     return (updates - decayed) * correction + decayed
+
+
+def test_hyperparameters_that_nobody_knows_are_refused():
+    state = optax.sgd(0.1, momentum=0.9).init({"w": jnp.ones(2)})
+    with pytest.raises(ValueError, match="unknown hyperparameters momentun; known are"):
+        read_optimizer(state, {"momentun": 0.9, "nesterov": False})

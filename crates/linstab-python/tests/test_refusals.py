@@ -44,7 +44,8 @@ def test_arrays(case):
 
 OPTIONS = {
     "batch_size": [(0, "from 1"), (6, "1 to the number of samples, 5"), (1.5, "an integer"), (True, "an integer"), ("3", "an integer")],
-    "optimizer": [("sgdd", "did you mean `sgd`"), ("sgd:momentum=2", "allowed"), ("adam", "preconditioner")],
+    "progress": [(3, "a function of")],
+    "optimizer": [(3, "a specification as"), ("sgdd", "did you mean `sgd`"), ("sgd:momentum=2", "allowed"), ("adam", "preconditioner")],
     "sampling": [("shuffled", "reshuffling, cyclic, without-replacement")],
     "last_batch": [("some", "keep, drop|drop, keep")],
     "learning_rate": [(-1.0, "positive and finite"), (float("nan"), "positive and finite"), ("fast", "a number")],

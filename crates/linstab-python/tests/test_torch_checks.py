@@ -203,3 +203,17 @@ def test_batches_are_read_from_the_loader() -> None:
         batching(batch_sampler=[[0, 1], [2, 3]])
     with pytest.raises(ValueError, match="does not say how batches are drawn"):
         read_batching((dataset.tensors[0], dataset.tensors[1]))
+
+
+def test_a_model_that_looks_at_the_sum_of_its_batch_is_refused() -> None:
+    class Switched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x) * (2.0 if float(x.sum()) > 0.0 else 1.0)
+
+    x = torch.tensor([[3.0, 1.0, 1.0], [-1.0, -1.0, 0.0], [0.5, 0.5, 0.5], [-0.5, 0.0, 0.0]])
+    with pytest.raises(ValueError, match="depend on the others of its batch"):
+        door.factors(Switched(), (x, torch.zeros(4, 2)), loss="mse")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import warnings
 from pathlib import Path
@@ -192,3 +193,30 @@ def test_an_interrupted_file_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
         next(model.parameters()).add_(1e-9)
     with pytest.raises(FileExistsError, match="other weights"):
         door.factors(model, (x, y), **settings)
+
+
+def test_a_module_that_is_registered_twice_is_left_as_it_was() -> None:
+    shared = nn.Linear(6, 6)
+    model = nn.Sequential(shared, nn.Tanh(), shared, nn.Tanh(), nn.Linear(6, 2)).eval()
+    x, y = torch.randn(5, 6), torch.randn(5, 2)
+    before = [(name, value, value.clone()) for name, value in model.named_parameters(remove_duplicate=False)]
+    found = door.factors(model, (x, y), loss="mse")
+    door.gram(model, (x, y), loss="mse")
+    after = list(model.named_parameters(remove_duplicate=False))
+    for (name, same, values), (name_after, now) in zip(before, after):
+        assert name == name_after and now is same and torch.equal(now, values)
+    # Both uses of the shared layer are in its factors.
+    double = copy.deepcopy(model).double()
+    outputs = double(x.double())
+    rows = [torch.autograd.grad(outputs[0, q], list(double.parameters()), retain_graph=True) for q in range(2)]
+    for q, row in enumerate(rows):
+        plain = torch.cat([gradient.reshape(-1) for gradient in row])
+        np.testing.assert_allclose(found.values[0, q], plain.numpy(), rtol=1e-12, atol=1e-14)  # sqrt(2 / 2 outputs) is 1
+
+
+def test_samples_with_a_label_that_the_loss_ignores_are_refused() -> None:
+    model, x = nn.Linear(4, 3), torch.randn(6, 4)
+    loss = nn.CrossEntropyLoss(ignore_index=0)
+    with pytest.raises(ValueError, match="ignores the label 0"):
+        door.factors(model, (x, torch.tensor([0, 1, 2, 1, 2, 1])), loss=loss)
+    assert door.factors(model, (x, torch.tensor([2, 1, 2, 1, 2, 1])), loss=loss).num_samples == 6

@@ -72,14 +72,15 @@ impl AxisAlignedEpochs {
     /// Exact mean-square threshold: the first learning rate, in a scan by steps of one percent, at which the mean square grows. Infinite
     /// without curvature.
     ///
-    /// The scan starts where no batch can enlarge an axis, at the limit of the sharpest sample.
+    /// The scan starts where no batch can enlarge an axis, at the [overdamped limit](crate::optimizer::Recursion::overdamped_limit) of the
+    /// sharpest sample.
     /// # Errors
     /// As [`AxisAlignedEpochs::growth_per_step`].
     pub fn max_learning_rate(&self) -> Result<f64> {
         let mut least = f64::INFINITY;
         for (index, axis) in self.curved_axes() {
             let sharpest = axis.curvatures().iter().copied().fold(0.0, f64::max);
-            let start = self.recursion.noise_free_limit(sharpest) * (1.0 - 1e-12);
+            let start = self.recursion.overdamped_limit(sharpest) * (1.0 - 1e-12);
             least = least.min(first_crossing(start, STEP, |eta| self.log_growth(index, axis, eta))?);
         }
         Ok(least)

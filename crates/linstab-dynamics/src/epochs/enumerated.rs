@@ -86,7 +86,8 @@ impl EnumeratedEpochs<'_> {
     /// Exact mean-square threshold: the first learning rate at which the mean square grows, in a scan by steps of one percent, beyond
     /// 16 directions of five.
     ///
-    /// The scan starts where no batch of SGD can enlarge anything, at the limit of the sharpest sample.
+    /// The scan starts where no batch can enlarge a direction, at the [overdamped limit](crate::optimizer::Recursion::overdamped_limit) of
+    /// the sharpest sample: with a memory there can be windows of instability far below the limits of the single steps.
     /// # Errors
     /// [`crate::DynamicsError::Linalg`] if an eigenvalue iteration fails.
     pub fn max_learning_rate(&self) -> Result<f64> {
@@ -98,7 +99,7 @@ impl EnumeratedEpochs<'_> {
         for sample in 0..epochs.effective.num_samples() {
             sharpest = sharpest.max(epochs.effective.sample_sharpness(sample)?);
         }
-        let start = epochs.optimizer.recursion().noise_free_limit(sharpest) * (1.0 - 1e-12);
+        let start = epochs.optimizer.recursion().overdamped_limit(sharpest) * (1.0 - 1e-12);
         let step = if epochs.state_len() > FEWEST_DIRECTIONS { COARSE_STEP } else { STEP };
         first_crossing(start, step, |eta| Ok(self.growth_per_step(eta)? - 1.0))
     }

@@ -138,6 +138,26 @@ impl Recursion {
         2.0 * (1.0 + self.memory) / self.pull(curvature)
     }
 
+    /// A learning rate up to which no change of curvatures from step to step, each at most this, lets a direction grow: without a memory
+    /// the [noise-free limit](Self::noise_free_limit), with one `(1 - sqrt |mu|)^2` in the place of `2 (1 + mu)` there.
+    ///
+    /// Up to it every step is overdamped: heavy ball with `x = eta h <= (1 - sqrt mu)^2` maps the iterates with `w' >= sqrt(mu) w >= 0`
+    /// into themselves, whatever `x` is next, and there the step `w' - w` only falls. Beyond it curvatures that change in step with the
+    /// oscillation of the memory can pump it.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::optimizer::Recursion;
+    /// assert_eq!(Recursion::SGD.overdamped_limit(2.0), 1.0);
+    /// assert_eq!(Recursion::heavy_ball(0.25).overdamped_limit(2.0), 0.125);
+    /// ```
+    pub fn overdamped_limit(&self, curvature: f64) -> f64 {
+        if self.memory.abs() <= 0.0 {
+            return self.noise_free_limit(curvature);
+        }
+        (1.0 - self.memory.abs().sqrt()).powi(2) / self.pull(curvature)
+    }
+
     fn pull(&self, curvature: f64) -> f64 {
         (1.0 + self.memory) * self.decoupled_decay
             + (self.response() + self.memory * self.direct) * (curvature + self.coupled_decay)

@@ -45,6 +45,11 @@ def source_of(
         raise OptionError(
             f"factors and gram: {found} given, allowed: one of them", name="factors", value=found, allowed="one of them"
         )
+    if not (isinstance(progress, bool) or progress is None or callable(progress)):
+        allowed = "True, or a function of (stage, done, total)"
+        raise OptionError(
+            f"progress is {progress!r}, allowed: {allowed}", name="progress", value=repr(progress), allowed=allowed
+        )
     name, array = ("factors", factors) if gram is None else ("gram", gram)
     if isinstance(array, Gram):
         num_factors = array.num_factors
@@ -88,7 +93,7 @@ def request_of(
         population = source.population if population is None and subset else population
     return {
         "batch_sizes": _batch_sizes(batch_size),
-        "optimizers": [optimizer] if isinstance(optimizer, str) else [str(one) for one in optimizer],
+        "optimizers": _specifications(optimizer),
         "sampling": str(sampling),
         "last_batch": str(last_batch),
         "learning_rate": None if learning_rate is None else _real(learning_rate, "learning_rate"),
@@ -107,6 +112,15 @@ def request_of(
 
 def _values(source: Source) -> object:
     return source.values if isinstance(source, (Factors, Gram)) else source
+
+
+def _specifications(optimizer: str | Iterable[str]) -> list[str]:
+    if isinstance(optimizer, str):
+        return [optimizer]
+    if isinstance(optimizer, Iterable):
+        return [str(one) for one in optimizer]
+    allowed = "a specification as 'sgd:momentum=0.9', or several; linstab.torch and linstab.jax read optimizers"
+    raise OptionError(f"optimizer is {optimizer!r}, allowed: {allowed}", name="optimizer", value=repr(optimizer), allowed=allowed)
 
 
 def _batch_sizes(batch_size: int | Iterable[int] | None) -> list[int]:

@@ -46,7 +46,8 @@ class Spike:
         if self.analysed_at is not None:
             names = ", ".join(map(str, self.responsible_samples)) or "none in particular"
             who = f"samples that carry the unstable direction (analysis of step {self.analysed_at}): {names}"
-        return f"the loss jumped to {self.loss:.3g} at step {self.step}, from a median of {self.median:.3g}; {who}"
+        before = f"from a median of {self.median:.3g}" if math.isfinite(self.median) else "after few others"
+        return f"the loss jumped to {self.loss:.3g} at step {self.step}, {before}; {who}"
 
 
 class Monitor:
@@ -163,7 +164,7 @@ class Monitor:
         """
         if self._started is None:
             raise RuntimeError("the monitor is not running: use it as `with linstab.Monitor(...) as monitor:`")
-        spike = None if loss is None else self._detect(step, float(loss))
+        spike = None if loss is None else self._detect(step, _number(loss) or 0.0)
         if self._next_step is None:
             self._next_step = step
         record = None
@@ -180,7 +181,7 @@ class Monitor:
 
     def observe(self, step: int, loss: Any) -> Spike | None:
         """Look at a loss alone, where it comes at other times than the steps; a spike is told of and returned."""
-        spike = self._detect(step, float(loss))
+        spike = self._detect(step, _number(loss) or 0.0)
         if spike is not None:
             self._tell(spike)
         return spike
@@ -233,6 +234,10 @@ class Monitor:
         gradients: Any = found
         if hasattr(found, "values") and hasattr(found, "coefficients"):
             found, gradients = self._of_factors(found)
+        if not getattr(found, "stability", ()):
+            raise TypeError(
+                f"analyse returned {type(found).__name__}: it must return an Analysis with a row, or factors or inner products"
+            )
         row = found.stability[0]
         lower, upper = row.max_learning_rate_interval
         values = {
@@ -282,4 +287,5 @@ def _first(analysis: Any) -> tuple[str, int]:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+    # A loss of PyTorch still knows how it was made, and warns where that is dropped silently.
+    return None if value is None else float(value.detach() if hasattr(value, "detach") else value)

@@ -24,6 +24,12 @@ _RMS = ("ScaleByRmsState", "ScaleByRmsWithCountState")
 # What else can be told of a hyperparameter's name: optax calls some of them differently in different places.
 _ALIASES = {"b1": ("b1", "beta1"), "b2": ("b2", "beta2"), "momentum": ("momentum", "decay"), "decay": ("decay", "b2")}
 
+# Names that mean something here, and arguments of optax's functions that change no threshold.
+_KNOWN = {
+    *("learning_rate", "momentum", "decay", "nesterov", "b1", "beta1", "b2", "beta2", "eps", "eps_root", "eps_in_sqrt"),
+    *("weight_decay", "accumulator_dtype", "mu_dtype", "initial_scale", "centered", "bias_correction", "mask"),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class OptaxOptimizer:
@@ -45,6 +51,7 @@ def read_optimizer(state: Any, hyperparameters: Mapping[str, Any] | None = None)
     naming those that are missing, and for optimizers that the analysis does not know.
     """
     injected, states = _unwrap(state)
+    _require_known(hyperparameters or {})
     given = _Given({**injected, **dict(hyperparameters or {})}, frozenset(injected))
     accumulators = [entry for entry in states if _name(entry) not in _STATELESS + _SCHEDULES]
     kinds = ["rms" if _name(entry) in _RMS else _name(entry) for entry in accumulators]
@@ -58,6 +65,12 @@ def read_optimizer(state: Any, hyperparameters: Mapping[str, Any] | None = None)
         f"the optimizer keeps {', '.join(map(_name, accumulators))}: the analysis knows sgd with momentum, adam, adamw and rmsprop; "
         "if its rule is one of `linstab analyze --help`, give that specification in the place of the state"
     )
+
+
+def _require_known(hyperparameters: Mapping[str, Any]) -> None:
+    unknown = [name for name in hyperparameters if name not in _KNOWN]
+    if unknown:
+        raise ValueError(f"unknown hyperparameters {', '.join(unknown)}; known are: {', '.join(sorted(_KNOWN))}")
 
 
 class _Given:

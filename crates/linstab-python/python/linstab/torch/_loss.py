@@ -20,6 +20,7 @@ class Loss:
 
     name: str
     label_smoothing: float = 0.0
+    ignored_label: int | None = None
 
     def roots(self, outputs: Array) -> Array:
         """Rows whose pullback gives the factors, (samples, factors, outputs)."""
@@ -27,6 +28,11 @@ class Loss:
 
     def coefficients(self, outputs: Array, targets: np.typing.NDArray[np.generic]) -> Array:
         """Coefficients of the gradients, (samples, factors)."""
+        if self.ignored_label is not None and bool((np.asarray(targets) == self.ignored_label).any()):
+            raise ValueError(
+                f"the loss ignores the label {self.ignored_label}, and some samples have it: they have no curvature, and batches count "
+                "them all the same. Leave them out of the data"
+            )
         return losses.coefficients(self.name, outputs, targets, label_smoothing=self.label_smoothing)
 
 
@@ -54,7 +60,7 @@ def read_loss(loss: object) -> Loss:
 def _cross_entropy(loss: nn.CrossEntropyLoss) -> Loss:
     if loss.weight is not None:
         raise ValueError("CrossEntropyLoss has class weights: samples would count unequally, which is not supported")
-    return Loss("cross_entropy", float(loss.label_smoothing))
+    return Loss("cross_entropy", float(loss.label_smoothing), int(loss.ignore_index))
 
 
 def _name(value: object) -> str:

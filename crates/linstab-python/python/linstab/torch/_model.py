@@ -43,6 +43,7 @@ class FunctionalModel:
         # Copies of the buffers: a forward pass may write them.
         buffers = {name: self._cast(value).clone() for name, value in self.module.named_buffers()}
         self.fixed = {**{name: self._cast(value) for name, value in rest.items()}, **buffers}
+        self._canonical = _canonical_names(self.module)
         self._by_loop: bool | None = None
 
     @property
@@ -105,7 +106,10 @@ class FunctionalModel:
         return digest.hexdigest()
 
     def _raw(self, moving: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        outputs: Tensor = functional_call(self.module, {**self.fixed, **self.moving, **moving}, (inputs,))
+        tensors = {**self.fixed, **self.moving, **moving}
+        # Every place of a module once: a module that is registered twice would be left with the tensors of this call.
+        places = {place: tensors[name] for place, name in self._canonical.items()}
+        outputs: Tensor = functional_call(self.module, places, (inputs,), tie_weights=False)
         return outputs
 
     def _cast(self, value: Tensor) -> Tensor:
@@ -210,3 +214,14 @@ def _name(dtype: torch.dtype) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _canonical_names(module: nn.Module) -> dict[str, str]:
+    """Names of all tensors of all modules, each module once, and the name that ``named_parameters`` or ``named_buffers`` has for each."""
+    names = {id(value): name for name, value in [*module.named_parameters(), *module.named_buffers()]}
+    places = {}
+    for prefix, inner in module.named_modules():
+        for attribute, value in [*inner._parameters.items(), *inner._buffers.items()]:
+            if value is not None:
+                places[f"{prefix}.{attribute}" if prefix else attribute] = names[id(value)]
+    return places
