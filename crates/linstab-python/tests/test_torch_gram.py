@@ -132,6 +132,7 @@ def test_a_layer_whose_calls_change_goes_by_gradients() -> None:
 
 
 SCRIPT = """
+import os
 import sys
 import torch, numpy as np
 import torch.distributed as distributed
@@ -139,6 +140,11 @@ import torch_models as models
 import linstab.torch as door
 torch.set_num_threads(1)
 distributed.init_process_group("gloo")
+def leave(code):
+    # At once: now and then a thread of gloo outlives the interpreter, and ends the process by a signal when all is done.
+    distributed.destroy_process_group()
+    sys.stderr.flush()
+    os._exit(code)
 name, out, broken = sys.argv[1], sys.argv[2], sys.argv[3] == "broken"
 model, x = models.make(name)
 if broken and distributed.get_rank() == 1:
@@ -148,12 +154,11 @@ try:
     found = door.gram(model, (x, y), loss="cross_entropy")
 except ValueError as error:
     assert "different weights or samples" in str(error), error
-    # Else its threads are still there when the process ends, which ends it with a signal.
-    distributed.destroy_process_group()
-    sys.exit(0 if broken else 3)
+    leave(0 if broken else 3)
 assert not broken
 np.savez(f"{out}-{distributed.get_rank()}.npz", values=found.values, coefficients=found.coefficients)
-distributed.destroy_process_group()
+distributed.barrier()
+leave(0)
 """
 
 
