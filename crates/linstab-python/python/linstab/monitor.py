@@ -164,7 +164,7 @@ class Monitor:
         """
         if self._started is None:
             raise RuntimeError("the monitor is not running: use it as `with linstab.Monitor(...) as monitor:`")
-        spike = None if loss is None else self._detect(step, _number(loss) or 0.0)
+        spike = None if loss is None else self._detect(step, _real(loss))
         if self._next_step is None:
             self._next_step = step
         record = None
@@ -181,7 +181,7 @@ class Monitor:
 
     def observe(self, step: int, loss: Any) -> Spike | None:
         """Look at a loss alone, where it comes at other times than the steps; a spike is told of and returned."""
-        spike = self._detect(step, _number(loss) or 0.0)
+        spike = self._detect(step, _real(loss))
         if spike is not None:
             self._tell(spike)
         return spike
@@ -286,6 +286,10 @@ def _first(analysis: Any) -> tuple[str, int]:
     return analysis.stability[0].optimizer, analysis.stability[0].batch_size
 
 
-def _number(value: Any) -> float | None:
+def _real(value: Any) -> float:
     # A loss of PyTorch still knows how it was made, and warns where that is dropped silently.
-    return None if value is None else float(value.detach() if hasattr(value, "detach") else value)
+    return float(value.detach() if hasattr(value, "detach") else value)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else _real(value)

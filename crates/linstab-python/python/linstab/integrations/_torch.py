@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["analyser", "learning_rate"]
+from ..monitor import Monitor
+
+__all__ = ["learning_rate", "monitor_of"]
 
 
-def analyser(data: Any, options: dict[str, Any]) -> Callable[[Any, Any], Any]:
-    """A function of (model, optimizer) that analyses the model under its optimizer."""
+def monitor_of(
+    data: Any,
+    analyse: Callable[[Any, Any], Any] | None,
+    options: dict[str, Any],
+    monitor_options: dict[str, Any] | None,
+) -> Monitor:
+    """The monitor of a callback: of a function of (model, optimizer), or of data whose model is analysed under its optimizer."""
+    if (data is None) == (analyse is None):
+        raise ValueError("give data to analyse, or a function `analyse` of (model, optimizer): one of them")
 
-    def analyse(model: Any, optimizer: Any) -> Any:
+    def of_data(model: Any, optimizer: Any) -> Any:
         import linstab.torch
 
         return linstab.torch.analyze_model(model, data, optimizer, **options)
 
-    return analyse
+    return Monitor(analyse or of_data, **(monitor_options or {}))
 
 
 def learning_rate(optimizer: Any) -> float | None:

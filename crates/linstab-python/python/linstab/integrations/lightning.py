@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..monitor import Monitor
-from ._torch import analyser, learning_rate
+from ._torch import learning_rate, monitor_of
 
 try:
     from lightning.pytorch.callbacks import Callback
@@ -53,9 +52,7 @@ class LinstabCallback(Callback):  # type: ignore[misc, unused-ignore]
         **options: Any,
     ) -> None:
         super().__init__()
-        if (data is None) == (analyse is None):
-            raise ValueError("give data to analyse, or a function `analyse` of (module, optimizer): one of them")
-        self.monitor = Monitor(analyse or analyser(data, options), **(monitor_options or {}))
+        self.monitor = monitor_of(data, analyse, options, monitor_options)
         self._running = False
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
