@@ -49,7 +49,7 @@ pub enum AnalysisError {
         value: f64,
     },
     /// An option is not admissible.
-    #[error("{name} is {}, allowed: {allowed}", plain(value))]
+    #[error("{name} is {}, allowed: {allowed}", short(value))]
     Option {
         /// The option.
         name: String,
@@ -144,6 +144,14 @@ impl AnalysisError {
 
     pub(crate) fn unsupported(path: &Path, problem: impl Into<String>) -> Self {
         Self::Unsupported { path: path.to_path_buf(), problem: problem.into() }
+    }
+}
+
+/// A value as text, numbers without a hundred zeros.
+fn short(value: &str) -> String {
+    match value.parse::<f64>() {
+        Ok(number) if value.len() > 24 => format!("{number:e}"),
+        _ => plain(value),
     }
 }
 

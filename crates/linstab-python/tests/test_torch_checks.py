@@ -76,6 +76,7 @@ REFUSED = {
     "wrong width": (lambda: nn.Linear(5, 3), "does not run on these inputs in float64"),
     "fixed type": (lambda: Wrapped(lambda z: z @ torch.ones(3, 3)), "pass dtype='float32'"),
     "nan": (lambda: Wrapped(lambda z: z / 0), "outputs are not finite"),
+    "detached": (lambda: Wrapped(lambda z: z.detach()), "outputs do not depend on the parameters"),
     "frozen": (lambda: nn.Linear(6, 3).requires_grad_(False), "no trainable parameter"),
 }
 

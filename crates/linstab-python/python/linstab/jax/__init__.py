@@ -17,7 +17,8 @@ layers that look at a whole batch must be used as in evaluation, and are refused
 """
 
 from ._analyze import analyze_model
-from ._factors import factors, gram
+from ._factors import factors
+from ._gram import gram
 from ._optax import OptaxOptimizer, read_optimizer
 
 __all__ = ["OptaxOptimizer", "analyze_model", "factors", "gram", "read_optimizer"]

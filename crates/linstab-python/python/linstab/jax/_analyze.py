@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ._data import Samples
-from ._factors import factors, gram
+from ._factors import factors
+from ._gram import gram
 from ._model import Apply, Model, Select
 from ._optax import OptaxOptimizer, read_optimizer
 

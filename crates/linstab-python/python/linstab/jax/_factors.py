@@ -1,4 +1,4 @@
-"""Factors and inner products of a model in JAX: one backward pass a factor, mapped over factors and samples."""
+"""Factors of a model in JAX: one backward pass a factor, mapped over factors and samples."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import losses
-from ..factors import Factors, Gram
+from ..factors import Factors
 from ..store import FactorStore, Request
 from ._data import Samples, rows
 from ._model import Apply, Model, Select, precision
 
-__all__ = ["factors", "gram", "prepare"]
+__all__ = ["Prepared", "chunks", "compiled", "factors", "gradients", "prepare"]
 
 # How far outputs of a sample alone may be from those in its batch, relative to the largest: rounding, in another order.
 _SAME_OUTPUTS = {"float64": 1e-9, "float32": 1e-4}
@@ -75,37 +75,6 @@ def factors(
         return _in_memory(ready) if out is None else _on_disk(ready, out)
 
 
-def gram(
-    apply: Apply,
-    params: Any,
-    data: Any,
-    *,
-    loss: str = "mse",
-    num_samples: int | None = None,
-    seed: int = 0,
-    chunk_size: int = 16,
-    dtype: str = "float64",
-    select: Select | None = None,
-    memory_limit: int = 2**30,
-) -> Gram:
-    """Inner products of all factors, without ever holding all of them.
-
-    Parameters are taken in groups of leaves whose factors fit into ``memory_limit`` bytes; where a single leaf is too large its
-    factors are made anew for each block of samples that fits. The work is that of all products of factors, (samples * factors)^2
-    times the parameters: minutes for two thousand factors of a million parameters, where ``linstab.torch.gram`` uses closed forms of
-    layers. Everything else is as for :func:`factors`.
-    """
-    with precision(dtype):
-        ready = prepare(
-            apply, params, data, loss=loss, num_samples=num_samples, seed=seed, chunk_size=chunk_size, dtype=dtype, select=select
-        )
-        samples, count = len(ready.samples), ready.roots.shape[1]
-        values = np.zeros((samples * count, samples * count))
-        for group in _groups(ready, memory_limit):
-            _add_products(values, ready, group, memory_limit)
-    return Gram(values, count, ready.coefficients, loss, ready.samples.indices, ready.samples.population, ready.labels)
-
-
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A checked request: the model, the samples, and what their outputs say.
@@ -153,9 +122,9 @@ def prepare(
 
 
 def _outputs(model: Model, samples: Samples, chunk_size: int, dtype: str) -> NDArray[Any]:
-    passes = _passes(model)
+    passes = compiled(model)
     parts = []
-    for start, stop, chunk in _chunks(0, len(samples), chunk_size):
+    for start, stop, chunk in chunks(0, len(samples), chunk_size):
         inputs = rows(samples.inputs, chunk)
         try:
             alone = passes.alone(model.analysed, model.fixed, inputs)
@@ -209,7 +178,7 @@ def _in_memory(ready: Prepared) -> Factors:
     count = ready.roots.shape[1]
     values = np.empty((len(ready.samples), count, sum(ready.model.sizes)), ready.dtype)
     everything = tuple(range(len(ready.model.sizes)))
-    for start, stop, part in _gradients(ready, everything, 0, len(ready.samples), ready.chunk_size):
+    for start, stop, part in gradients(ready, everything, 0, len(ready.samples), ready.chunk_size):
         values[start:stop] = part
     return Factors(
         values,
@@ -240,19 +209,19 @@ def _on_disk(ready: Prepared, out: str | Path) -> Factors:
         return store
     everything = tuple(range(len(model.sizes)))
     done = store.done
-    for start, stop, _ in _chunks(0, len(samples), ready.chunk_size):
+    for start, stop, _ in chunks(0, len(samples), ready.chunk_size):
         if not done[start:stop].all():
-            for _, _, part in _gradients(ready, everything, start, stop, ready.chunk_size):
+            for _, _, part in gradients(ready, everything, start, stop, ready.chunk_size):
                 store.write(start, part, ready.coefficients[start:stop])
     return store.finish()
 
 
-def _gradients(
+def gradients(
     ready: Prepared, group: tuple[int, ...], first: int, last: int, chunk_size: int
 ) -> Iterator[tuple[int, int, NDArray[Any]]]:
     """Factors of samples first..last with respect to a group of leaves: (start, stop, values) chunk by chunk."""
-    pull = _passes(ready.model).pullback(group)
-    for start, stop, chunk in _chunks(first, last, chunk_size):
+    pull = compiled(ready.model).pullback(group)
+    for start, stop, chunk in chunks(first, last, chunk_size):
         part = pull(ready.model.analysed, ready.model.fixed, rows(ready.samples.inputs, chunk), ready.roots[chunk])
         values = np.asarray(part)[: stop - start]
         if not np.isfinite(values).all():
@@ -263,44 +232,10 @@ def _gradients(
         yield start, stop, values
 
 
-def _chunks(first: int, last: int, chunk_size: int) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+def chunks(first: int, last: int, chunk_size: int) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
     """(start, stop, rows): always chunk_size rows, the last one repeated to fill up, so that nothing is compiled twice."""
     for start in range(first, last, chunk_size):
         yield start, min(start + chunk_size, last), np.minimum(np.arange(start, start + chunk_size), last - 1)
-
-
-def _groups(ready: Prepared, memory_limit: int) -> list[tuple[int, ...]]:
-    """Leaves together as long as the factors of all samples fit into half of the memory."""
-    row_bytes = np.dtype(ready.dtype).itemsize * ready.roots.shape[0] * ready.roots.shape[1]
-    groups: list[list[int]] = [[]]
-    used = 0
-    for leaf, size in enumerate(ready.model.sizes):
-        if groups[-1] and (used + size) * row_bytes > memory_limit // 2:
-            groups.append([])
-            used = 0
-        groups[-1].append(leaf)
-        used += size
-    return [tuple(group) for group in groups]
-
-
-def _add_products(values: NDArray[np.float64], ready: Prepared, group: tuple[int, ...], memory_limit: int) -> None:
-    """Adds a group's share of the inner products, block of samples by block; a block meets those before it, made anew."""
-    samples, count, _ = ready.roots.shape
-    size = sum(ready.model.sizes[leaf] for leaf in group)
-    block = max(1, memory_limit // 2 // (8 * size * count))
-    chunk_size = min(ready.chunk_size, block)
-    for first in range(0, samples, block):
-        last = min(first + block, samples)
-        held = np.empty(((last - first) * count, size))
-        for start, stop, part in _gradients(ready, group, first, last, chunk_size):
-            held[(start - first) * count : (stop - first) * count] = part.reshape(-1, size)
-        own = slice(first * count, last * count)
-        values[own, own] += held @ held.T
-        for start, stop, part in _gradients(ready, group, 0, first, chunk_size):
-            other = slice(start * count, stop * count)
-            product = held @ part.reshape(-1, size).astype(np.float64).T
-            values[own, other] += product
-            values[other, own] += product.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,10 +244,11 @@ class _Passes:
 
     batch: Callable[..., Any]
     alone: Callable[..., Any]
+    one: Callable[..., Any]
     pullback: Callable[[tuple[int, ...]], Callable[..., Any]]
 
 
-def _passes(model: Model) -> _Passes:
+def compiled(model: Model) -> _Passes:
     """Compiled once for a function and a tree of parameters; a function that cannot be hashed is compiled each time."""
     try:
         hash(model.apply)
@@ -344,13 +280,13 @@ def _compile(apply: Apply, treedef: Any, chosen: tuple[bool, ...]) -> _Passes:
                 return one(whole, fixed, inputs).reshape(-1)
 
             _, pull = jax.vjp(of_group, [analysed[index] for index in group])
-            (gradients,) = jax.vmap(pull)(roots)
-            return jnp.concatenate([leaf.reshape(len(roots), -1) for leaf in gradients], axis=1)
+            (parts,) = jax.vmap(pull)(roots)
+            return jnp.concatenate([leaf.reshape(len(roots), -1) for leaf in parts], axis=1)
 
         mapped: Callable[..., Any] = jax.jit(jax.vmap(single, in_axes=(None, None, 0, 0)))
         return mapped
 
-    return _Passes(jax.jit(outputs), jax.jit(jax.vmap(one, in_axes=(None, None, 0))), pullback)
+    return _Passes(jax.jit(outputs), jax.jit(jax.vmap(one, in_axes=(None, None, 0))), one, pullback)
 
 
 # A training loop asks again and again about one function; a few of them stay compiled.

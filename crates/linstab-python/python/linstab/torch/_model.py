@@ -70,6 +70,13 @@ class FunctionalModel:
                 f"the model does not run on these inputs in {_name(self.dtype)}: {_first_line(error)}. If it fixes a type "
                 f"inside, pass dtype={other!r}; it takes one tensor of inputs, with the batch as first axis"
             ) from error
+        with torch.enable_grad():
+            leaves = {name: value.detach().clone().requires_grad_() for name, value in self.moving.items()}
+            if not self._raw(leaves, self.to_inputs(inputs[:1])).requires_grad:
+                raise ValueError(
+                    "the outputs do not depend on the parameters: the model detaches them, runs under torch.no_grad() inside, or "
+                    "uses none of the parameters that are analysed"
+                )
 
     def outputs(self, inputs: Tensor) -> NDArray[np.float64]:
         """Outputs as an array, (samples, outputs)."""
