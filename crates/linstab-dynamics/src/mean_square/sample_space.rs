@@ -98,7 +98,7 @@ pub(super) struct Critical {
     pub(super) above: Option<f64>,
     pub(super) moment: CriticalMoment,
     /// The blocks `x`.
-    blocks: Vec<f64>,
+    pub(super) blocks: Vec<f64>,
     /// Full applications of the operator.
     pub(super) num_applications: usize,
 }
