@@ -10,9 +10,10 @@
 //!
 //! (`s`, `p`, `d` as in `memory_kernel`), and its derivative needs `P v` and `P P v` for every factor `v` only.
 
-use linstab_linalg::{Mat, inner_products, multiply, packed};
+use linstab_linalg::{Mat, multiply, packed};
 use rayon::prelude::*;
 
+use super::columns::map_columns;
 use super::memory_kernel::LinearForm;
 use super::{MeanSquare, Threshold};
 use crate::{DynamicsError, Result};
@@ -85,7 +86,8 @@ impl MeanSquare {
         let Some(form) = self.critical_weights().linear_form().filter(|_| plain) else {
             return Err(unsupported);
         };
-        let derivatives = self.derivatives(threshold.value, &moment, form);
+        let own = self.blocks_of_samples(threshold)?;
+        let derivatives = self.derivatives(threshold.value, (moment, own), form);
         let mean = derivatives.iter().sum::<f64>() / n as f64;
         // eta = 1 / lambda.
         let factor = -threshold.value * threshold.value * n as f64;
@@ -96,8 +98,8 @@ impl MeanSquare {
         Ok(Influences { samples, standard_error: variance.max(0.0).sqrt() })
     }
 
-    /// Derivatives of the inverse threshold by the weights of samples.
-    fn derivatives(&self, threshold: f64, moment: &[f64], form: LinearForm) -> Vec<f64> {
+    /// Derivatives of the inverse threshold by the weights of samples, from the critical moment and what the samples have of it.
+    fn derivatives(&self, threshold: f64, (moment, own): (&[f64], &[f64]), form: LinearForm) -> Vec<f64> {
         let (h, n) = (self.effective.mean_eigenvalues(), self.effective.num_samples() as f64);
         let (k, factors) = (self.effective.num_factors(), self.effective.factors());
         let lambda = threshold.recip();
@@ -115,12 +117,11 @@ impl MeanSquare {
         };
         let terms: Vec<f64> = starts.par_iter().map(rows).collect::<Vec<_>>().concat();
         let per_sample = self.sample_weight();
-        let own = inner_products(&self.effective, moment);
-        let of_column = |column: usize| {
+        let slopes = map_columns(h.len(), moment, |column, entries| {
             let slope = |(x, &other): (&f64, &f64)| form.at(lambda, other, h[column]).1 * x * x;
-            critical.col_as_slice(column).iter().zip(h).map(slope).sum::<f64>()
-        };
-        let slope: f64 = (0..h.len()).into_par_iter().map(of_column).collect::<Vec<_>>().iter().sum();
+            entries.iter().zip(&h[column..]).map(slope).sum::<f64>()
+        });
+        let slope: f64 = slopes.iter().sum();
         let samples = terms.chunks_exact(k).zip(own.chunks_exact(k * k));
         samples
             .map(|(terms, own)| {
