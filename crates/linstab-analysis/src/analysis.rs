@@ -87,7 +87,7 @@ pub fn analyse_observed(
     request.check(sizes.num_samples)?;
     let mut seen = Seen::from_grams(grams, sizes, request.tolerance)?.with_interrupt(&observer.interrupt());
     let (ensemble, unit) = (&seen.plain.ensemble.clone(), seen.plain.unit);
-    let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
+    let coherence = seen.plain.coherence(grams.plain)?;
     let (stability, found) = rows(&mut seen, coherence.as_ref(), (sizes, request), observer)?;
     let last = request.batch_sizes.last().copied().unwrap_or(request.population.unwrap_or(sizes.num_samples));
     let scheme = match request.sampling {

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use linstab_coherence::FactorCoherence;
 use linstab_dynamics::mean_square::TOLERANCES;
 use linstab_linalg::Comparison;
 
@@ -73,7 +72,7 @@ pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> 
     let mut compare = |name: String, expected: f64, found: f64, rtol: f64| {
         comparisons.push(Comparison { name, expected, found, rtol });
     };
-    let coherence = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?) } else { None };
+    let coherence = ensembles.plain.coherence(grams.plain)?;
     let sharpest = coherence.as_ref().map_or(0.0, |coherence| coherence.max_sample_sharpness);
     let sharpness = ensemble.mean_eigenvalues().first().copied().unwrap_or(0.0);
     for (name, expected, found) in [

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use linstab_coherence::{FactorCoherence, effective_rank};
+use linstab_coherence::effective_rank;
 use linstab_dynamics::sampling::Loader;
 use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer};
 use serde::Serialize;
@@ -141,7 +141,7 @@ pub fn measure(name: &str, grams: Grams<'_>, sizes: Sizes, request: &Request) ->
     }
     let Scaled { ensemble, unit, .. } = &seen.plain;
     let eigenvalues = ensemble.mean_eigenvalues();
-    let sigma = if ensemble.rank() > 0 { Some(FactorCoherence::of(ensemble)?.measure) } else { None };
+    let sigma = seen.plain.coherence(grams.plain)?.map(|coherence| coherence.measure);
     Ok(Minimum {
         name: name.to_owned(),
         sizes,

@@ -1,5 +1,6 @@
 //! What an analysis will take, said before it starts, and the product of the factors.
 
+use linstab_dynamics::Optimizer;
 use linstab_linalg::{GramAccumulator, GramPlan, LinalgError, Mat};
 
 use crate::files::{Block, FactorFile, InnerProducts};
@@ -7,19 +8,29 @@ use crate::observer::{Observer, Stage, advance};
 use crate::range::{largest_square, require_in_range};
 use crate::{AnalysisError, Grams, Loader, Request, Result, units};
 
-/// Matrices of the order of the factors that the analysis holds at a time, at most, what the allocator keeps among them: measured at
-/// 300 to 1000 factors with SAM, momentum and growth rates; beyond, with what does not grow apart, at 2000 to 4000 factors.
-const MATRICES_OF_FEW: u64 = 24;
-const MATRICES: u64 = 15;
+/// Matrices of the order of the factors that thresholds and growths hold at a time, at most: their inner products, the factors in the
+/// eigenbasis, and what a solver keeps and works on (`mean_square/subspace.rs`); with what does not grow apart. Of few factors it
+/// keeps more, and the allocator its share: measured at 300 to 1000 factors.
+const MATRICES: u64 = 8;
 const APART: u64 = 96 << 20;
+const MATRICES_OF_FEW: u64 = 24;
+
+/// Besides: the factors that SAM sees, conjugate gradients for a perturbation, a second ensemble with its solver, inner products
+/// and projections of all factors, sampled orders.
+const FOR_ASCENT: u64 = 1;
+const FOR_PERTURBATION: u64 = 3;
+const FOR_PRECONDITIONER: u64 = 6;
+const FOR_DIAGNOSTICS: u64 = 2;
+const FOR_ESTIMATES: u64 = 7;
 
 /// The program itself, measured.
 const PROGRAM: u64 = 8 << 20;
 
-fn analysis_bytes(rows: usize) -> u64 {
+fn analysis_bytes(rows: usize, work: Work) -> u64 {
     let square = (rows as u64).saturating_pow(2).saturating_mul(8);
-    let many = square.saturating_mul(MATRICES).saturating_add(APART);
-    square.saturating_mul(MATRICES_OF_FEW).min(many).saturating_add(PROGRAM)
+    let more = work.more_matrices;
+    let many = square.saturating_mul(MATRICES + more).saturating_add(APART);
+    square.saturating_mul(MATRICES_OF_FEW + more).min(many).saturating_add(PROGRAM)
 }
 
 /// Squared lengths of factors within which products neither overflow nor lose digits.
@@ -37,6 +48,8 @@ pub struct Work {
     pub num_exponents: usize,
     /// Thresholds estimated from sampled orders.
     pub num_estimates: usize,
+    /// Matrices of the order of the factors that are held besides those of plain thresholds.
+    pub more_matrices: u64,
 }
 
 /// What reading a file and analysing it will take.
@@ -87,7 +100,7 @@ impl Plan {
         // Two blocks in double precision at a time.
         let entry = 16;
         let held = file.tensor().held_bytes();
-        let analysis = analysis_bytes(rows);
+        let analysis = analysis_bytes(rows, work);
         // The plan for no memory at all says what the product needs at least.
         let product = match GramPlan::new(rows, columns, entry, 0) {
             Err(LinalgError::MemoryLimit { needed, .. }) => needed as u64,
@@ -112,7 +125,7 @@ impl Plan {
     /// # Errors
     /// [`AnalysisError::Memory`].
     pub fn of_inner_products(rows: usize, work: Work, memory_limit: usize) -> Result<String> {
-        let (needed, limit) = (analysis_bytes(rows), memory_limit as u64);
+        let (needed, limit) = (analysis_bytes(rows, work), memory_limit as u64);
         if needed > limit {
             let what = format!("the analysis of inner products of {rows} factors");
             return Err(AnalysisError::Memory { what, needed, limit });
@@ -217,12 +230,28 @@ impl Work {
         let by_epochs = matches!(request.sampling, Loader::Epochs(_));
         // The smallest stable batch is found by halving.
         let halvings = if judged && !by_epochs { usize::BITS - num_samples.leading_zeros() } else { 0 };
+        // The responsible samples and momentum for comparison ask for one more each, growths for about as much.
+        let num_thresholds = lines * (1 + usize::from(judged && !by_epochs) + halvings as usize) + 2;
+        let plain = Self::of_thresholds(num_thresholds, &request.optimizers);
+        let diagnostics = if request.diagnostics { FOR_DIAGNOSTICS } else { 0 };
+        let estimates = if by_epochs { FOR_ESTIMATES } else { 0 };
         Self {
-            // The responsible samples and momentum for comparison ask for one more each, growths for about as much.
-            num_thresholds: lines * (1 + usize::from(judged && !by_epochs) + halvings as usize) + 2,
             num_exponents: if request.lyapunov { lines } else { 0 },
             num_estimates: if by_epochs { lines } else { 0 },
+            more_matrices: plain.more_matrices + diagnostics + estimates,
+            ..plain
         }
+    }
+
+    /// What so many thresholds of some optimizers take.
+    pub fn of_thresholds(num_thresholds: usize, optimizers: &[Optimizer]) -> Self {
+        let where_any = |holds: fn(&Optimizer) -> bool, matrices| {
+            if optimizers.iter().any(holds) { matrices } else { 0 }
+        };
+        let more_matrices = where_any(|optimizer| optimizer.rho_over_alpha() > 0.0, FOR_ASCENT)
+            + where_any(|optimizer| optimizer.perturbation_standard_deviation() > 0.0, FOR_PERTURBATION)
+            + where_any(|optimizer| optimizer.rule().preconditioned, FOR_PRECONDITIONER);
+        Self { num_thresholds, more_matrices, ..Self::default() }
     }
 
     /// Seconds of one core for factors of this number: measured at 300 to 1000.

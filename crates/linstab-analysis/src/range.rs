@@ -1,5 +1,6 @@
 //! The range of curvatures that can be analysed, and the units in which they are.
 
+use linstab_coherence::FactorCoherence;
 use linstab_dynamics::mean_square::ThresholdSolver;
 use linstab_dynamics::{Interrupt, Optimizer};
 use linstab_linalg::{Mat, MatRef, Reduced};
@@ -56,12 +57,27 @@ impl Scaled {
         let ensemble = if comfortable {
             Reduced::from_gram(gram, n, k)?
         } else {
-            let scaled = Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| gram[(i, j)] / unit);
-            Reduced::from_gram(scaled.as_ref(), n, k)?
+            Reduced::from_gram(divided(gram, unit).as_ref(), n, k)?
         };
         let solver = ThresholdSolver::new(&ensemble).with_tolerance(tolerance)?;
         Ok(Self { ensemble, unit, solver })
     }
+
+    /// The coherence of the ensemble, from the inner products of which it was made; none without curvature.
+    pub(crate) fn coherence(&self, gram: MatRef<'_, f64>) -> Result<Option<FactorCoherence>> {
+        if self.ensemble.rank() == 0 {
+            return Ok(None);
+        }
+        Ok(Some(if self.unit.to_bits() == 1.0_f64.to_bits() {
+            FactorCoherence::of_gram(gram, &self.ensemble)?
+        } else {
+            FactorCoherence::of_gram(divided(gram, self.unit).as_ref(), &self.ensemble)?
+        }))
+    }
+}
+
+fn divided(gram: MatRef<'_, f64>, unit: f64) -> Mat<f64> {
+    Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| gram[(i, j)] / unit)
 }
 
 /// What the optimizers of a request see.

@@ -46,7 +46,8 @@ fn compare(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let expected = baseline::read(&arguments.against)?;
     let source = open(input)?;
     let preconditioner = preconditioner(&source, arguments.preconditioner.as_deref(), input)?;
-    let work = Work { num_thresholds: expected.stability.len(), ..Work::default() };
+    let optimizers: Vec<_> = expected.stability.iter().map(|line| line.training.optimizer).collect();
+    let work = Work::of_thresholds(optimizers.len(), &optimizers);
     let sizes = source.sizes();
     let comparisons = in_pool(input, || {
         let scaled = (expected.scale, preconditioner.as_deref());

@@ -121,7 +121,7 @@ fn measured(path: &Path, arguments: &CompareArguments) -> Result<Minimum, Analys
     let request =
         Request { batch_sizes, optimizers, scale: arguments.scale, diagnostics, ..Request::default() };
     request.check(n)?;
-    let work = (Work::default(), arguments.memory_limit);
+    let work = (Work::of(&request, n), arguments.memory_limit);
     let grams = source.grams((arguments.scale, None), work, &Unobserved)?;
     measure(&name(path, &arguments.files), grams.view(), sizes, &request)
 }

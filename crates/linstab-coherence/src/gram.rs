@@ -84,12 +84,34 @@ impl FactorCoherence {
     /// # Ok::<(), linstab_coherence::CoherenceError>(())
     /// ```
     pub fn of(ensemble: &Reduced) -> Result<Self> {
+        Self::of_gram(gram_matrix(ensemble.factors())?.as_ref(), ensemble)
+    }
+
+    /// The same where the inner products of the factors are at hand, of which the ensemble was made: without the product.
+    ///
+    /// # Shapes
+    /// `gram`: (n k, n k), both triangles.
+    /// # Panics
+    /// If the order is another.
+    /// # Errors
+    /// As [`FactorCoherence::of`].
+    /// # Examples
+    /// ```
+    /// use linstab_coherence::FactorCoherence;
+    /// use linstab_linalg::{Mat, Reduced};
+    /// let gram = Mat::from_fn(2, 2, |i, j| if i == j { [4.0, 1.0][i] } else { 0.0 });
+    /// let ensemble = Reduced::from_gram(gram.as_ref(), 2, 1)?;
+    /// assert!((FactorCoherence::of_gram(gram.as_ref(), &ensemble)?.measure - 1.0).abs() < 1e-12);
+    /// # Ok::<(), linstab_coherence::CoherenceError>(())
+    /// ```
+    #[track_caller]
+    pub fn of_gram(gram: MatRef<'_, f64>, ensemble: &Reduced) -> Result<Self> {
         if ensemble.rank() == 0 {
             return Err(CoherenceError::NoCurvature);
         }
         let (n, k) = (ensemble.num_samples(), ensemble.num_factors());
-        let gram = gram_matrix(ensemble.factors())?;
-        let mut matrix = traces_of_gram(gram.as_ref(), k);
+        assert!(gram.nrows() == n * k, "inner products of {} factors, expected {}", gram.nrows(), n * k);
+        let mut matrix = traces_of_gram(gram, k);
         for j in 0..n {
             for entry in matrix.col_as_slice_mut(j) {
                 *entry = entry.sqrt();
@@ -98,7 +120,7 @@ impl FactorCoherence {
         let (top_eigenvalue, weights) = top_eigenpair(&matrix)?;
         let mut sample_sharpness = Vec::with_capacity(n);
         for i in 0..n {
-            let block = gram.as_ref().submatrix(i * k, i * k, k, k);
+            let block = gram.submatrix(i * k, i * k, k, k);
             sample_sharpness.push(if k == 1 {
                 block[(0, 0)]
             } else {

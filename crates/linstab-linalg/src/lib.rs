@@ -34,7 +34,7 @@ pub use comparison::Comparison;
 pub use ensemble::{AxisAligned, Dense, Ensemble, Factored};
 pub use error::{LinalgError, Result};
 pub use faer::{Mat, MatRef, Scale};
-pub use gram::{GRAM_CHUNK, GramAccumulator, GramEntry, GramPlan, gram_matrix};
+pub use gram::{GRAM_CHUNK, GramAccumulator, GramPlan, Vectors, gram_matrix};
 pub use products::{multiply, weighted_gram};
 pub use reduced::{RANK_TOLERANCE, Reduced};
 pub use sandwich::{inner_products, spread, sum_of_sandwiches};

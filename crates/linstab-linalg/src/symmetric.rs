@@ -11,13 +11,18 @@ use faer::{Mat, MatMut, MatRef, Par, Spec};
 
 use crate::{LinalgError, Result};
 
+/// Orders from which on an eigenproblem is shared out, and the number of its parts. The bits depend on the parts, so there are as many
+/// for any number of threads; smaller problems gain nothing, and many are solved side by side.
+const SHARED_FROM: usize = 1000;
+const NUM_PARTS: usize = 4;
+
 /// Eigenvalues of a symmetric matrix, ascending.
 ///
 /// # Shapes
 /// `matrix`: (dim, dim); only the lower triangle is read.
 /// # Cost
-/// `O(dim^3)` on the calling thread: the parallel solver is slower at our sizes and its bits depend on the thread
-/// count.
+/// `O(dim^3)`, on the calling thread; from order 1000 on, on up to four threads of the ambient rayon pool, with the same bits for any
+/// number of threads.
 /// # Errors
 /// [`LinalgError::ShapeMismatch`] if the matrix is not square, [`LinalgError::NoConvergence`] on NaN or infinity.
 /// # Examples
@@ -154,9 +159,10 @@ fn decompose(matrix: MatRef<'_, f64>, vectors: Option<MatMut<'_, f64>>) -> Resul
         return Err(LinalgError::ShapeMismatch { what, expected: dim, found: matrix.ncols() });
     }
     let compute = if vectors.is_some() { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No };
+    let parts = if dim < SHARED_FROM { Par::Seq } else { Par::rayon(NUM_PARTS) };
     let mut values = Diag::<f64>::zeros(dim);
-    let mut buffer = MemBuffer::new(self_adjoint_evd_scratch::<f64>(dim, compute, Par::Seq, Spec::default()));
-    self_adjoint_evd(matrix, values.as_mut(), vectors, Par::Seq, MemStack::new(&mut buffer), Spec::default())
+    let mut buffer = MemBuffer::new(self_adjoint_evd_scratch::<f64>(dim, compute, parts, Spec::default()));
+    self_adjoint_evd(matrix, values.as_mut(), vectors, parts, MemStack::new(&mut buffer), Spec::default())
         .map_err(|_| LinalgError::NoConvergence { dim })?;
     let values: Vec<f64> = values.column_vector().iter().copied().collect();
     // A matrix of order 1 is handed back as it is, NaN or not.

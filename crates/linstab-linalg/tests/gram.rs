@@ -2,29 +2,23 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 use linstab_linalg::{
-    GRAM_CHUNK, GramAccumulator, GramEntry, GramPlan, LinalgError, Mat, MatRef, gram_matrix,
+    GRAM_CHUNK, GramAccumulator, GramPlan, LinalgError, Mat, MatRef, Vectors, gram_matrix,
 };
 use proptest::prelude::*;
 
-/// Entries without structure, of different size from row to row; exact in half of the digits of `f32`, so that both types hold
-/// the same numbers.
-fn entry(seed: u64, row: usize, column: usize) -> f32 {
+/// Entries without structure, of different size from row to row.
+fn entry(seed: u64, row: usize, column: usize) -> f64 {
     let mut word = seed ^ (row as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((column as u64) << 20);
     word = (word ^ (word >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     word = (word ^ (word >> 29)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    let uniform = f32::from(u16::try_from(word >> 48).unwrap()) / 65536.0 - 0.5;
+    let uniform = f64::from(u16::try_from(word >> 48).unwrap()) / 65536.0 - 0.5;
     uniform * [1.0, 0.125, 32.0][row % 3]
 }
 
 /// The slow, obvious twin: `K_ij = sum_p G_ip G_jp`, one after the other in `f64`.
-fn naive<T: GramEntry>(factors: MatRef<'_, T>) -> Mat<f64> {
-    let product = |i: usize, j: usize| -> f64 {
-        let terms = (0..factors.ncols()).map(|p| -> f64 {
-            let (a, b): (f64, f64) = (factors[(i, p)].into(), factors[(j, p)].into());
-            a * b
-        });
-        terms.sum()
-    };
+fn naive(factors: MatRef<'_, f64>) -> Mat<f64> {
+    let product =
+        |i: usize, j: usize| (0..factors.ncols()).map(|p| factors[(i, p)] * factors[(j, p)]).sum::<f64>();
     Mat::from_fn(factors.nrows(), factors.nrows(), product)
 }
 
@@ -41,7 +35,7 @@ fn relative_error(found: &Mat<f64>, expected: &Mat<f64>) -> f64 {
     worst
 }
 
-fn in_blocks<T: GramEntry>(factors: MatRef<'_, T>, width: usize) -> Mat<f64> {
+fn in_blocks(factors: MatRef<'_, f64>, width: usize) -> Mat<f64> {
     let mut gram = GramAccumulator::new(factors.nrows()).unwrap();
     for start in (0..factors.ncols()).step_by(width) {
         gram.add(factors.subcols(start, width.min(factors.ncols() - start))).unwrap();
@@ -50,22 +44,18 @@ fn in_blocks<T: GramEntry>(factors: MatRef<'_, T>, width: usize) -> Mat<f64> {
 }
 
 proptest! {
-    /// Within the stated error for both types, whatever the blocks; and a lost column, or one counted twice, is noticed.
+    /// Within the stated error, whatever the blocks; and a lost column, or one counted twice, is noticed.
     #[test]
     fn the_product_is_the_sum(seed: u64, rows in 1_usize..20, columns in 1_usize..1400, width in 1_usize..1500) {
-        let single = Mat::from_fn(rows, columns, |i, j| entry(seed, i, j));
-        let double = Mat::from_fn(rows, columns, |i, j| f64::from(entry(seed, i, j)));
-        let expected = naive(double.as_ref());
-        let gamma = GramAccumulator::<f32>::relative_error(columns);
-        let error = relative_error(&in_blocks(single.as_ref(), width), &expected);
-        prop_assert!(error <= gamma, "{error} in f32, stated {gamma}");
+        let factors = Mat::from_fn(rows, columns, |i, j| entry(seed, i, j));
+        let expected = naive(factors.as_ref());
         // The twin itself rounds once a column.
-        let gamma = GramAccumulator::<f64>::relative_error(columns) + columns as f64 * f64::EPSILON;
-        let error = relative_error(&in_blocks(double.as_ref(), width), &expected);
-        prop_assert!(error <= gamma, "{error} in f64, stated {gamma}");
+        let gamma = GramAccumulator::relative_error(columns) + columns as f64 * f64::EPSILON;
+        let error = relative_error(&in_blocks(factors.as_ref(), width), &expected);
+        prop_assert!(error <= gamma, "{error}, stated {gamma}");
         // Negative control: without the last column.
-        let last: f64 = (0..rows).map(|i| double[(i, columns - 1)].abs()).fold(0.0, f64::max);
-        let short = gram_matrix(double.as_ref().subcols(0, columns - 1)).unwrap();
+        let last: f64 = (0..rows).map(|i| factors[(i, columns - 1)].abs()).fold(0.0, f64::max);
+        let short = gram_matrix(factors.as_ref().subcols(0, columns - 1)).unwrap();
         prop_assert!(last < 1e-3 || relative_error(&short, &expected) > gamma);
     }
 }
@@ -83,13 +73,13 @@ fn tiles_and_groups_meet_at_their_borders() {
         (700, 530),
         (1030, 300),
     ] {
-        let double = Mat::from_fn(rows, columns, |i, j| f64::from(entry(9, i, j)));
-        let error = relative_error(&gram_matrix(double.as_ref()).unwrap(), &naive(double.as_ref()));
+        let factors = Mat::from_fn(rows, columns, |i, j| entry(9, i, j));
+        let error = relative_error(&gram_matrix(factors.as_ref()).unwrap(), &naive(factors.as_ref()));
         assert!(error <= 1e-12, "{rows} x {columns}: {error}");
     }
 }
 
-/// Bits depend neither on the number of threads nor, for whole chunks, on the blocks, nor on the memory order.
+/// Bits depend neither on the number of threads nor, for whole chunks, on the blocks, nor on the memory order, nor on the vectors.
 #[test]
 fn the_bits_are_a_function_of_the_entries() {
     let factors = Mat::from_fn(300, 5 * GRAM_CHUNK + 77, |i, j| entry(3, i, j));
@@ -102,6 +92,9 @@ fn the_bits_are_a_function_of_the_entries() {
             assert_eq!(in_blocks(factors.as_ref(), 2 * GRAM_CHUNK), expected, "in blocks");
             let row_major = gram_matrix(transposed.as_ref().transpose()).unwrap();
             assert_eq!(row_major, expected, "row-major");
+            let mut narrow = GramAccumulator::new(300).unwrap().with_vectors(Vectors::UpTo256Bits);
+            narrow.add(factors.as_ref()).unwrap();
+            assert_eq!(narrow.finish(), expected, "in 256 bits");
         });
     }
 }
@@ -130,5 +123,5 @@ fn bad_input_is_refused() {
     assert_eq!(GramPlan::new(0, 1, 8, 1 << 30).unwrap_err(), LinalgError::EmptyEnsemble);
     assert!(GramPlan::new(usize::MAX, usize::MAX, 8, usize::MAX - 1).is_err(), "no overflow");
     let mut gram = GramAccumulator::new(3).unwrap();
-    assert!(gram.add(Mat::<f32>::zeros(2, 5).as_ref()).is_err(), "two rows for three");
+    assert!(gram.add(Mat::<f64>::zeros(2, 5).as_ref()).is_err(), "two rows for three");
 }

@@ -141,3 +141,24 @@ fn any_ensemble_is_reduced_and_a_reduced_one_is_an_ensemble() {
         "here the samples share a direction"
     );
 }
+
+/// Large eigenproblems are shared out: to parts whose number does not depend on that of the threads, so neither do the bits.
+#[test]
+fn large_eigenproblems_are_solved_with_the_same_bits_by_any_number_of_threads() {
+    let order = 1003;
+    let factors = random_factored(5, order, 1, 1200);
+    let rows = Mat::from_fn(order, 1200, |i, p| factors.factors(i)[(p, 0)]);
+    let gram = linstab_linalg::gram_matrix(rows.as_ref()).unwrap();
+    let solved = |num_threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().unwrap();
+        pool.install(|| symmetric::eigenpairs(gram.as_ref()).unwrap())
+    };
+    let (values, vectors) = solved(1);
+    for num_threads in [2, 3] {
+        assert!(solved(num_threads) == (values.clone(), vectors.clone()), "{num_threads} threads");
+    }
+    let scaled = Mat::from_fn(order, order, |i, j| vectors[(i, j)] * values[j]);
+    let largest = values[order - 1];
+    let residual = (&gram * &vectors - &scaled).norm_max();
+    assert!(residual <= 1e-12 * largest, "{residual} beside {largest}");
+}

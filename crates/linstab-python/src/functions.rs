@@ -51,7 +51,8 @@ pub(crate) fn check(
     let opened = source.open().map_err(|error| exception(py, error))?;
     let sizes = opened.source.sizes();
     let compared = run(py, &source.running(py)?, |observer| {
-        let work = Work { num_thresholds: expected.stability.len(), ..Work::default() };
+        let optimizers: Vec<_> = expected.stability.iter().map(|line| line.training.optimizer).collect();
+        let work = Work::of_thresholds(optimizers.len(), &optimizers);
         let scaled = (expected.scale, opened.preconditioner.as_deref());
         let grams = opened.source.grams(scaled, (work, opened.memory_limit), observer)?;
         baseline::compare(grams.view(), sizes, &expected, rtol)
@@ -130,7 +131,7 @@ pub(crate) fn growth_map<'py>(
     let rates = learning_rates.to_vec()?;
     let rows = run(py, &source.running(py)?, |observer| {
         let num_points = rates.len() * request.batch_sizes.len();
-        let work = (Work { num_thresholds: num_points, ..Work::default() }, opened.memory_limit);
+        let work = (Work::of_thresholds(num_points, &request.optimizers), opened.memory_limit);
         let scaled = (request.scale, opened.preconditioner.as_deref());
         let grams = opened.source.grams(scaled, work, observer)?;
         map_of(grams.view(), sizes, (&request, &rates), observer)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("jax")
@@ -69,3 +70,15 @@ def test_a_check_passes_and_fails_by_its_exit_code(tmp_path: Path) -> None:
     baseline.write_text(json.dumps(report))
     # A threshold that is not what it was.
     assert check() == 3
+
+
+def test_factors_of_a_network_with_ten_classes_become_a_file(tmp_path: Path) -> None:
+    found = run("digits_factors.py", "digits.npy", folder=tmp_path)
+    assert found.returncode == 0, found.stdout + found.stderr
+    factors = np.load(tmp_path / "digits.npy")
+    assert factors.shape == (100, 10, 3658)
+    # Sharpness of the mean loss: the largest eigenvalue of the mean of the samples' curvatures.
+    rows = factors.reshape(1000, -1)
+    assert 5 < np.linalg.eigvalsh(rows @ rows.T / 100)[-1] < 200
+    refused = run("digits_factors.py", "digits.npy", folder=tmp_path)
+    assert refused.returncode == 2 and "a new file that ends in .npy" in refused.stderr

@@ -25,6 +25,18 @@ pub(super) fn packed_entries(rank: usize, columns: &std::ops::Range<usize>) -> s
     start(columns.start)..start(columns.end)
 }
 
+/// What each column of a packed matrix, or of its first ones if it ends there, has to say, in order; in parallel.
+pub(super) fn map_columns<T: Send>(
+    rank: usize,
+    packed: &[f64],
+    say: impl Fn(usize, &[f64]) -> T + Sync,
+) -> Vec<T> {
+    let num_columns = packed::num_columns(rank, packed.len()).unwrap_or(rank);
+    let of_column = |column| say(column, &packed[packed_entries(rank, &(column..column + 1))]);
+    let of_chunk = |columns: std::ops::Range<usize>| columns.map(of_column).collect::<Vec<T>>();
+    column_chunks(rank, num_columns).into_par_iter().flat_map_iter(of_chunk).collect()
+}
+
 /// Visits the columns of a packed matrix, or its first ones if it ends there, in parallel, and returns what each has to say, in order.
 pub(super) fn for_columns<T: Send>(
     rank: usize,

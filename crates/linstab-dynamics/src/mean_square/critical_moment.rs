@@ -1,8 +1,6 @@
 //! The second moment that a step at a threshold reproduces.
 
-use std::borrow::Cow;
-
-use linstab_linalg::{Mat, packed};
+use linstab_linalg::{Mat, inner_products, packed};
 
 use super::blocks::spread_blocks;
 use super::family::{Family, InverseRate};
@@ -32,20 +30,28 @@ impl MeanSquare {
     pub fn critical_second_moment(&self, threshold: &Threshold) -> Result<Mat<f64>> {
         let moment = self.packed_moment(threshold)?;
         let norm = moment.iter().map(|x| x * x).sum::<f64>().sqrt();
-        Ok(packed::unpack(&moment, threshold.rank) * linstab_linalg::Scale(norm.recip()))
+        Ok(packed::unpack(moment, threshold.rank) * linstab_linalg::Scale(norm.recip()))
     }
 
-    /// The critical second moment, packed and of any norm; all columns of it, whatever the threshold has.
-    pub(super) fn packed_moment<'a>(&self, threshold: &'a Threshold) -> Result<Cow<'a, [f64]>> {
+    /// The critical second moment `P`, packed and of any norm; all columns of it, whatever the threshold has.
+    pub(super) fn packed_moment<'a>(&self, threshold: &'a Threshold) -> Result<&'a [f64]> {
         self.require_own(threshold)?;
-        let CriticalMoment { leading, blocks, .. } = &threshold.moment;
+        let CriticalMoment { leading, blocks, all, .. } = &threshold.moment;
         if leading.len() == packed::packed_len(threshold.rank) {
-            return Ok(Cow::Borrowed(leading));
+            return Ok(leading);
         }
-        let unit = self.sharpness();
-        let family = InverseRate { weights: self.critical_weights().in_units_of(unit) };
-        let spread = spread_blocks(&self.plain, blocks, threshold.rank);
-        Ok(Cow::Owned(self.problem(&family).moment((threshold.value * unit).recip(), spread)))
+        Ok(all.get_or_init(|| {
+            let unit = self.sharpness();
+            let family = InverseRate { weights: self.critical_weights().in_units_of(unit) };
+            let spread = spread_blocks(&self.plain, blocks, threshold.rank);
+            self.problem(&family).moment((threshold.value * unit).recip(), spread)
+        }))
+    }
+
+    /// `V_i P V_i^T` of every sample, row-major, one after the other.
+    pub(super) fn blocks_of_samples<'a>(&self, threshold: &'a Threshold) -> Result<&'a [f64]> {
+        let moment = self.packed_moment(threshold)?;
+        Ok(threshold.moment.of_samples.get_or_init(|| inner_products(&self.effective, moment)))
     }
 
     /// The problem in sample space with the weights of a family.

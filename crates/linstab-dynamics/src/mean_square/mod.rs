@@ -71,6 +71,7 @@ mod subset;
 mod subspace;
 mod tail;
 mod threshold;
+mod tracker;
 
 pub use batch_ascent::{BatchAscentSam, EnumeratedBatches};
 pub use bounds::NecessaryConditions;
@@ -81,3 +82,4 @@ pub use noise_floor::NoiseFloor;
 pub use responsible_samples::ResponsibleSamples;
 pub use solver::{TOLERANCES, ThresholdSolver};
 pub use threshold::{CertificateKind, MeanSquare, Threshold};
+pub use tracker::ThresholdTracker;

@@ -1,8 +1,6 @@
 //! The samples responsible for a threshold, and the share of the full batch in it.
 
-use linstab_linalg::inner_products;
-
-use super::columns::for_columns;
+use super::columns::map_columns;
 use super::{MeanSquare, Threshold};
 use crate::{DynamicsError, Result};
 
@@ -46,13 +44,16 @@ impl MeanSquare {
             });
         }
         let (h, weights) = (self.effective.mean_eigenvalues(), self.moment_weights());
-        let parts = for_columns(rank, &mut moment.to_vec(), |column, entries| {
+        let parts = map_columns(rank, moment, |column, entries| {
             let terms = entries.iter().zip(&h[column..]).map(|(x, h)| h * x * x);
             h[column] * terms.sum::<f64>()
         });
         let full_batch = weights.full_batch * parts.iter().sum::<f64>();
         let per_sample = self.sample_weight();
-        let samples: Vec<f64> = self.sample_terms(&moment).iter().map(|term| per_sample * term).collect();
+        let k = self.effective.num_factors();
+        let squares = self.blocks_of_samples(threshold)?.chunks_exact(k * k);
+        let samples: Vec<f64> =
+            squares.map(|block| per_sample * block.iter().map(|x| x * x).sum::<f64>()).collect();
         let total = full_batch + samples.iter().sum::<f64>();
         Ok(ResponsibleSamples {
             sample_shares: samples.iter().map(|term| term / total).collect(),
@@ -87,7 +88,7 @@ impl MeanSquare {
             return Ok(None);
         }
         let (weights, lambda) = (self.critical_weights(), threshold.value.recip());
-        let parts = for_columns(h.len(), &mut threshold.moment.leading.clone(), |column, entries| {
+        let parts = map_columns(h.len(), &threshold.moment.leading, |column, entries| {
             entries.iter().zip(&h[column..]).fold((0.0, 0.0), |(put_back, damping), (x, &other)| {
                 let (takes, puts) = weights.balance(lambda, other, h[column]);
                 (put_back + x * x * puts, damping + x * x * takes)
@@ -105,12 +106,5 @@ impl MeanSquare {
             return Ok(());
         }
         Err(DynamicsError::SizeMismatch { what: "rank of the critical second moment", expected, found })
-    }
-
-    /// `tr(H_i X H_i X) = |V_i X V_i^T|_F^2` for every sample, `X` packed.
-    fn sample_terms(&self, x: &[f64]) -> Vec<f64> {
-        let k = self.effective.num_factors();
-        let blocks = inner_products(&self.effective, x);
-        blocks.chunks_exact(k * k).map(|block| block.iter().map(|x| x * x).sum()).collect()
     }
 }

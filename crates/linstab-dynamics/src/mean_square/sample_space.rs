@@ -36,6 +36,8 @@
 //! in `lambda`, with `h + decay` in the place of `h`; for the others (Nesterov and its relatives) the kernel is checked where a certificate
 //! uses it.
 
+use std::sync::OnceLock;
+
 use linstab_linalg::{LinalgError, Reduced, inner_products};
 
 use super::blocks::{dot, pack_blocks, spread_blocks};
@@ -98,7 +100,7 @@ pub(super) struct Critical {
     pub(super) above: Option<f64>,
     pub(super) moment: CriticalMoment,
     /// The blocks `x`.
-    blocks: Vec<f64>,
+    pub(super) blocks: Vec<f64>,
     /// Full applications of the operator.
     pub(super) num_applications: usize,
 }
@@ -112,6 +114,9 @@ pub(super) struct CriticalMoment {
     pub(super) blocks: Vec<f64>,
     /// `<P, D o P>` of the other columns, in units of the sharpness.
     pub(super) tail: f64,
+    /// All columns, and `V_i P V_i^T` of every sample, once somebody has asked for them.
+    pub(super) all: OnceLock<Vec<f64>>,
+    pub(super) of_samples: OnceLock<Vec<f64>>,
 }
 
 /// A place just above the root in a subspace.
@@ -335,7 +340,8 @@ impl<'a> Problem<'a> {
         let kernel: KernelOf<'_> = &|column, weights, slopes| self.kernel(above.p, column, weights, slopes);
         let blocks = subspace.vector(&above.vector);
         let tail = dot(&blocks, &subspace.tail_image(kernel, &above.vector)) / self.weight;
-        CriticalMoment { leading: self.moment(above.p, subspace.spread_of(&above.vector)), blocks, tail }
+        let leading = self.moment(above.p, subspace.spread_of(&above.vector));
+        CriticalMoment { leading, blocks, tail, ..CriticalMoment::default() }
     }
 
     /// The second moment of blocks with this spread, or its first columns, in the coordinates of the effective ensemble.

@@ -17,8 +17,6 @@ const TOLERANCE: f64 = 1e-10;
 pub const TOLERANCES: std::ops::RangeInclusive<f64> = 1e-11..=1e-4;
 /// Tolerances from which on what a tail of small curvatures leaves open is little enough for it to be tried.
 const WITH_TAIL: f64 = 1e-7;
-/// Of thresholds that are tracked.
-const TRACKED: f64 = 1e-4;
 /// Growths are relative to something: this small is nothing left after a step.
 const LEAST_GROWTH: f64 = 1e-14;
 
@@ -135,18 +133,6 @@ impl ThresholdSolver {
         let (rank, num_applications, moment) =
             (analysis.effective.rank(), critical.num_applications, critical.moment);
         Ok(Threshold { value, interval, certificate, num_applications, rank, moment })
-    }
-
-    /// The threshold from a guess nearby, as [`MeanSquare::max_learning_rate_near`].
-    pub(super) fn max_learning_rate_near(&mut self, analysis: &MeanSquare, guess: f64) -> Result<f64> {
-        require_nonnegative("guess", guess, true)?;
-        if analysis.effective.rank() == 0 || analysis.sample_weight() <= 0.0 {
-            return Ok(analysis.gradient_descent_limit());
-        }
-        let unit = analysis.sharpness();
-        let family = InverseRate { weights: analysis.critical_weights().in_units_of(unit) };
-        let critical = self.solve(analysis, &family, (guess * unit).recip(), TRACKED)?;
-        Ok((critical.root.max(family.pole()) * unit).recip())
     }
 
     /// The growth of an analysis, as [`MeanSquare::growth_per_step`].

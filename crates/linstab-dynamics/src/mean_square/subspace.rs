@@ -15,8 +15,8 @@ use super::columns::{column_chunks, packed_entries};
 use super::tail::{Combination, KernelOf, SHARED, Tail};
 use crate::{Interrupt, Result};
 
-/// Basis vectors at least: as packed matrices take half of a square one, these are six matrices of order r. Small problems may have more.
-const CAPACITY: usize = 12;
+/// Basis vectors at least: as packed matrices take half of a square one, these are four matrices of order r. Small problems may have more.
+const CAPACITY: usize = 8;
 const CAPACITY_OF_SMALL: usize = 40;
 /// Numbers that the spreads of a small problem hold together at most.
 const SMALL: usize = 1 << 20;
@@ -116,6 +116,11 @@ impl SampleSubspace {
 
     pub(super) fn len(&self) -> usize {
         self.vectors.len()
+    }
+
+    /// Numbers of a vector.
+    pub(super) fn num_entries(&self) -> usize {
+        self.vectors[0].len()
     }
 
     /// The coordinates of the identity.

@@ -275,26 +275,6 @@ impl MeanSquare {
         ThresholdSolver::new(&self.plain).max_learning_rate(self)
     }
 
-    /// The mean-square threshold to a relative 1e-4 from a guess nearby (that of the last epoch, say), without certificate: for
-    /// thresholds tracked along a training, at a fraction of the cost. A poor guess costs time, not accuracy.
-    ///
-    /// # Errors
-    /// [`DynamicsError::OutOfRange`] for a guess that is not positive; [`DynamicsError::Linalg`] if an iteration does not converge.
-    /// # Examples
-    /// ```
-    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer};
-    /// use linstab_linalg::{Factored, Reduced};
-    /// // Orthogonal samples of curvature 4 and 1, batches of one: the first alone limits the learning rate, to 2/4.
-    /// let ensemble = Reduced::of(&Factored::new(2, 1, 2, vec![2.0, 0.0, 0.0, 1.0])?)?;
-    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
-    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
-    /// assert!((sgd.max_learning_rate_near(0.4)? - 0.5).abs() < 1e-4);
-    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
-    /// ```
-    pub fn max_learning_rate_near(&self, guess: f64) -> Result<f64> {
-        ThresholdSolver::new(&self.plain).max_learning_rate_near(self, guess)
-    }
-
     /// By what factor rounding, and the directions that the reduction left out, can move a threshold. Momentum amplifies both: a
     /// direction of curvature h loses stability at the noise `h (1 - beta) / (1 + beta)`, and `1 - beta` is rounded, too.
     pub(super) fn rounding(&self) -> f64 {

@@ -17,16 +17,16 @@ use crate::peer::Peer;
 const NUM_DIRECTIONS: usize = 50;
 const NOISE: f64 = 0.05;
 /// Processes and threads of the pool.
-const NUM_THREADS: usize = 2;
+pub(crate) const NUM_THREADS: usize = 2;
 const MEMORY: usize = 8 << 30;
 const BATCH_SIZES: [usize; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
 /// Samples, factors a sample, parameters.
 #[derive(Clone, Copy)]
-struct Shape(usize, usize, usize);
+pub(crate) struct Shape(pub(crate) usize, pub(crate) usize, pub(crate) usize);
 
 /// What is asked of a file.
-enum Asked {
+pub(crate) enum Asked {
     /// Thresholds of SGD and momentum .9 at ten batch sizes.
     Curves,
     /// Of SGD at batches of 32, with what `analyze` adds by itself.
@@ -55,15 +55,49 @@ pub(crate) fn register(suite: &mut Suite) {
         ("analyze/n1000/growth-momentum", Shape(1000, 1, 4000), Asked::Growth("sgd:momentum=0.9")),
         ("analyze/n4000/curves", Shape(4000, 1, 8000), Asked::Curves),
     ] {
-        let path = std::cell::OnceCell::new();
         suite.measure((name, "s"), 1, NUM_THREADS, || {
-            seconds(|| analysis(path.get_or_init(|| factors(shape)), &asked))
+            let path = factors(shape);
+            seconds(|| analysis(&path, &asked))
         });
     }
+    let digits = folder().join("digits.npy");
+    if digits.exists() {
+        suite.measure(("analyze/digits-k10", "s"), 5, NUM_THREADS, || {
+            seconds(|| analysis(&digits, &Asked::One))
+        });
+    } else {
+        eprintln!("analyze/digits-k10: {DIGITS} makes its file, so not measured");
+    }
+    let peak = std::cell::Cell::new(0.0);
+    suite.measure(("large/n1000-k10", "s"), 1, NUM_THREADS, || {
+        let path = factors(Shape(1000, 10, 10_000));
+        forget_peak();
+        let time = seconds(|| analysis(&path, &Asked::One));
+        peak.set(peak_memory());
+        time
+    });
+    suite.measure(("large/n1000-k10/memory", "GiB"), 1, NUM_THREADS, || peak.get());
+}
+
+/// The command that makes the factors of a real network (its Python is that of `cargo xtask python`).
+const DIGITS: &str =
+    "target/python/bin/python crates/linstab-python/examples/digits_factors.py target/bench/digits.npy";
+
+/// Lets the largest memory of this process be forgotten, where the system can.
+fn forget_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Largest memory of this process since then, in GiB.
+fn peak_memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kibibytes.unwrap_or(f64::NAN) / f64::from(1 << 20)
 }
 
 /// The path of the command.
-fn analysis(path: &Path, asked: &Asked) {
+pub(crate) fn analysis(path: &Path, asked: &Asked) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(NUM_THREADS).build().expect("a few threads");
     pool.install(|| {
         let tensor = files::open(path, None, "factors", MEMORY).expect("it was just written");
@@ -81,15 +115,19 @@ fn analysis(path: &Path, asked: &Asked) {
             }
         }
         let sizes = source.sizes();
-        let work = (Work::default(), MEMORY);
+        let work = (Work::of(&request, sizes.num_samples), MEMORY);
         let grams = source.grams((1.0, None), work, &Unobserved).expect("finite factors that fit");
         black_box(analyse(grams.view(), sizes, &request).expect("the iteration converges"));
     });
 }
 
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench")
+}
+
 /// The file of `U diag(exp(-j / 10)) W` plus noise, with normal entries, made once.
-fn factors(Shape(samples, factors, parameters): Shape) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");
+pub(crate) fn factors(Shape(samples, factors, parameters): Shape) -> PathBuf {
+    let folder = folder();
     let path = folder.join(format!("decaying-{samples}-{factors}-{parameters}.npy"));
     if path.exists() {
         return path;

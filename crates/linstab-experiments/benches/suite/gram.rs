@@ -4,33 +4,33 @@ use std::hint::black_box;
 
 use linstab_coherence::top_coherence;
 use linstab_linalg::lanczos::LanczosOptions;
-use linstab_linalg::{Mat, MatRef, gram_matrix};
+use linstab_linalg::Vectors::{self, UpTo256Bits, Widest};
+use linstab_linalg::{GramAccumulator, Mat, MatRef, gram_matrix};
 
 use crate::harness::{Suite, seconds};
 use crate::peer::Peer;
 
+/// Rows and columns.
+const LONG: (usize, usize) = (256, 1_000_000);
+const MIDDLE: (usize, usize) = (1000, 100_000);
+const SHORT: (usize, usize) = (2000, 10_000);
+
 pub(crate) fn register(suite: &mut Suite) {
-    for (name, rows, columns, num_threads) in [
-        ("gram/256x1000000/f64/1-thread", 256, 1_000_000, 1),
-        ("gram/256x1000000/f64/2-threads", 256, 1_000_000, 2),
-        ("gram/1000x100000/f64/1-thread", 1000, 100_000, 1),
-        ("gram/1000x100000/f64/2-threads", 1000, 100_000, 2),
-        ("gram/2000x10000/f64/1-thread", 2000, 10_000, 1),
-        ("gram/2000x10000/f64/2-threads", 2000, 10_000, 2),
+    for (name, size, num_threads, vectors) in [
+        ("gram/256x1000000/1-thread", LONG, 1, Widest),
+        ("gram/256x1000000/2-threads", LONG, 2, Widest),
+        ("gram/1000x100000/1-thread", MIDDLE, 1, Widest),
+        ("gram/1000x100000/2-threads", MIDDLE, 2, Widest),
+        ("gram/2000x10000/1-thread", SHORT, 1, Widest),
+        ("gram/2000x10000/2-threads", SHORT, 2, Widest),
+        ("gram-avx2/256x1000000/1-thread", LONG, 1, UpTo256Bits),
+        ("gram-avx2/256x1000000/2-threads", LONG, 2, UpTo256Bits),
+        ("gram-avx2/1000x100000/1-thread", MIDDLE, 1, UpTo256Bits),
+        ("gram-avx2/1000x100000/2-threads", MIDDLE, 2, UpTo256Bits),
+        ("gram-avx2/2000x10000/1-thread", SHORT, 1, UpTo256Bits),
+        ("gram-avx2/2000x10000/2-threads", SHORT, 2, UpTo256Bits),
     ] {
-        let factors = std::cell::OnceCell::new();
-        // In GF/s, a multiplication and an addition for two flops, of which symmetry saves half.
-        let rate = |time: f64| (rows * rows) as f64 * columns as f64 / time * 1e-9;
-        let ours = || {
-            let factors: &Vec<f64> = factors.get_or_init(|| without_structure(rows * columns));
-            let factors = MatRef::from_row_major_slice(factors, rows, columns);
-            let pool =
-                rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().expect("a few threads");
-            rate(pool.install(|| seconds(|| drop(black_box(gram_matrix(factors))))))
-        };
-        let arguments = ["gram".to_owned(), rows.to_string(), columns.to_string()];
-        let numpy = || Peer::start("gram_numpy.py", &arguments, num_threads);
-        suite.compare((name, "GF/s"), (15, num_threads), ours, ("numpy", numpy), rate);
+        product(suite, name, size, (num_threads, vectors));
     }
     let matrix = std::cell::OnceCell::new();
     let ours = || {
@@ -41,6 +41,34 @@ pub(crate) fn register(suite: &mut Suite) {
     };
     let scipy = || Peer::start("gram_numpy.py", &["lambda-max-s".to_owned(), "2000".to_owned()], 1);
     suite.compare(("lambda-max-s/n2000", "s"), (15, 1), ours, ("scipy", scipy), |time| time);
+}
+
+/// The product beside OpenBLAS with vectors of the same width; in GF/s, a multiplication and an addition for two flops, of which symmetry
+/// saves half.
+fn product(
+    suite: &mut Suite,
+    name: &'static str,
+    (rows, columns): (usize, usize),
+    (num_threads, vectors): (usize, Vectors),
+) {
+    let factors = std::cell::OnceCell::new();
+    let rate = |time: f64| (rows * rows) as f64 * columns as f64 / time * 1e-9;
+    let ours = || {
+        let factors: &Vec<f64> = factors.get_or_init(|| without_structure(rows * columns));
+        let factors = MatRef::from_row_major_slice(factors, rows, columns);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().expect("a few threads");
+        let multiply = || {
+            let mut gram = GramAccumulator::new(rows).expect("some rows").with_vectors(vectors);
+            gram.add(factors).expect("as many rows");
+            drop(black_box(gram.finish()));
+        };
+        rate(pool.install(|| seconds(multiply)))
+    };
+    let arguments = ["gram".to_owned(), rows.to_string(), columns.to_string()];
+    // Haswell had AVX2 and nothing wider.
+    let core_type = (vectors == UpTo256Bits).then_some("Haswell");
+    let numpy = || Peer::start_as("gram_numpy.py", &arguments, (num_threads, core_type));
+    suite.compare((name, "GF/s"), (15, num_threads), ours, ("numpy", numpy), rate);
 }
 
 /// Numbers from -1 to 1 without structure.

@@ -66,7 +66,7 @@ impl Suite {
         Self { only: only.map(str::to_owned), names: Vec::new(), records: Vec::new() }
     }
 
-    /// Measures `run` after one unmeasured call; it returns the measured number. `name` is selected by `--only name`, and
+    /// Measures `run` after one unmeasured call, or if there is to be one sample in that call; it returns the measured number. `name` is selected by `--only name`, and
     /// by `--only prefix` if the prefix ends at a slash.
     pub(crate) fn measure(
         &mut self,
@@ -76,10 +76,27 @@ impl Suite {
         mut run: impl FnMut() -> f64,
     ) {
         if self.selects(name) {
-            run();
+            if samples > 1 {
+                run();
+            }
             let values = (0..samples).map(|_| run()).collect();
             self.record(name.to_owned(), unit, values, threads);
         }
+    }
+
+    /// The exponent of a power of the size that fits the medians of measured benchmarks best (least squares of logarithms), if all of them
+    /// were measured.
+    pub(crate) fn fit(&mut self, name: &'static str, points: &[(usize, &str)]) {
+        let median = |of: &str| self.records.iter().find(|record| record.name == of).map(|record| record.median);
+        let logarithms: Option<Vec<(f64, f64)>> =
+            points.iter().map(|&(size, of)| Some(((size as f64).ln(), median(of)?.ln()))).collect();
+        let Some(logarithms) = logarithms else { return };
+        let count = logarithms.len() as f64;
+        let mean = |of: fn(&(f64, f64)) -> f64| logarithms.iter().map(of).sum::<f64>() / count;
+        let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+        let covariance: f64 = logarithms.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
+        let variance: f64 = logarithms.iter().map(|point| (point.0 - x).powi(2)).sum();
+        self.record(name.to_owned(), "", vec![covariance / variance], 2);
     }
 
     /// As [`Self::measure`], in turns with a peer that `start` brings up: `name/<peer>` is what it takes of `unit`, and

@@ -11,6 +11,7 @@ mod gram;
 mod harness;
 mod optimizers;
 mod peer;
+mod scaling;
 mod stability_map;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let mut suite = harness::Suite::new(only);
     stability_map::register(&mut suite);
     analyze::register(&mut suite);
+    scaling::register(&mut suite);
     coherence_dynamics::register(&mut suite);
     gram::register(&mut suite);
     optimizers::register(&mut suite);

@@ -14,8 +14,23 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts `data/bench/<script>`; nothing where it, or a library of its, is not at hand.
     pub(crate) fn start(script: &str, arguments: &[String], num_threads: usize) -> Option<Self> {
+        Self::start_as(script, arguments, (num_threads, None))
+    }
+
+    /// The same, whose BLAS takes the machine for one of this kind; else it takes the kernels that are best here, whatever the
+    /// environment says.
+    pub(crate) fn start_as(
+        script: &str,
+        arguments: &[String],
+        (num_threads, core_type): (usize, Option<&str>),
+    ) -> Option<Self> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/bench").join(script);
-        let mut process = Command::new(python())
+        let mut command = Command::new(python());
+        command.env_remove("OPENBLAS_CORETYPE");
+        if let Some(core_type) = core_type {
+            command.env("OPENBLAS_CORETYPE", core_type);
+        }
+        let mut process = command
             .arg(path)
             .args(arguments)
             .env("OPENBLAS_NUM_THREADS", num_threads.to_string())

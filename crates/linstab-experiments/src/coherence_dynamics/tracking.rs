@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use linstab_coherence::{coherence_from_traces, top_coherence};
+use linstab_dynamics::mean_square::ThresholdTracker;
 use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme};
 use linstab_linalg::lanczos::LanczosOptions;
 use linstab_linalg::{Mat, Reduced, symmetric};
@@ -64,15 +65,14 @@ pub(super) fn track(
     failure.map_or(Ok(Track { records, diverged: matches!(outcome, Outcome::Diverged { .. }) }), Err)
 }
 
-/// Reads the metrics; eigenvectors and thresholds of the last epoch are the guesses for the next.
+/// Reads the metrics; eigenvectors and thresholds of the last epoch are where the next ones start.
 struct Tracker<'a> {
     setting: Setting<'a>,
     sampling: BatchSampling,
     coherent: Vec<f64>,
     coherent_gauss_newton: Vec<f64>,
     sharpest: Option<Vec<f64>>,
-    /// The thresholds of the last two epochs, in units of `g g^T`.
-    thresholds: Option<(f64, f64)>,
+    thresholds: ThresholdTracker,
 }
 
 impl<'a> Tracker<'a> {
@@ -86,7 +86,7 @@ impl<'a> Tracker<'a> {
             coherent: ones.clone(),
             coherent_gauss_newton: ones,
             sharpest: None,
-            thresholds: None,
+            thresholds: ThresholdTracker::default(),
         })
     }
 
@@ -124,20 +124,13 @@ impl<'a> Tracker<'a> {
         ])
     }
 
-    /// The exact threshold, from that of the last epoch.
+    /// The exact threshold.
     fn threshold(&mut self, gram: &Mat<f64>) -> Result<f64> {
         let factor = self.setting.config.loss.curvature_factor();
         let reduced = Reduced::from_gram(gram.as_ref(), gram.nrows(), 1)?;
         // In units of the loss convention: H_i = 2s g_i g_i^T.
         let analysis = MeanSquare::new(&reduced, linstab_dynamics::Optimizer::sgd(), self.sampling)?;
-        let threshold = match self.thresholds {
-            // It changes by nearly the same factor from epoch to epoch.
-            Some((before, last)) if last.is_finite() => {
-                analysis.max_learning_rate_near(last * (last / before).clamp(0.8, 1.25))?
-            }
-            _ => analysis.max_learning_rate()?.value,
-        };
-        self.thresholds = Some((self.thresholds.map_or(threshold, |(_, last)| last), threshold));
+        let threshold = self.thresholds.next(&analysis)?;
         Ok(threshold / factor)
     }
 }

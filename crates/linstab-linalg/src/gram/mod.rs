@@ -11,11 +11,11 @@ mod panel;
 
 use std::ops::Range;
 
-use faer::traits::SimdArch;
 use rayon::prelude::*;
 
 use self::kernel::Update;
-use self::panel::{Entry, Panel};
+pub use self::kernel::Vectors;
+use self::panel::{LINE, Panel};
 use crate::ensemble::{require_len, require_samples};
 use crate::{LinalgError, Mat, MatRef, Result};
 
@@ -23,12 +23,9 @@ use crate::{LinalgError, Mat, MatRef, Result};
 /// tiles for a few threads to end together.
 const TILE: usize = 96;
 
-/// Columns whose products are summed in the precision of the entries before they are added to the sum in `f64`. The columns of the
-/// Gram matrix that the kernel works on take two thirds of a first-level cache; of fewer, the sums in `f64` would be felt.
+/// Columns whose products are summed in registers before they are added to the sum in memory. The columns of the factors that the kernel
+/// works on then take two thirds of a first-level cache; of fewer, the sums in memory would be felt.
 pub const GRAM_CHUNK: usize = 320;
-
-/// Entries in a cache line, of the narrowest type.
-const WIDEST_LINE: usize = <f32 as Entry>::LINE;
 
 /// Columns of a panel: a chunk for each group.
 const PANEL: usize = NUM_GROUPS * GRAM_CHUNK;
@@ -38,20 +35,6 @@ const FEW_TILES: usize = 8;
 
 /// Groups of columns where there are few tiles.
 const NUM_GROUPS: usize = 4;
-
-/// A type of factor entries: `f32` or `f64`.
-pub trait GramEntry: Entry + Into<f64> + Send + Sync {
-    /// Unit roundoff: half the distance from 1 to the next number.
-    const UNIT_ROUNDOFF: f64;
-}
-
-impl GramEntry for f32 {
-    const UNIT_ROUNDOFF: f64 = 0.5 * f32::EPSILON as f64;
-}
-
-impl GramEntry for f64 {
-    const UNIT_ROUNDOFF: f64 = 0.5 * f64::EPSILON;
-}
 
 /// How much of `G` to hold at a time.
 ///
@@ -130,7 +113,7 @@ struct Tile {
     row: usize,
     column: usize,
     group: usize,
-    /// Its rows fill up cache lines of the entries.
+    /// Its rows fill up cache lines.
     sum: Mat<f64>,
 }
 
@@ -140,7 +123,7 @@ struct Tile {
 /// `num_rows^2` multiplications and additions a column, half of which symmetry saves for many rows.
 /// # Accuracy
 /// Entry (i, j) is off by at most `gamma |g_i| |g_j|`, with [`GramAccumulator::relative_error`] for gamma: products of
-/// [`GRAM_CHUNK`] columns are summed in the precision of the entries, those sums in `f64`.
+/// [`GRAM_CHUNK`] columns are summed, then those sums.
 /// The result is a function of the blocks' entries and widths; blocks of a multiple of [`GRAM_CHUNK`] columns each (the last one
 /// aside) all give the same bits.
 /// # Examples
@@ -148,23 +131,24 @@ struct Tile {
 /// use linstab_linalg::{GramAccumulator, Mat};
 /// // The rows (3, 4) and (1, 2), one column at a time.
 /// let mut gram = GramAccumulator::new(2)?;
-/// gram.add(Mat::<f32>::from_fn(2, 1, |i, _| [3.0, 1.0][i]).as_ref())?;
-/// gram.add(Mat::<f32>::from_fn(2, 1, |i, _| [4.0, 2.0][i]).as_ref())?;
+/// gram.add(Mat::<f64>::from_fn(2, 1, |i, _| [3.0, 1.0][i]).as_ref())?;
+/// gram.add(Mat::<f64>::from_fn(2, 1, |i, _| [4.0, 2.0][i]).as_ref())?;
 /// let matrix = gram.finish();
 /// assert_eq!((matrix[(0, 0)], matrix[(0, 1)], matrix[(1, 0)], matrix[(1, 1)]), (25.0, 11.0, 11.0, 5.0));
 /// # Ok::<(), linstab_linalg::LinalgError>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct GramAccumulator<T: GramEntry> {
+pub struct GramAccumulator {
     num_rows: usize,
     /// Kept from block to block: an allocator would not find its place again.
-    panel: Panel<T>,
+    panel: Panel,
+    vectors: Vectors,
     /// Chunks of columns that were added: they go to the groups in turn.
     num_chunks: usize,
     tiles: Vec<Tile>,
 }
 
-impl<T: GramEntry> GramAccumulator<T> {
+impl GramAccumulator {
     /// The sum over no columns: zero.
     ///
     /// # Errors
@@ -172,8 +156,8 @@ impl<T: GramEntry> GramAccumulator<T> {
     /// # Examples
     /// ```
     /// use linstab_linalg::{GramAccumulator, LinalgError};
-    /// assert_eq!(GramAccumulator::<f64>::new(1)?.finish()[(0, 0)], 0.0);
-    /// assert_eq!(GramAccumulator::<f64>::new(0).unwrap_err(), LinalgError::EmptyEnsemble);
+    /// assert_eq!(GramAccumulator::new(1)?.finish()[(0, 0)], 0.0);
+    /// assert_eq!(GramAccumulator::new(0).unwrap_err(), LinalgError::EmptyEnsemble);
     /// # Ok::<(), LinalgError>(())
     /// ```
     pub fn new(num_rows: usize) -> Result<Self> {
@@ -188,12 +172,27 @@ impl<T: GramEntry> GramAccumulator<T> {
                         row,
                         column,
                         group,
-                        sum: Mat::zeros(size(row).next_multiple_of(WIDEST_LINE), size(column)),
+                        sum: Mat::zeros(size(row).next_multiple_of(LINE), size(column)),
                     });
                 }
             }
         }
-        Ok(Self { num_rows, panel: Panel::new(num_rows, 0), num_chunks: 0, tiles })
+        Ok(Self { num_rows, panel: Panel::new(num_rows, 0), vectors: Vectors::Widest, num_chunks: 0, tiles })
+    }
+
+    /// The same with other vectors.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_linalg::{GramAccumulator, Mat, Vectors};
+    /// let mut gram = GramAccumulator::new(1)?.with_vectors(Vectors::UpTo256Bits);
+    /// gram.add(Mat::<f64>::full(1, 3, 2.0).as_ref())?;
+    /// assert_eq!(gram.finish()[(0, 0)], 12.0);
+    /// # Ok::<(), linstab_linalg::LinalgError>(())
+    /// ```
+    #[must_use]
+    pub fn with_vectors(self, vectors: Vectors) -> Self {
+        Self { vectors, ..self }
     }
 
     /// Adds a block of columns.
@@ -209,7 +208,7 @@ impl<T: GramEntry> GramAccumulator<T> {
     /// assert_eq!(error.to_string(), "number of rows of a block of factors is 3, expected 2");
     /// # Ok::<(), LinalgError>(())
     /// ```
-    pub fn add(&mut self, block: MatRef<'_, T>) -> Result<()> {
+    pub fn add(&mut self, block: MatRef<'_, f64>) -> Result<()> {
         require_len("number of rows of a block of factors", self.num_rows, block.nrows())?;
         let num_groups = num_groups(self.num_rows);
         let width = PANEL.min(block.ncols());
@@ -219,12 +218,12 @@ impl<T: GramEntry> GramAccumulator<T> {
         for start in (0..block.ncols()).step_by(PANEL) {
             let width = PANEL.min(block.ncols() - start);
             self.panel.pack(block.subcols(start, width));
-            let panel = &self.panel;
+            let (panel, vectors) = (&self.panel, self.vectors);
             let first = self.num_chunks + start / GRAM_CHUNK;
             self.tiles.par_iter_mut().for_each(|tile| {
                 for (at, left) in (0..width).step_by(GRAM_CHUNK).enumerate() {
                     if (first + at) % num_groups == tile.group {
-                        tile.add(panel, left..width.min(left + GRAM_CHUNK));
+                        tile.add((panel, vectors), left..width.min(left + GRAM_CHUNK));
                     }
                 }
             });
@@ -260,22 +259,21 @@ impl<T: GramEntry> GramAccumulator<T> {
         gram
     }
 
-    /// The bound gamma on the error of entry (i, j) over `|g_i| |g_j|`, for entries of type `T`.
+    /// The bound gamma on the error of entry (i, j) over `|g_i| |g_j|`.
     ///
     /// # Source
-    /// Higham 2002, Accuracy and Stability of Numerical Algorithms, section 3.1: `m u / (1 - m u)` for `m` terms, once for a chunk in
-    /// the precision of the entries and once for the chunks in `f64`.
+    /// Higham 2002, Accuracy and Stability of Numerical Algorithms, section 3.1: `m u / (1 - m u)` for `m` terms, once for a chunk and
+    /// once for the chunks.
     /// # Examples
     /// ```
     /// use linstab_linalg::GramAccumulator;
-    /// assert!(GramAccumulator::<f32>::relative_error(4_000_000) < 2e-5);
-    /// assert!(GramAccumulator::<f64>::relative_error(4_000_000) < 2e-12);
+    /// assert!(GramAccumulator::relative_error(4_000_000) < 2e-12);
     /// ```
     pub fn relative_error(num_columns: usize) -> f64 {
-        let gamma = |terms: usize, unit: f64| terms as f64 * unit / (1.0 - terms as f64 * unit);
+        const UNIT_ROUNDOFF: f64 = 0.5 * f64::EPSILON;
+        let gamma = |terms: usize| terms as f64 * UNIT_ROUNDOFF / (1.0 - terms as f64 * UNIT_ROUNDOFF);
         let chunks = num_columns.div_ceil(GRAM_CHUNK) + NUM_GROUPS;
-        let (within, across) =
-            (gamma(GRAM_CHUNK.min(num_columns), T::UNIT_ROUNDOFF), gamma(chunks, f64::UNIT_ROUNDOFF));
+        let (within, across) = (gamma(GRAM_CHUNK.min(num_columns)), gamma(chunks));
         within + across + within * across
     }
 }
@@ -296,9 +294,9 @@ fn mirror(matrix: &mut Mat<f64>) {
 }
 
 impl Tile {
-    fn add<T: GramEntry>(&mut self, panel: &Panel<T>, columns: Range<usize>) {
+    fn add(&mut self, (panel, vectors): (&Panel, Vectors), columns: Range<usize>) {
         let corner = (self.row * TILE, self.column * TILE);
-        T::Arch::default().dispatch(Update { panel, columns, corner, sum: &mut self.sum });
+        vectors.run(Update { panel, columns, corner, sum: &mut self.sum });
     }
 }
 
@@ -311,11 +309,11 @@ impl Tile {
 /// # Examples
 /// ```
 /// use linstab_linalg::{Mat, gram_matrix};
-/// let gram = gram_matrix(Mat::<f32>::from_fn(2, 3, |i, j| (i + j) as f32).as_ref())?;
+/// let gram = gram_matrix(Mat::<f64>::from_fn(2, 3, |i, j| (i + j) as f64).as_ref())?;
 /// assert_eq!((gram[(0, 0)], gram[(0, 1)], gram[(1, 1)]), (5.0, 8.0, 14.0)); // of (0, 1, 2) and (1, 2, 3)
 /// # Ok::<(), linstab_linalg::LinalgError>(())
 /// ```
-pub fn gram_matrix<T: GramEntry>(factors: MatRef<'_, T>) -> Result<Mat<f64>> {
+pub fn gram_matrix(factors: MatRef<'_, f64>) -> Result<Mat<f64>> {
     let mut gram = GramAccumulator::new(factors.nrows())?;
     gram.add(factors)?;
     Ok(gram.finish())
