@@ -5,7 +5,7 @@ use linstab_report::AnalysisPart;
 use linstab_report::drawing::{Columns, Grid, Scale, Series, Svg, chart, colour};
 
 use crate::analysis::Findings;
-use crate::human::short;
+use crate::human::{short, title};
 use crate::report::{DiagnosticReport, Report, StabilityReport};
 
 /// A drawing and the rows of its data, the head first.
@@ -23,6 +23,15 @@ pub(super) fn digits(value: f64) -> String {
 
 pub(super) fn colour_of(place: usize) -> &'static str {
     colour::SERIES[place % colour::SERIES.len()]
+}
+
+/// Of curves that share a colour.
+pub(super) const DASHES: [&str; 4] = ["", "5 3", "1 3", "7 2 1 2"];
+
+/// An empty series that differs from all others of a figure in colour or dashes.
+pub(super) fn distinct(name: String, place: usize) -> Series {
+    let round = place / colour::SERIES.len();
+    Series::new(name, colour_of(place), Vec::new()).dotted().dashed(DASHES[round % DASHES.len()])
 }
 
 /// The optimizers of a report, each once, in its order.
@@ -124,11 +133,15 @@ pub(super) fn ratios(report: &Report) -> Drawn<String> {
             optional(row.ratio_to_exact),
         ]);
     }
-    let panels: Vec<(&str, Vec<Series>)> = ["necessary", "sufficient", "estimate"]
-        .into_iter()
-        .map(|claims| (claims, of_claim(&of_first, claims)))
-        .filter(|(_, series)| !series.is_empty())
-        .collect();
+    let mut panels: Vec<(&str, Vec<Series>)> = Vec::new();
+    let mut num_series = 0;
+    for claims in ["necessary", "sufficient", "estimate"] {
+        let series = of_claim(&of_first, claims, num_series);
+        num_series += series.len();
+        if !series.is_empty() {
+            panels.push((claims, series));
+        }
+    }
     if panels.is_empty() {
         return None;
     }
@@ -157,14 +170,19 @@ pub(super) fn binding(row: &DiagnosticReport) -> &str {
     if bound && !holds { "estimate" } else { &row.claims }
 }
 
-fn of_claim(rows: &[&DiagnosticReport], claims: &str) -> Vec<Series> {
+/// A series a row, told apart from the first `taken` of the figure.
+fn of_claim(rows: &[&DiagnosticReport], claims: &str, taken: usize) -> Vec<Series> {
     let mut series: Vec<Series> = Vec::new();
     for row in rows.iter().filter(|row| binding(row) == claims) {
         let Some(ratio) = row.ratio_to_exact else { continue };
-        let (name, point) = (row.name.replace('_', " "), (row.batch_size as f64, ratio));
+        let (name, point) = (title(&row.name), (row.batch_size as f64, ratio));
         match series.iter_mut().find(|one| one.name == name) {
             Some(one) => one.points.push(point),
-            None => series.push(Series::new(name, colour_of(series.len()), vec![point]).dotted()),
+            None => {
+                let mut one = distinct(name, taken + series.len());
+                one.points.push(point);
+                series.push(one);
+            }
         }
     }
     for one in &mut series {

@@ -8,7 +8,7 @@ use linstab_report::drawing::{self, Columns};
 use linstab_report::{AnalysisPage, AnalysisPart, analysis_page};
 
 use crate::analysis::Findings;
-use crate::human::{short, verdict};
+use crate::human::{short, title, verdict};
 use crate::report::Report;
 use crate::{AnalysisError, Result};
 
@@ -116,7 +116,7 @@ fn what_predicts(report: &Report) -> String {
     let closest = |(claims, word): (&str, &str)| {
         let of_kind = ranges.iter().filter(|range| range.1 == claims);
         let (name, _, least, most) = of_kind.min_by(|x, y| off(x).total_cmp(&off(y)))?;
-        Some(format!("the closest {word} is **{}** ({least:.3} to {most:.3} of it)", name.replace('_', " ")))
+        Some(format!("the closest {word} is **{}** ({least:.3} to {most:.3} of it)", title(name)))
     };
     let kinds =
         [("necessary", "necessary condition"), ("sufficient", "sufficient one"), ("estimate", "estimate")];
