@@ -82,8 +82,7 @@ fn what_fails(rows: &[&DiagnosticReport]) -> String {
 /// What names stand for.
 fn sources(rows: &[&DiagnosticReport]) -> String {
     let named = |row: &Known| rows.iter().any(|own| own.name == row.name);
-    let said =
-        known().filter(named).map(|row| wrapped(&format!("  {}: {}", row.title, row.source), "    "));
+    let said = known().filter(named).map(|row| wrapped(&format!("  {}: {}", row.title, row.source), "    "));
     let head = "what they are; the rate is the learning rate at which each switches, and it binds only where all it assumes holds:";
     format!("{}{}", wrapped(head, ""), said.collect::<String>())
 }

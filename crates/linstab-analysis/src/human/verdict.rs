@@ -75,7 +75,9 @@ fn limit(line: &StabilityReport, report: &Report) -> String {
 
 /// By batch size, ascending.
 fn at_several(lines: &[&StabilityReport], report: &Report) -> String {
-    let at = |line: &StabilityReport| format!("{} at batch size {}", limit(line, report), line.training.batch_size);
+    let at = |line: &StabilityReport| {
+        format!("{} at batch size {}", limit(line, report), line.training.batch_size)
+    };
     let limits = if lines.len() <= NAMED {
         listed(&lines.iter().map(|line| at(line)).collect::<Vec<_>>())
     } else {

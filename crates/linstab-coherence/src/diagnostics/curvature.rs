@@ -171,7 +171,7 @@ pub(super) const NOISE_KERNEL_NORM_ISOTROPIC: Diagnostic = Diagnostic {
     name: "noise_kernel_norm_isotropic",
     title: "noise kernel norm, isotropic",
     source: "(eta / B) sum_a h_a / (2 - eta h_a) against 1: the noise kernel norm of samples without preferred directions (Agarwala and Pennington \
-             2024; normalisation ours, their text was not to be had)",
+             2024, whose edge is at 1 and follows the trace; the formula is ours)",
     quantity: Quantity::Pure,
     of_gradients: false,
     claims: Claims::Estimate,

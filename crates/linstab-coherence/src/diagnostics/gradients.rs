@@ -22,7 +22,8 @@ pub(super) const GRADIENT_NOISE_INTERACTION: Diagnostic = Diagnostic {
 pub(super) const INTERACTION_AWARE_SHARPNESS: Diagnostic = Diagnostic {
     name: "interaction_aware_sharpness",
     title: "interaction-aware sharpness",
-    source: "E g_B^T H g_B / E |g_B|^2 against 2 / eta (Lee and Jang 2023; normalisation from memory)",
+    source: "E g_B^T H g_B / E |g_B|^2 against 2 / eta, the full batch's curvature along gradients of batches (Lee and Jang 2023; a ratio of means, as in released \
+             code of others)",
     quantity: Quantity::Curvature,
     of_gradients: true,
     claims: Claims::Estimate,
@@ -72,7 +73,8 @@ pub(super) const GRADIENT_NOISE_SCALE_OF_CURVATURE: Diagnostic = Diagnostic {
 pub(super) const ALIGNMENT: Diagnostic = Diagnostic {
     name: "alignment",
     title: "alignment of noise",
-    source: "mu = tr(Sigma H) / (2 L |H|_F^2), and |H|_F against sqrt(B / mu) / eta (Wu, Wang and Su 2022; normalisation from memory)",
+    source: "mu = tr(Sigma H) / (2 L |H|_F^2), and |H|_F against sqrt(B / mu) / eta (Wu, Wang and Su 2022, who state the order sqrt(B) / \
+             eta; the constant is from memory)",
     quantity: Quantity::Pure,
     of_gradients: true,
     claims: Claims::Estimate,

@@ -30,26 +30,28 @@ pub(super) fn draw(rows: &[Row], summary: &[SummaryRow], results: &ResultsFolder
     results.draw("published-criteria-headline", &headline(rows, &all))
 }
 
-/// One panel an ensemble; with one column they stand below one another.
+/// One panel an ensemble, side by side; with one column they stand below one another, each with the rows that it has.
 fn ratios(columns: Columns, rows: &[Row], all: &[Ranked<'_>]) -> Svg {
-    const GAP: f64 = 14.0;
-    let per_row = columns.choose(1, ENSEMBLES.len());
-    let room = columns.width() - NAMES - 14.0 - GAP * (per_row - 1) as f64;
-    let (width, height) = (room / per_row as f64, ROW * all.len() as f64);
+    const GAP: f64 = 18.0;
+    let side_by_side = columns == Columns::Two;
+    let per_row = if side_by_side { ENSEMBLES.len() as f64 } else { 1.0 };
+    let width = (columns.width() - NAMES - 14.0 - GAP * (per_row - 1.0)) / per_row;
     let mut figure = Svg::new(columns.width(), 0.0, "Published criteria over the exact threshold");
-    let order: Vec<&Ranked<'_>> = all.iter().collect();
-    for (at, ensemble) in ENSEMBLES.into_iter().enumerate() {
-        let (column, row) = ((at % per_row) as f64, (at / per_row) as f64);
-        let (left, top) = (NAMES + (width + GAP) * column, TOP + (height + BELOW) * row);
-        let panel = Panel { left, top, width, height, x: axis(rows), y: Scale::rows(all.len()) };
-        if at % per_row == 0 {
+    let (mut left, mut top, mut below) = (NAMES, TOP, TOP);
+    for ensemble in ENSEMBLES {
+        let is_here = |one: &&Ranked<'_>| side_by_side || one.rows.iter().any(|row| row.ensemble == ensemble);
+        let order: Vec<&Ranked<'_>> = all.iter().filter(is_here).collect();
+        let height = ROW * order.len() as f64;
+        let panel = Panel { left, top, width, height, x: axis(rows), y: Scale::rows(order.len()) };
+        if left <= NAMES {
             names(&mut figure, &panel, &order);
         }
         let here: Vec<&Row> = rows.iter().filter(|row| row.ensemble == ensemble).collect();
         dots(&mut figure, &panel, title(ensemble), (&order, &here));
+        below = top + height + BELOW;
+        (left, top) = if side_by_side { (left + width + GAP, top) } else { (left, below) };
     }
-    let below = TOP + (height + BELOW) * ENSEMBLES.len().div_ceil(per_row) as f64 - 8.0;
-    let end = below + key(&mut figure, (NAMES, below));
+    let end = below - 8.0 + key(&mut figure, (columns.choose(24.0, NAMES), below - 8.0));
     figure.end_at(end);
     figure
 }
@@ -98,7 +100,8 @@ fn dots(figure: &mut Svg, panel: &Panel, title: &str, (order, rows): (&[&Ranked<
         }
         let bottom = order.len() as f64 - 0.5;
         let ink = Stroke { colour: colour::INK, width: 0.9, dashes: "4 3" };
-        figure.series("exact threshold", &[], |figure| panel.line(figure, &[(1.0, bottom), (1.0, -0.5)], ink));
+        figure
+            .series("exact threshold", &[], |figure| panel.line(figure, &[(1.0, bottom), (1.0, -0.5)], ink));
         for (place, one) in order.iter().enumerate() {
             let own = rows.iter().filter(|row| row.criterion == one.rows[0].criterion);
             for row in own {

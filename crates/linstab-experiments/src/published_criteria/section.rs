@@ -91,7 +91,8 @@ fn predicts(largest_factor: f64) -> &'static str {
 }
 
 fn findings(rows: &[Row], all: &[Ranked<'_>]) -> Vec<String> {
-    let mut findings: Vec<String> = all.iter().find(|one| one.is_everywhere()).map(which).into_iter().collect();
+    let mut findings: Vec<String> =
+        all.iter().find(|one| one.is_everywhere()).map(which).into_iter().collect();
     let kinds = [("necessary", "Necessary conditions"), ("sufficient", "Sufficient conditions")];
     findings.extend(kinds.into_iter().filter_map(|(claims, word)| of_kind(rows, all, claims, word)));
     findings.extend(against_the_paper(all));
@@ -232,7 +233,9 @@ mod tests {
         rows.extend(everywhere("c-8-4", "necessary", 3.0));
         rows.push(row("batch_sharpness", "estimate", ENSEMBLES[2], 1.5));
         let near = said(&rows);
-        for part in ["predicts the exact threshold to ten percent", "hold in all 6 cases", "no less than 2 / λ"] {
+        for part in
+            ["predicts the exact threshold to ten percent", "hold in all 6 cases", "no less than 2 / λ"]
+        {
             assert!(near.contains(part), "{part} is not in: {near}");
         }
         assert!(near.contains("is off by up to a factor of 1.50; the closest criterion"), "{near}");
