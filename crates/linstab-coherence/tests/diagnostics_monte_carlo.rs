@@ -60,8 +60,9 @@ fn exact_diagnostics_of_gradients_are_the_means_over_batches() {
         SamplingScheme::WithoutReplacement,
     ]) {
         let ensemble = random_factored(case, NUM_SAMPLES, NUM_FACTORS, 5);
-        let coefficients: Vec<f64> =
-            (0..NUM_SAMPLES * NUM_FACTORS).map(|at| 0.3 + ((at * 7 + 3) as f64 + case as f64).sin()).collect();
+        let coefficients: Vec<f64> = (0..NUM_SAMPLES * NUM_FACTORS)
+            .map(|at| 0.3 + ((at * 7 + 3) as f64 + case as f64).sin())
+            .collect();
         let size = [4, 4, 6, 20][usize::try_from(case).unwrap()];
         let sampling = BatchSampling::new(scheme, NUM_SAMPLES, size).unwrap();
         let reduced = Reduced::of(&ensemble).unwrap();

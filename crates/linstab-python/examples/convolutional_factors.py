@@ -35,7 +35,8 @@ def in_the_eigenbasis(factors: np.ndarray) -> np.ndarray:
     # A direction and its opposite are one: the largest entry is positive.
     largest = np.abs(vectors).argmax(axis=0)
     vectors *= np.sign(vectors[largest, np.arange(len(values))])
-    return (vectors * np.sqrt(values)).astype(np.float32).reshape(samples, per_sample, -1)
+    small: np.ndarray = (vectors * np.sqrt(values)).astype(np.float32)
+    return small.reshape(samples, per_sample, -1)
 
 
 def thresholds(factors: np.ndarray) -> np.ndarray:

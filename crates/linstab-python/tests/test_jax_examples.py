@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("jax")
 pytest.importorskip("optax")
 pytest.importorskip("linstab._linstab")
+import linstab  # noqa: E402
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 # A minute on two cores, and as much again for a machine that has other things to do, three times over.
@@ -69,3 +70,15 @@ def test_a_check_passes_and_fails_by_its_exit_code(tmp_path: Path) -> None:
     baseline.write_text(json.dumps(report))
     # A threshold that is not what it was.
     assert check() == 3
+
+
+def test_the_shipped_factors_are_those_of_the_example(tmp_path: Path) -> None:
+    found = run("convolutional_factors.py", str(tmp_path / "written.npy"), folder=tmp_path)
+    assert found.returncode == 0, found.stdout + found.stderr
+    shipped = EXAMPLES.parents[2] / "data" / "convolutional-factors.npy"
+    # Another machine may round otherwise, and a training carries that on; another batch size would be seen.
+    written, there, other = (
+        linstab.max_learning_rate(str(path), batch_size=size)
+        for path, size in [(tmp_path / "written.npy", 1), (shipped, 1), (shipped, 4)]
+    )
+    assert abs(written / there - 1) < 1e-3 < abs(other / there - 1), (written, there, other)

@@ -25,6 +25,18 @@ pub(super) fn colour_of(place: usize) -> &'static str {
     colour::SERIES[place % colour::SERIES.len()]
 }
 
+/// An axis of batch sizes that ends where they do.
+pub(super) fn size_axis(sizes: impl Iterator<Item = f64> + Clone) -> Scale {
+    let all = Scale::logarithmic(sizes.clone(), "batch size B");
+    let (low, high) =
+        sizes.fold((f64::INFINITY, 0.0_f64), |(low, high), size| (low.min(size), high.max(size)));
+    if low >= high {
+        return all;
+    }
+    let ticks = all.ticks.iter().copied().filter(|tick| (low..=high).contains(tick)).collect();
+    Scale { range: (low, high), ticks, ..all }
+}
+
 /// Of curves that share a colour.
 pub(super) const DASHES: [&str; 4] = ["", "5 3", "1 3", "7 2 1 2"];
 
@@ -92,7 +104,7 @@ pub(super) fn ratios(report: &Report) -> Drawn<String> {
     let mut figure = grid.figure("Criteria and diagnostics over the exact threshold");
     let points = || panels.iter().flat_map(|(_, series)| series.iter().flat_map(|one| one.points.clone()));
     for (index, (claims, series)) in panels.iter().enumerate() {
-        let x = Scale::logarithmic(points().map(|point| point.0), "batch size B");
+        let x = size_axis(points().map(|point| point.0));
         let own = series.iter().flat_map(|one| one.points.iter().map(|point| point.1));
         let y = Scale::logarithmic(own.chain([1.0]), "over the exact threshold");
         let (from, to) = x.range;
@@ -149,10 +161,7 @@ pub(super) fn limits(report: &Report) -> Drawn<String> {
     if series.is_empty() {
         return None;
     }
-    let x = Scale::logarithmic(
-        series.iter().flat_map(|one| one.points.iter().map(|point| point.0)),
-        "batch size B",
-    );
+    let x = size_axis(series.iter().flat_map(|one| one.points.iter().map(|point| point.0)));
     let y = Scale::linear([0.0, 1.0], "share of the full batch");
     Some((one_panel("What limits", "full batch against gradient noise", (x, y), &series), rows))
 }
@@ -189,7 +198,10 @@ pub(super) fn influence(findings: &Findings) -> Drawn<String> {
         points.iter().map(|point| point.1).chain([1.0]),
         "threshold without it, over that with all",
     );
-    let series = [Series::new("without the sample", colour::VERMILION, points).dotted()];
+    let mut one = Series::new("without the sample", colour::VERMILION, points).dotted();
+    // Samples are no curve.
+    one.stroke.width = 0.0;
+    let series = [one];
     Some((one_panel("Thresholds without single samples", "to first order", (x, y), &series), rows))
 }
 

@@ -3,7 +3,7 @@
 use linstab_report::drawing::{Columns, Grid, Scale, Series, chart, colour};
 use linstab_report::{AnalysisPage, AnalysisPart, analysis_page};
 
-use super::figures::{DASHES, colour_of, digits, distinct, head};
+use super::figures::{DASHES, colour_of, digits, distinct, head, size_axis};
 use crate::compare::{MinimaReport, ThresholdReport};
 use crate::human::{short, title};
 
@@ -87,7 +87,7 @@ fn moved(report: &MinimaReport) -> AnalysisPart {
     let edges = panels.iter().flatten().flat_map(|one| one.band.iter().flat_map(|band| [band.1, band.2]));
     let flatness = minima.iter().map(|minimum| minima[0].sharpness / minimum.sharpness);
     let y = Scale::logarithmic(points().map(|point| point.1).chain(edges).chain(flatness), "over the first");
-    let x = Scale::logarithmic(points().map(|point| point.0), "batch size B");
+    let x = size_axis(points().map(|point| point.0));
     let (from, to) = x.range;
     let level = |name: &str, value: f64, dashes: &'static str| {
         Series::new(name, colour::INK, vec![(from, value), (to, value)]).dashed(dashes)

@@ -3,7 +3,7 @@
 use linstab_report::AnalysisPart;
 use linstab_report::drawing::{Columns, Grid, Scale, Series, Svg, chart, colour};
 
-use super::figures::{Drawn, WITHOUT_GAP, colour_of, digits, head, optimizers};
+use super::figures::{Drawn, WITHOUT_GAP, colour_of, digits, head, optimizers, size_axis};
 use crate::report::{Report, StabilityReport};
 
 /// The figure with its words.
@@ -47,7 +47,7 @@ pub(super) fn figure(report: &Report, columns: Columns) -> Drawn<Svg> {
         return None;
     }
     let asked = report.stability.iter().find_map(|line| line.learning_rate);
-    let x = Scale::logarithmic(points.iter().map(|point| point.0), "batch size B");
+    let x = size_axis(points.iter().map(|point| point.0));
     let y =
         Scale::logarithmic(points.iter().map(|point| point.1).chain(asked), "largest stable learning rate");
     // What is stable under the first optimizer, and what is not.

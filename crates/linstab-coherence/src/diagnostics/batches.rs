@@ -84,7 +84,7 @@ pub(super) const BATCH_SHARPNESS: Diagnostic = Diagnostic {
 
 pub(super) const BATCH_SHARPNESS_OF_MEANS: Diagnostic = Diagnostic {
     name: "batch_sharpness_of_means",
-    title: "batch sharpness, ratio of means",
+    title: "batch sharpness (ratio of means)",
     source: "E g_B^T H_B g_B / E |g_B|^2 against 2 / eta (Andreyev and Beneventano 2024, the variant)",
     quantity: Quantity::Curvature,
     of_gradients: true,

@@ -54,7 +54,7 @@ pub(super) const WORST_DIRECTION: Diagnostic = Diagnostic {
 
 pub(super) const TRACE_OF_RANK_ONE: Diagnostic = Diagnostic {
     name: "trace_of_rank_one",
-    title: "trace, samples of rank one",
+    title: "trace of rank-one samples",
     source: "tr H against 2 / (b eta): the trace bound of samples of rank one, by Jensen's inequality (after Wu and Su 2023, whose constants were \
              not to be had)",
     quantity: Quantity::Curvature,
@@ -169,7 +169,7 @@ pub(super) const NOISE_KERNEL_NORM: Diagnostic = Diagnostic {
 
 pub(super) const NOISE_KERNEL_NORM_ISOTROPIC: Diagnostic = Diagnostic {
     name: "noise_kernel_norm_isotropic",
-    title: "noise kernel norm, isotropic",
+    title: "isotropic noise kernel norm",
     source: "(eta / B) sum_a h_a / (2 - eta h_a) against 1: the noise kernel norm of samples without preferred directions (Agarwala and Pennington \
              2024, whose edge is at 1 and follows the trace; the formula is ours)",
     quantity: Quantity::Pure,

@@ -56,7 +56,7 @@ pub(super) const GRADIENT_NOISE_SCALE: Diagnostic = Diagnostic {
 
 pub(super) const GRADIENT_NOISE_SCALE_OF_CURVATURE: Diagnostic = Diagnostic {
     name: "gradient_noise_scale_of_curvature",
-    title: "gradient noise scale, curvature",
+    title: "gradient noise scale (curvature)",
     source: "tr(H Sigma) / g^T H g, in samples (McCandlish et al. 2018, the noise scale)",
     quantity: Quantity::Pure,
     of_gradients: true,
