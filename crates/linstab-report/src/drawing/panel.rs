@@ -80,11 +80,8 @@ impl Scale {
 
     /// The values at its ends and its kind, for readers of a drawing; an axis that runs downwards counts rows.
     fn ends(&self) -> String {
-        let kind = match self.logarithmic {
-            _ if self.range.0 > self.range.1 => "rows",
-            true => "log",
-            false => "linear",
-        };
+        let scaled = if self.logarithmic { "log" } else { "linear" };
+        let kind = if self.range.0 > self.range.1 { "rows" } else { scaled };
         format!("{} {} {kind}", self.range.0, self.range.1)
     }
 
@@ -249,4 +246,37 @@ fn width_of(label: &str) -> f64 {
 
 fn tick_label(content: &str, anchor: Anchor) -> Text<'_> {
     Text { colour: colour::GREY, ..Text::new(content, TICK_SIZE, anchor) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logarithmic_axis_has_ticks_to_read_from() {
+        let near = Scale::logarithmic([0.98, 1.07], "");
+        assert!(
+            near.logarithmic && near.ticks.len() > 3 && near.range.0 <= 0.98 && near.range.1 >= 1.07,
+            "{near:?}"
+        );
+        let labels: Vec<String> = near.ticks.iter().map(|tick| near.tick_label(*tick)).collect();
+        assert!(labels.windows(2).all(|pair| pair[0] != pair[1]), "{labels:?}");
+        let small = Scale::logarithmic([0.078_01, 0.078_06], "");
+        let labels: Vec<String> = small.ticks.iter().map(|tick| small.tick_label(*tick)).collect();
+        assert!(
+            labels.iter().zip(&small.ticks).all(|(label, tick)| label.parse() == Ok(*tick)),
+            "{labels:?}"
+        );
+        // Wide ones are as they were: decades, or 1, 2 and 5 times these.
+        assert_eq!(Scale::logarithmic([1.0, 90.0], "").ticks, [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]);
+        assert_eq!(Scale::logarithmic([3.0, 3.0], "").range, (2.0, 5.0), "one value");
+    }
+
+    #[test]
+    fn rows_run_downwards() {
+        let rows = Scale::rows(3);
+        assert_eq!(rows.ends(), "2.5 -0.5 rows");
+        assert_eq!(Scale::linear([0.0, 1.0], "").ends(), "0 1 linear");
+        assert!(rows.along(0.0) > rows.along(2.0), "the first one is on top");
+    }
 }
