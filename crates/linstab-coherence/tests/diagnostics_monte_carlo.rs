@@ -22,7 +22,7 @@ fn draws(ensemble: &Factored, coefficients: &[f64], sampling: BatchSampling, see
     let all: Vec<usize> = (0..NUM_SAMPLES).collect();
     let h = hessian(ensemble, &all);
     let singles: Vec<Mat<f64>> = all.iter().map(|&i| gradient(ensemble, coefficients, &[i])).collect();
-    let mut sampler = BatchSampler::new(sampling);
+    let mut sampler: BatchSampler<Box<[u64]>> = BatchSampler::new(sampling);
     let (mut rng, mut batch) = (Pcg64::new(u128::from(seed), 77), Vec::new());
     let mut draw = || {
         sampler.draw_indices(&mut rng, &mut batch);
@@ -86,8 +86,10 @@ fn exact_diagnostics_of_gradients_are_the_means_over_batches() {
             // A hundred groups know the error to 7 %.
             let checked = error_of_groups(pairs) / error;
             assert!((0.75..1.3).contains(&checked), "case {case}, {at}: the error is off by {checked}");
-            // Negative control: another batch size is seen.
-            assert!(((other[at] - found) / error).abs() > 8.0, "case {case}, {at}: {} is another", other[at]);
+            // Negative controls: five percent are seen, and of what depends on it another batch size.
+            let from = |value: f64| ((value - found) / error).abs();
+            assert!(from(1.05 * expected[at]) > 8.0, "case {case}, {at}: {error} is too large to tell");
+            assert!(at == 1 || from(other[at]) > 8.0, "case {case}: {} is another", other[at]);
             deviations.push(deviation);
         }
     }
