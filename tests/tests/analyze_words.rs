@@ -161,9 +161,22 @@ fn help_is_short_and_long_and_in_groups() {
         let (short, long) = (stdout(&[command, "-h"]), stdout(&[command, "--help"]));
         assert!(short.len() < long.len() * 2 / 3, "{command}: {} and {}", short.len(), long.len());
     }
-    let short = stdout(&["analyze", "-h"]);
-    for group in ["Input:", "Training:", "Loss and samples:", "Answer:", "Output:"] {
-        assert!(short.contains(&format!("\n{group}\n")), "{group} is not in {short}");
+    for (command, groups) in [
+        ("analyze", &["Input:", "Training:", "Loss and samples:", "Answer:", "Output:"][..]),
+        ("check", &["Input:", "Baseline:"]),
+        ("compare", &["Input:", "Training:", "Output:"]),
+        ("reproduce", &["Experiments:", "Run:", "Shards:", "Output:", "README:"]),
+        ("map", &["Input:", "Run:", "Shards:", "Output:"]),
+        ("gather", &["Input:", "Run:", "Output:"]),
+        ("thresholds", &["Input:", "Output:"]),
+    ] {
+        let (short, long) = (stdout(&[command, "-h"]), stdout(&[command, "--help"]));
+        for group in groups {
+            assert!(short.contains(&format!("\n{group}\n")), "{group} is not in {short}");
+        }
+        for line in short.lines().chain(long.lines()) {
+            assert!(line.chars().count() <= 80, "{command}: {} columns: {line}", line.chars().count());
+        }
     }
 }
 

@@ -7,13 +7,14 @@ use linstab_dynamics::{BatchSampling, Optimizer, SamplingScheme};
 use linstab_linalg::{MatRef, Reduced};
 use serde::{Deserialize, Serialize};
 
+use crate::almost_sure::{Budget, almost_sure};
 use crate::answer::{Ask, answer, of_population};
 use crate::diagnostics::Known;
 use crate::observer::{Observer, Stage, Unobserved, advance};
 use crate::range::{Scaled, Seen};
 use crate::report::{
-    CoherenceReport, CriterionReport, DiagnosticReport, GroupReport, Limit, NoiseFloorReport, Number, Report,
-    SCHEMA, SampleReport, StabilityReport, Training,
+    AlmostSureReport, CoherenceReport, CriterionReport, DiagnosticReport, GroupReport, Limit,
+    NoiseFloorReport, Number, Report, SCHEMA, SampleReport, StabilityReport, Training,
 };
 use crate::{AnalysisError, CoherenceMap, Request, Result, diagnostics};
 
@@ -171,12 +172,19 @@ fn rows(
     let num_rows = request.optimizers.len() * request.batch_sizes.len();
     advance(observer, Stage::Thresholds, 0, num_rows)?;
     let (mut stability, mut found, mut known) = (Vec::new(), Vec::new(), Vec::new());
+    // Samples that are a part of a data set are not what runs see.
+    let mut budget =
+        (request.almost_sure && request.population.is_none()).then(|| Budget::for_rows(num_rows));
+    if budget.is_some() {
+        observer.announced(&Budget::announcement());
+    }
     for &optimizer in &request.optimizers {
         for &batch_size in &request.batch_sizes {
             let last_batch = matches!(request.sampling, Loader::Epochs(_)).then_some(request.last_batch);
             let training = Training { optimizer, batch_size, sampling: request.sampling, last_batch };
             let scaled = seen.by(optimizer)?;
-            let row = of_training(scaled, coherence, sizes, request, training)?;
+            let mut row = of_training(scaled, coherence, sizes, request, training)?;
+            row.almost_sure = almost_surely(scaled, &row, request.seed, budget.as_mut())?;
             found.extend(diagnosed(scaled, &row, request, &mut known)?);
             stability.push(row);
             advance(observer, Stage::Thresholds, stability.len(), num_rows)?;
@@ -252,6 +260,24 @@ fn diagnosed(
     diagnostics::of_row((&analysis, &mut scaled.solver, scaled.unit), row, request, known)
 }
 
+/// The threshold of almost every run of a row, in the units of the request.
+fn almost_surely(
+    scaled: &Scaled,
+    row: &StabilityReport,
+    seed: u64,
+    budget: Option<&mut Budget>,
+) -> Result<Option<AlmostSureReport>> {
+    let Some(budget) = budget else { return Ok(None) };
+    let training = Training { optimizer: in_units(row.training.optimizer, scaled)?, ..row.training };
+    let thresholds = (row.max_learning_rate.0 * scaled.unit, row.gradient_descent_limit.0 * scaled.unit);
+    let found = almost_sure(&scaled.ensemble, training, thresholds, seed, budget)?;
+    let rate = |rate: f64| Number(rate / scaled.unit);
+    Ok(found.map(|found| AlmostSureReport {
+        max_learning_rate: rate(found.value),
+        interval: (rate(found.interval.0), rate(found.interval.1)),
+    }))
+}
+
 /// The row of one training, in the units of the request.
 fn of_training(
     scaled: &mut Scaled,
@@ -293,6 +319,7 @@ fn of_training(
         max_learning_rate_interval: (rate(answer.interval.0), rate(answer.interval.1)),
         basis: answer.basis,
         confidence: answer.confidence,
+        almost_sure: None,
         gradient_descent_limit: rate(answer.gradient_descent_limit),
         full_batch_share: answer.full_batch_share,
         limited_by: answer.full_batch_share.map(limit),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use linstab_coherence::criteria::Claim;
+use linstab_coherence::criteria::CRITERIA;
 use linstab_coherence::diagnostics::{Claims, DIAGNOSTICS, Finding, Quantity, Shared, Subject, diagnose};
 use linstab_dynamics::mean_square::ThresholdSolver;
 use linstab_dynamics::{MeanSquare, Optimizer};
@@ -77,11 +77,7 @@ pub(crate) fn of_criteria(row: &StabilityReport) -> impl Iterator<Item = Diagnos
 
 /// A published criterion as a diagnostic: it has a learning rate and no number of its own.
 fn of_criterion((name, criterion): (&String, &CriterionReport), training: Training) -> DiagnosticReport {
-    let claims = match criterion.claim.as_str() {
-        claim if claim == Claim::DivergesAbove.name() => Claims::Necessary,
-        claim if claim == Claim::ConvergesBelow.name() => Claims::Sufficient,
-        _ => Claims::Estimate,
-    };
+    let claims = CRITERIA.iter().find(|row| row.name == name).map_or(Claims::Nothing, |row| row.claim.into());
     let assumption = |(name, holds): (&String, &bool)| AssumptionReport { name: name.clone(), holds: *holds };
     DiagnosticReport {
         name: name.replace('-', "_"),

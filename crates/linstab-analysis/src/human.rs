@@ -2,6 +2,7 @@
 
 mod criteria;
 mod layout;
+mod verdict;
 
 use std::fmt::Write as _;
 
@@ -9,8 +10,10 @@ use linstab_dynamics::sampling::{EpochOrder, LastBatch, Loader};
 use linstab_dynamics::{Optimizer, SamplingScheme};
 
 use crate::analysis::Findings;
-use crate::report::{Limit, LyapunovReport, Report, StabilityReport, Training};
+use crate::report::{LyapunovReport, Report, StabilityReport, Training};
+pub(crate) use criteria::title;
 pub(crate) use layout::{table, unbroken, wrapped};
+pub(crate) use verdict::verdict;
 
 /// The findings for a person: a verdict in one sentence, a table, the responsible samples.
 pub fn describe(findings: &Findings) -> String {
@@ -24,61 +27,6 @@ pub fn describe(findings: &Findings) -> String {
     text.push_str(&groups(report));
     text.push_str(&responsible_samples(findings));
     text.push_str(&legend(report));
-    text
-}
-
-/// The first optimizer at its last batch size, and what others would allow.
-pub(crate) fn verdict(findings: &Findings) -> String {
-    let report = &findings.report;
-    let of_first =
-        |line: &&StabilityReport| line.training.optimizer == report.stability[0].training.optimizer;
-    let Some(last) = report.stability.iter().rfind(of_first) else {
-        return "nothing was asked".to_owned();
-    };
-    if report.rank == 0 && last.max_learning_rate.0.is_infinite() {
-        return "no curvature at all: stable at every learning rate".to_owned();
-    }
-    let Training { optimizer, batch_size: size, .. } = last.training;
-    let plain = optimizer == Optimizer::sgd();
-    let name = if plain { String::new() } else { format!("{}: ", optimizer.label()) };
-    let error = last.standard_error.map_or(String::new(), |error| {
-        format!(
-            " +- {} for the {} samples of the data set",
-            short(error),
-            report.population.unwrap_or(report.num_samples)
-        )
-    });
-    let limit = format!("{}{error}", short_below(last.max_learning_rate.0));
-    let mut text = match (last.learning_rate, last.stable) {
-        (Some(rate), Some(true)) => {
-            format!("{name}stable at learning rate {rate} and batch size {size}, up to {limit}")
-        }
-        (Some(rate), Some(false)) => {
-            format!("{name}unstable at learning rate {rate} and batch size {size}; stable up to {limit}")
-        }
-        (Some(rate), None) => {
-            format!(
-                "{name}too close to tell at learning rate {rate} and batch size {size}; stable up to {limit}"
-            )
-        }
-        _ => format!("{name}stable at batch size {size} up to learning rate {limit}"),
-    };
-    if let Some(limited_by) = last.limited_by {
-        let cause = if limited_by == Limit::Sharpness { "sharpness" } else { "gradient noise" };
-        let _ = write!(text, ", limited by {cause}");
-    }
-    let _ = write!(text, " ({}), {}", known(last), drawn(last.training));
-    if plain && matches!(last.training.sampling, Loader::Independent(_)) {
-        let (momentum, threshold) = findings.with_momentum;
-        let purpose = if findings.momentum_was_given { "" } else { "for comparison, " };
-        let _ = write!(text, "; {purpose}momentum {momentum} would allow {}", short_below(threshold));
-    }
-    let perturbed =
-        |line: &&StabilityReport| line.training.optimizer.rho_over_alpha() > 0.0 && !of_first(line);
-    if let Some(sam) = report.stability.iter().rfind(perturbed) {
-        let _ =
-            write!(text, "; {}: {}", sam.training.optimizer.label(), short_below(sam.max_learning_rate.0));
-    }
     text
 }
 

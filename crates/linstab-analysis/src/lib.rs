@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_types, reason = "a door to files owns them")]
 
+mod almost_sure;
 pub mod analysis;
 mod answer;
 pub mod baseline;

@@ -132,6 +132,9 @@ pub struct StabilityReport {
     /// The probability with which the interval of an estimate holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
+    /// The threshold of almost every run, where it was asked for and affordable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub almost_sure: Option<AlmostSureReport>,
     /// The threshold of the full batch.
     pub gradient_descent_limit: Number,
     /// Share of the full batch in the critical second moment, from 0 to 1; the rest is gradient noise. None without curvature, and where
@@ -159,6 +162,15 @@ pub struct StabilityReport {
     /// The Lyapunov exponent at that learning rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lyapunov: Option<LyapunovReport>,
+}
+
+/// The learning rate up to which almost every run decays, by simulation; above the mean-square threshold rare runs carry the mean square.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlmostSureReport {
+    /// Where the estimated Lyapunov exponent changes sign.
+    pub max_learning_rate: Number,
+    /// Where the exponent is two standard errors from zero on either side.
+    pub interval: (Number, Number),
 }
 
 /// What limits a learning rate.

@@ -38,6 +38,8 @@ pub struct Request {
     pub labels: Option<Vec<i64>>,
     /// Whether to estimate the Lyapunov exponent at the learning rate.
     pub lyapunov: bool,
+    /// Whether to estimate thresholds of almost every run beside those of the mean square, within a budget.
+    pub almost_sure: bool,
     /// Relative width of the intervals of exact thresholds that is good enough.
     pub tolerance: f64,
     /// Number of responsible samples to name.
@@ -63,6 +65,7 @@ impl Default for Request {
             diagnostics: false,
             labels: None,
             lyapunov: false,
+            almost_sure: false,
             tolerance: TOLERANCE,
             top: 5,
             seed: 0,

@@ -15,12 +15,16 @@ const REPRODUCE_HELP: &str = "\
 Examples:
   linstab reproduce --quick --out target/quick
   linstab reproduce --only stability-map --seed 7 --threads 1
-  linstab reproduce --shard 3/8 --out shards              one of eight; see linstab gather --help
+  linstab reproduce --shard 3/8 \\
+      --out shards              one of eight; see linstab gather --help
 
-A run is one whole: nothing is run if the folder already holds its results, that is if experiments, program, configuration,
-seed, data and sizes are the same and every file is as it was written; else all of it is. An interrupted run continues where it
-stopped. An experiment that fails does not stop the others; it is named at the end. RUST_LOG=info logs what happens.
-Exit codes: 0 done, 1 failure (of one experiment at least), 2 bad request, 3 the README says something else.";
+A run is one whole: nothing is run if the folder already holds its results,
+that is if experiments, program, configuration, seed, data and sizes are the
+same and every file is as it was written; else all of it is. An interrupted run
+continues where it stopped. An experiment that fails does not stop the others;
+it is named at the end. RUST_LOG=info logs what happens.
+Exit codes: 0 done, 1 failure (of one experiment at least), 2 bad request, 3
+the README says something else.";
 
 const MAP_HELP: &str = "\
 Examples:
@@ -37,7 +41,7 @@ const SHARDS: [(&str, ArgPredicate, &str); 2] = [
 
 /// Will this minimum hold? Exact stability of SGD, SAM and their relatives near a minimum.
 #[derive(Debug, Parser)]
-#[command(name = "linstab", version, max_term_width = 100)]
+#[command(name = "linstab", version, max_term_width = 80)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -82,6 +86,7 @@ pub(crate) enum Command {
 
 /// How experiments are run.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Run")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct RunArguments {
     /// Reduced sizes, a few seconds in all; cells of the maps come out as in the full run
@@ -109,15 +114,23 @@ pub(crate) struct RunArguments {
 #[derive(Debug, Args)]
 #[command(after_long_help = REPRODUCE_HELP)]
 pub(crate) struct ReproduceArguments {
-    /// Run only this experiment (may be repeated); the results hold what was asked for. Default: all
-    #[arg(long, value_name = "ID", value_parser = crate::experiments::known_experiments())]
+    /// Run only this experiment; may be repeated
+    ///
+    /// The results hold what was asked for. Default: all.
+    #[arg(long, value_name = "ID", value_parser = crate::experiments::known_experiments(), help_heading = "Experiments")]
     pub(crate) only: Vec<String>,
+    /// Folder of the configurations, one ID.toml an experiment
+    #[arg(long, value_name = "DIR", default_value = "data/configs", help_heading = "Experiments")]
+    pub(crate) configs: PathBuf,
     #[command(flatten)]
     pub(crate) run: RunArguments,
-    /// Results folder. It is replaced as a whole, and only once everything is complete. Default:
-    /// target/reproduce, with --only target/reproduce-only, and for shards target/shards
+    /// Results folder
+    ///
+    /// It is replaced as a whole, and only once everything is complete. Default: target/reproduce, with --only
+    /// target/reproduce-only, and for shards target/shards.
     #[arg(
         long,
+        help_heading = "Output",
         value_name = "DIR",
         default_value = "target/reproduce",
         default_value_ifs(SHARDS),
@@ -125,9 +138,6 @@ pub(crate) struct ReproduceArguments {
         hide_default_value = true
     )]
     pub(crate) out: PathBuf,
-    /// Folder of the configurations, one ID.toml an experiment
-    #[arg(long, value_name = "DIR", default_value = "data/configs")]
-    pub(crate) configs: PathBuf,
     #[command(flatten)]
     pub(crate) readme: ReadmeArguments,
 }
@@ -150,26 +160,28 @@ pub(crate) struct ReadmeArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 all hold, 3 some moved, 1 failure, 2 bad request.")]
 pub(crate) struct ThresholdsArguments {
-    /// Rewrite the values that moved instead of reporting them
-    #[arg(long)]
-    pub(crate) bless: bool,
     /// Folder of the golden TOML files
-    #[arg(long, value_name = "DIR", default_value = "data/golden")]
+    #[arg(long, value_name = "DIR", default_value = "data/golden", help_heading = "Input")]
     pub(crate) folder: PathBuf,
+    /// Rewrite the values that moved instead of reporting them
+    #[arg(long, help_heading = "Output")]
+    pub(crate) bless: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(after_long_help = MAP_HELP)]
 pub(crate) struct MapArguments {
     /// Configuration, a TOML file as data/configs/stability-map.toml
-    #[arg(value_name = "CONFIG.toml")]
+    #[arg(value_name = "CONFIG.toml", help_heading = "Input")]
     pub(crate) config: PathBuf,
     #[command(flatten)]
     pub(crate) run: RunArguments,
-    /// Results folder. It is replaced as a whole, and only once everything is complete. Default:
-    /// target/map, and for shards target/shards
+    /// Results folder
+    ///
+    /// It is replaced as a whole, and only once everything is complete. Default: target/map, and for shards target/shards.
     #[arg(
         long,
+        help_heading = "Output",
         value_name = "DIR",
         default_value = "target/map",
         default_value_ifs(SHARDS),

@@ -20,37 +20,50 @@ use crate::say;
 const HELP: &str = "\
 Examples:
   linstab compare sgd.npy sam.npy --batch-size 8,32
-  linstab compare epoch-10.npy epoch-20.npy epoch-30.npy --optimizer sgd:momentum=0.9 --format json
+  linstab compare epoch-10.npy epoch-20.npy epoch-30.npy \\
+      --optimizer sgd:momentum=0.9 --format json
 
-Each file holds gradients of the same samples at another minimum, as for `analyze`. The first is the reference. Changes of thresholds
-have standard errors by the infinitesimal jackknife, paired by samples, as if the samples were a random part of many; what
-differs by more than two of them is said to differ. Flatter and more stable are two things, and each is judged by its own number.
+Each file holds gradients of the same samples at another minimum, as for
+`analyze`. The first is the reference. Changes of thresholds have standard
+errors by the infinitesimal jackknife, paired by samples, as if the samples
+were a random part of many; what differs by more than two of them is said to
+differ. Flatter and more stable are two things, and each is judged by its own
+number.
 
-Exit codes: 0 done, 1 failure, 2 bad request (files of unlike numbers of samples or factors among them).";
+Exit codes: 0 done, 1 failure, 2 bad request (files of unlike numbers of
+samples or factors among them).";
 
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct CompareArguments {
-    /// Files of per-sample gradients of the same samples at two or more minima: .npy, .npz or .safetensors
-    #[arg(value_name = "FACTORS", num_args = 2.., required = true)]
+    /// Files of per-sample gradients at two or more minima
+    ///
+    /// Of the same samples, in .npy, .npz or .safetensors; the first is the reference.
+    #[arg(value_name = "FACTORS", num_args = 2.., required = true, help_heading = "Input")]
     files: Vec<PathBuf>,
-    /// Samples a batch, one or several sizes. Default: those of 1, 8, 32 that are not more than the samples
-    #[arg(long, value_name = "N,..", value_delimiter = ',')]
-    batch_size: Vec<usize>,
-    /// Optimizer, NAME or NAME:KEY=VALUE,..; may be repeated. Default: sgd and sgd:momentum=0.9
-    #[arg(long, value_name = "SPEC")]
-    optimizer: Vec<Optimizer>,
     /// Multiplies every curvature, as for `analyze`
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, help_heading = "Input")]
     scale: f64,
     /// Memory for one file at a time, in bytes, KiB, MiB or GiB
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_bytes, help_heading = "Input")]
     memory_limit: usize,
-    /// Write a page with figures of what moved, one file; of three files or more also how thresholds and diagnostics went
-    #[arg(long, value_name = "FILE.html")]
+    /// Samples a batch, one or several sizes
+    ///
+    /// Default: those of 1, 8, 32 that are not more than the samples.
+    #[arg(long, value_name = "N,..", value_delimiter = ',', help_heading = "Training")]
+    batch_size: Vec<usize>,
+    /// Optimizer, NAME or NAME:KEY=VALUE,..; may be repeated
+    ///
+    /// Default: sgd and sgd:momentum=0.9.
+    #[arg(long, value_name = "SPEC", help_heading = "Training")]
+    optimizer: Vec<Optimizer>,
+    /// Write a page with figures of what moved, one file
+    ///
+    /// Of three files or more also how thresholds and diagnostics went.
+    #[arg(long, value_name = "FILE.html", help_heading = "Output")]
     report: Option<PathBuf>,
     /// Text for a person, or JSON
-    #[arg(long, value_enum, default_value_t = Format::Human)]
+    #[arg(long, value_enum, default_value_t = Format::Human, help_heading = "Output")]
     format: Format,
 }
 

@@ -17,28 +17,33 @@ Examples:
   linstab reproduce --shard 1/2 --out target/shards
   linstab gather target/shards --out target/gathered
 
-The results are those of a run on one machine, file by file. What shards have not computed is named, with the shards that
-would; shards of another program, configuration or seed are named, too. Nothing is written then.
+The results are those of a run on one machine, file by file. What shards have
+not computed is named, with the shards that would; shards of another program,
+configuration or seed are named, too. Nothing is written then.
 Exit codes: 0 done, 1 failure (something is missing or foreign), 2 bad request.";
 
 #[derive(Debug, Args)]
-#[command(after_help = GATHER_HELP)]
+#[command(after_long_help = GATHER_HELP)]
 pub(crate) struct GatherArguments {
     /// The folder that the shards share
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", help_heading = "Input")]
     pub(crate) folder: PathBuf,
-    /// Results folder. It is replaced as a whole, and only if nothing is missing
-    #[arg(long, value_name = "RESULTS")]
-    pub(crate) out: PathBuf,
-    /// Folder of the configurations, for `map` the configuration. Default: where the shards found them
-    #[arg(long, value_name = "PATH")]
+    /// Folder of the configurations, for `map` the configuration
+    ///
+    /// Default: where the shards found them.
+    #[arg(long, value_name = "PATH", help_heading = "Input")]
     pub(crate) configs: Option<PathBuf>,
     /// Worker threads. Default: one a core
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Run")]
     pub(crate) threads: Option<u16>,
     /// Print nothing but errors
-    #[arg(long, short)]
+    #[arg(long, short, help_heading = "Run")]
     pub(crate) quiet: bool,
+    /// Results folder
+    ///
+    /// It is replaced as a whole, and only if nothing is missing.
+    #[arg(long, value_name = "RESULTS", help_heading = "Output")]
+    pub(crate) out: PathBuf,
 }
 
 pub(crate) fn run_gather(arguments: &GatherArguments) -> anyhow::Result<ExitCode> {

@@ -18,12 +18,16 @@ const SLURM: [&str; 4] =
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Shards")]
 pub(crate) struct ShardArguments {
-    /// Compute the cells of shard I of N alone, counted from 0, into the folder --out, which all shards share; `linstab gather`
-    /// makes results of them. Without I/N: the task of the Slurm array that this is
+    /// Compute the cells of shard I of N alone, counted from 0
+    ///
+    /// Into the folder --out, which all shards share; `linstab gather` makes results of them. Without I/N: the task of the Slurm array that
+    /// this is.
     #[arg(long, value_name = "I/N", conflicts_with = "force")]
     #[expect(clippy::option_option, reason = "a flag with a value that may be left out")]
     pub(crate) shard: Option<Option<Shard>>,
-    /// The same from the variables of another scheduler: number of the task, number of tasks, number of the first task (0)
+    /// The same from the variables of another scheduler
+    ///
+    /// Number of the task, number of tasks, number of the first task (0).
     #[arg(long, value_name = "ID,COUNT[,FIRST]", value_delimiter = ',', num_args = 1, conflicts_with_all = ["shard", "force"])]
     pub(crate) shard_from_env: Vec<String>,
 }

@@ -160,30 +160,62 @@ impl MeanSquare {
         options: ChainOptions,
         generator: impl Fn(usize) -> R + Sync,
     ) -> Result<AlmostSureThreshold> {
-        let start = self.max_learning_rate()?.value;
-        first_crossing(start, |eta| self.lyapunov_exponent(eta, options, &generator))
+        self.almost_sure_threshold_above(self.max_learning_rate()?.value, CROSSING_RTOL, options, generator)
+    }
+
+    /// As [`MeanSquare::almost_sure_threshold`], from the mean-square threshold, which is known, and no closer to the crossing than `rtol`.
+    ///
+    /// # Cost
+    /// Some fifteen exponents for an `rtol` of a thousandth.
+    /// # Errors
+    /// As [`MeanSquare::lyapunov_exponent`].
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::{BatchSampling, MeanSquare, SamplingScheme, Optimizer, lyapunov::ChainOptions};
+    /// use linstab_linalg::{Factored, Reduced};
+    /// use rand::SeedableRng;
+    /// let ensemble = Reduced::of(&Factored::new(2, 1, 1, vec![1.0, 3.0_f64.sqrt()])?)?;
+    /// let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 2, 1)?;
+    /// let sgd = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling)?;
+    /// let options = ChainOptions { num_chains: 50, burn_in: 0, num_steps: 400 };
+    /// let stream = |chain: usize| rand_pcg::Pcg64::seed_from_u64(chain as u64);
+    /// let rough = sgd.almost_sure_threshold_above(0.8, 1e-3, options, stream)?;
+    /// assert!((rough.value / sgd.almost_sure_threshold(options, stream)?.value - 1.0).abs() < 1e-3);
+    /// # Ok::<(), linstab_dynamics::DynamicsError>(())
+    /// ```
+    pub fn almost_sure_threshold_above<R: Rng>(
+        &self,
+        mean_square: f64,
+        rtol: f64,
+        options: ChainOptions,
+        generator: impl Fn(usize) -> R + Sync,
+    ) -> Result<AlmostSureThreshold> {
+        first_crossing(mean_square, rtol, |eta| self.lyapunov_exponent(eta, options, &generator))
     }
 }
 
 /// The first crossing of an exponent from `start` on, with two standard errors to either side; infinite if `start` is.
 pub(crate) fn first_crossing(
     start: f64,
+    rtol: f64,
     exponent: impl Fn(f64) -> Result<ExponentEstimate>,
 ) -> Result<AlmostSureThreshold> {
     if !start.is_finite() {
         return Ok(AlmostSureThreshold { value: start, interval: (start, start) });
     }
-    let mut search = Search { exponent, known: Vec::new() };
+    let mut search = Search { exponent, rtol, known: Vec::new() };
     let value = search.crossing(start, 0.0)?;
     Ok(AlmostSureThreshold { value, interval: (search.crossing(start, 2.0)?, search.crossing(start, -2.0)?) })
 }
 
-/// Largest width of the bracket that a crossing is found in, relative to it: far below the statistical error.
-const CROSSING_RTOL: f64 = 1e-6;
+/// Width of the bracket that a crossing is found in, relative to it: far below the statistical error.
+pub(crate) const CROSSING_RTOL: f64 = 1e-6;
 
 /// Where an estimated exponent changes sign; an estimate is dear, so each is kept.
 struct Search<F> {
     exponent: F,
+    /// Largest width of the bracket, relative to the crossing.
+    rtol: f64,
     known: Vec<(f64, ExponentEstimate)>,
 }
 
@@ -222,7 +254,7 @@ impl<F: Fn(f64) -> Result<ExponentEstimate>> Search<F> {
         let (mut below, mut above) = (self.at(low, deviations)?, self.at(high, deviations)?);
         // The Illinois form of the false position; every third step halves, whatever the shape, and so does an infinite value.
         let mut step = 0;
-        while high - low > CROSSING_RTOL * high {
+        while high - low > self.rtol * high {
             step += 1;
             let secant = (low * above - high * below) / (above - below);
             let smooth = step % 3 > 0 && low < secant && secant < high;

@@ -4,12 +4,14 @@
 use linstab_driver::Experiment;
 
 pub mod coherence_dynamics;
+mod data_file;
 pub mod digits;
 mod error;
 pub mod example_factors;
 pub mod golden;
 pub mod local_convergence;
 pub mod minimum;
+pub mod published_criteria;
 pub mod readme;
 pub mod solutions;
 pub mod stability_map;
@@ -23,4 +25,5 @@ pub const ALL: &[&dyn Experiment] = &[
     &coherence_dynamics::CoherenceDynamics,
     &solutions::Solutions,
     &digits::Digits,
+    &published_criteria::PublishedCriteria,
 ];

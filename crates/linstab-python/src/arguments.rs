@@ -197,6 +197,7 @@ impl RequestArguments<'_> {
             diagnostics: self.diagnostics,
             labels: labels.map(Tensor::labels).transpose()?,
             lyapunov: self.lyapunov,
+            almost_sure: false,
             tolerance: self.tolerance,
             top: self.top,
             seed: self.seed,

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("jax")
 pytest.importorskip("optax")
 pytest.importorskip("linstab._linstab")
+import linstab  # noqa: E402
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 # A minute on two cores, and as much again for a machine that has other things to do, three times over.
@@ -82,3 +83,15 @@ def test_factors_of_a_network_with_ten_classes_become_a_file(tmp_path: Path) -> 
     assert 5 < np.linalg.eigvalsh(rows @ rows.T / 100)[-1] < 200
     refused = run("digits_factors.py", "digits.npy", folder=tmp_path)
     assert refused.returncode == 2 and "a new file that ends in .npy" in refused.stderr
+
+
+def test_the_shipped_factors_are_those_of_the_example(tmp_path: Path) -> None:
+    found = run("convolutional_factors.py", str(tmp_path / "written.npy"), folder=tmp_path)
+    assert found.returncode == 0, found.stdout + found.stderr
+    shipped = EXAMPLES.parents[2] / "data" / "convolutional-factors.npy"
+    # Another machine may round otherwise, and a training carries that on; another batch size would be seen.
+    written, there, other = (
+        linstab.max_learning_rate(str(path), batch_size=size)
+        for path, size in [(tmp_path / "written.npy", 1), (shipped, 1), (shipped, 4)]
+    )
+    assert abs(written / there - 1) < 1e-3 < abs(other / there - 1), (written, there, other)

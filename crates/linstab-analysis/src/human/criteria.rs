@@ -52,7 +52,7 @@ fn of_optimizer(own: &[&DiagnosticReport]) -> String {
         let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), short);
         let mark = if row.assumptions.iter().all(|assumption| assumption.holds) { "" } else { " *" };
         rows.push(vec![
-            readable(&row.name),
+            title(&row.name),
             measured(row),
             optional(row.learning_rate),
             row.ratio_to_exact.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}")),
@@ -68,8 +68,8 @@ fn what_fails(rows: &[&DiagnosticReport]) -> String {
     for row in rows {
         for assumption in row.assumptions.iter().filter(|assumption| !assumption.holds) {
             match failing.iter_mut().find(|entry| entry.0 == assumption.name) {
-                Some(entry) => entry.1.push(readable(&row.name)),
-                None => failing.push((&assumption.name, vec![readable(&row.name)])),
+                Some(entry) => entry.1.push(title(&row.name)),
+                None => failing.push((&assumption.name, vec![title(&row.name)])),
             }
         }
     }
@@ -81,17 +81,29 @@ fn what_fails(rows: &[&DiagnosticReport]) -> String {
 
 /// What names stand for.
 fn sources(rows: &[&DiagnosticReport]) -> String {
-    let named = |name: &str| rows.iter().any(|row| row.name == name);
-    let criteria = CRITERIA.iter().map(|row| (row.name.replace('-', "_"), row.source));
-    let diagnostics = DIAGNOSTICS.iter().map(|row| (row.name.to_owned(), row.source));
-    let known = criteria.chain(diagnostics).filter(|(name, _)| named(name));
-    let said = known.map(|(name, source)| wrapped(&format!("  {}: {source}", readable(&name)), "    "));
+    let named = |row: &Known| rows.iter().any(|own| own.name == row.name);
+    let said = known().filter(named).map(|row| wrapped(&format!("  {}: {}", row.title, row.source), "    "));
     let head = "what they are; the rate is the learning rate at which each switches, and it binds only where all it assumes holds:";
     format!("{}{}", wrapped(head, ""), said.collect::<String>())
 }
 
-fn readable(name: &str) -> String {
-    name.replace('_', " ")
+/// A criterion or diagnostic as people are told of it.
+struct Known {
+    /// As reports have it.
+    name: String,
+    title: &'static str,
+    source: &'static str,
+}
+
+fn known() -> impl Iterator<Item = Known> {
+    let criteria = CRITERIA.iter().map(|row| (row.name.replace('-', "_"), row.title, row.source));
+    let diagnostics = DIAGNOSTICS.iter().map(|row| (row.name.to_owned(), row.title, row.source));
+    criteria.chain(diagnostics).map(|(name, title, source)| Known { name, title, source })
+}
+
+/// What people call a criterion or diagnostic of a report.
+pub(crate) fn title(name: &str) -> String {
+    known().find(|row| row.name == name).map_or_else(|| name.replace('_', " "), |row| row.title.to_owned())
 }
 
 fn measured(row: &DiagnosticReport) -> String {

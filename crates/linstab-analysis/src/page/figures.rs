@@ -2,16 +2,16 @@
 
 use linstab_dynamics::Optimizer;
 use linstab_report::AnalysisPart;
-use linstab_report::drawing::{Columns, Grid, Scale, Series, Svg, chart, colour};
+use linstab_report::drawing::{Columns, Grid, Scale, Series, chart, colour};
 
 use crate::analysis::Findings;
-use crate::human::short;
+use crate::human::{short, title};
 use crate::report::{DiagnosticReport, Report, StabilityReport};
 
 /// A drawing and the rows of its data, the head first.
-type Drawn<T> = Option<(T, Vec<Vec<String>>)>;
+pub(super) type Drawn<T> = Option<(T, Vec<Vec<String>>)>;
 
-const WITHOUT_GAP: f64 = 0.0;
+pub(super) const WITHOUT_GAP: f64 = 0.0;
 
 pub(super) fn head(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
@@ -25,8 +25,29 @@ pub(super) fn colour_of(place: usize) -> &'static str {
     colour::SERIES[place % colour::SERIES.len()]
 }
 
+/// An axis of batch sizes that ends where they do.
+pub(super) fn size_axis(sizes: impl Iterator<Item = f64> + Clone) -> Scale {
+    let all = Scale::logarithmic(sizes.clone(), "batch size B");
+    let (low, high) =
+        sizes.fold((f64::INFINITY, 0.0_f64), |(low, high), size| (low.min(size), high.max(size)));
+    if low >= high {
+        return all;
+    }
+    let ticks = all.ticks.iter().copied().filter(|tick| (low..=high).contains(tick)).collect();
+    Scale { range: (low, high), ticks, ..all }
+}
+
+/// Of curves that share a colour.
+pub(super) const DASHES: [&str; 4] = ["", "5 3", "1 3", "7 2 1 2"];
+
+/// An empty series that differs from all others of a figure in colour or dashes.
+pub(super) fn distinct(name: String, place: usize) -> Series {
+    let round = place / colour::SERIES.len();
+    Series::new(name, colour_of(place), Vec::new()).dotted().dashed(DASHES[round % DASHES.len()])
+}
+
 /// The optimizers of a report, each once, in its order.
-fn optimizers(report: &Report) -> Vec<Vec<&StabilityReport>> {
+pub(super) fn optimizers(report: &Report) -> Vec<Vec<&StabilityReport>> {
     let mut of_each: Vec<Vec<&StabilityReport>> = Vec::new();
     for line in &report.stability {
         match of_each.iter_mut().find(|lines| lines[0].training.optimizer == line.training.optimizer) {
@@ -38,64 +59,6 @@ fn optimizers(report: &Report) -> Vec<Vec<&StabilityReport>> {
         lines.sort_by_key(|line| line.training.batch_size);
     }
     of_each
-}
-
-/// Thresholds over the batch size: a curve an optimizer, intervals as bands, the learning rate as a line.
-pub(super) fn thresholds(report: &Report, columns: Columns) -> Drawn<Svg> {
-    let mut rows = vec![head(&[
-        "optimizer",
-        "batch_size",
-        "max_learning_rate",
-        "interval_low",
-        "interval_high",
-        "full_batch_limit",
-    ])];
-    let mut series = Vec::new();
-    for (place, lines) in optimizers(report).iter().enumerate() {
-        let label = lines[0].training.optimizer.label();
-        let mut one = Series::new(label.clone(), colour_of(place), Vec::new()).dotted();
-        for line in lines {
-            let (rate, (low, high)) = (line.max_learning_rate.0, line.max_learning_rate_interval);
-            let size = line.training.batch_size;
-            rows.push(vec![
-                label.clone(),
-                size.to_string(),
-                digits(rate),
-                digits(low.0),
-                digits(high.0),
-                digits(line.gradient_descent_limit.0),
-            ]);
-            if rate.is_finite() {
-                one.points.push((size as f64, rate));
-                one.band.push((size as f64, low.0, high.0));
-            }
-        }
-        series.push(one);
-    }
-    let points: Vec<(f64, f64)> = series.iter().flat_map(|one| one.points.clone()).collect();
-    if points.is_empty() {
-        return None;
-    }
-    let asked = report.stability.iter().find_map(|line| line.learning_rate);
-    let x = Scale::logarithmic(points.iter().map(|point| point.0), "batch size B");
-    let y =
-        Scale::logarithmic(points.iter().map(|point| point.1).chain(asked), "largest stable learning rate");
-    // What is stable under the first optimizer.
-    let floor = y.range.0;
-    let stable = series[0].points.iter().map(|&(size, rate)| (size, floor, rate)).collect();
-    let mut shade = Series::new("stable", colour::GREEN, Vec::new());
-    shade.band = stable;
-    let mut all = vec![shade];
-    if let Some(rate) = asked {
-        let (from, to) = x.range;
-        all.push(Series::new("asked about", colour::INK, vec![(from, rate), (to, rate)]).dashed("4 3"));
-    }
-    all.extend(series);
-    let grid = Grid { columns, num_panels: 1, per_row: 1, height: 180.0, gap: WITHOUT_GAP };
-    let mut figure = grid.figure("Largest stable learning rates over the batch size");
-    chart(&mut figure, &grid.panel(0, x, y), "mean-square thresholds", &all);
-    grid.finish(&mut figure, &[&all[1..]], &["shaded: stable under the first optimizer"]);
-    Some((figure, rows))
 }
 
 /// Ratios of diagnostics to the exact threshold, a panel a kind of claim.
@@ -124,11 +87,15 @@ pub(super) fn ratios(report: &Report) -> Drawn<String> {
             optional(row.ratio_to_exact),
         ]);
     }
-    let panels: Vec<(&str, Vec<Series>)> = ["necessary", "sufficient", "estimate"]
-        .into_iter()
-        .map(|claims| (claims, of_claim(&of_first, claims)))
-        .filter(|(_, series)| !series.is_empty())
-        .collect();
+    let mut panels: Vec<(&str, Vec<Series>)> = Vec::new();
+    let mut num_series = 0;
+    for claims in ["necessary", "sufficient", "estimate"] {
+        let series = of_claim(&of_first, claims, num_series);
+        num_series += series.len();
+        if !series.is_empty() {
+            panels.push((claims, series));
+        }
+    }
     if panels.is_empty() {
         return None;
     }
@@ -137,7 +104,7 @@ pub(super) fn ratios(report: &Report) -> Drawn<String> {
     let mut figure = grid.figure("Criteria and diagnostics over the exact threshold");
     let points = || panels.iter().flat_map(|(_, series)| series.iter().flat_map(|one| one.points.clone()));
     for (index, (claims, series)) in panels.iter().enumerate() {
-        let x = Scale::logarithmic(points().map(|point| point.0), "batch size B");
+        let x = size_axis(points().map(|point| point.0));
         let own = series.iter().flat_map(|one| one.points.iter().map(|point| point.1));
         let y = Scale::logarithmic(own.chain([1.0]), "over the exact threshold");
         let (from, to) = x.range;
@@ -157,14 +124,19 @@ pub(super) fn binding(row: &DiagnosticReport) -> &str {
     if bound && !holds { "estimate" } else { &row.claims }
 }
 
-fn of_claim(rows: &[&DiagnosticReport], claims: &str) -> Vec<Series> {
+/// A series a row, told apart from the first `taken` of the figure.
+fn of_claim(rows: &[&DiagnosticReport], claims: &str, taken: usize) -> Vec<Series> {
     let mut series: Vec<Series> = Vec::new();
     for row in rows.iter().filter(|row| binding(row) == claims) {
         let Some(ratio) = row.ratio_to_exact else { continue };
-        let (name, point) = (row.name.replace('_', " "), (row.batch_size as f64, ratio));
+        let (name, point) = (title(&row.name), (row.batch_size as f64, ratio));
         match series.iter_mut().find(|one| one.name == name) {
             Some(one) => one.points.push(point),
-            None => series.push(Series::new(name, colour_of(series.len()), vec![point]).dotted()),
+            None => {
+                let mut one = distinct(name, taken + series.len());
+                one.points.push(point);
+                series.push(one);
+            }
         }
     }
     for one in &mut series {
@@ -189,10 +161,7 @@ pub(super) fn limits(report: &Report) -> Drawn<String> {
     if series.is_empty() {
         return None;
     }
-    let x = Scale::logarithmic(
-        series.iter().flat_map(|one| one.points.iter().map(|point| point.0)),
-        "batch size B",
-    );
+    let x = size_axis(series.iter().flat_map(|one| one.points.iter().map(|point| point.0)));
     let y = Scale::linear([0.0, 1.0], "share of the full batch");
     Some((one_panel("What limits", "full batch against gradient noise", (x, y), &series), rows))
 }
@@ -229,7 +198,10 @@ pub(super) fn influence(findings: &Findings) -> Drawn<String> {
         points.iter().map(|point| point.1).chain([1.0]),
         "threshold without it, over that with all",
     );
-    let series = [Series::new("without the sample", colour::VERMILION, points).dotted()];
+    let mut one = Series::new("without the sample", colour::VERMILION, points).dotted();
+    // Samples are no curve.
+    one.stroke.width = 0.0;
+    let series = [one];
     Some((one_panel("Thresholds without single samples", "to first order", (x, y), &series), rows))
 }
 
@@ -266,6 +238,7 @@ pub(super) fn numbers(report: &Report) -> AnalysisPart {
         "stable up to",
         "known",
         "full batch",
+        "almost every run",
         "growth a step",
         "Lyapunov exponent",
     ])];
@@ -276,13 +249,16 @@ pub(super) fn numbers(report: &Report) -> AnalysisPart {
             short(line.max_learning_rate.0),
             crate::human::known(line),
             short(line.gradient_descent_limit.0),
+            line.almost_sure.map_or_else(|| "-".to_owned(), |found| short(found.max_learning_rate.0)),
             line.growth_per_step.map_or_else(|| "-".to_owned(), |growth| short(growth.0)),
             line.lyapunov.as_ref().map_or_else(|| "-".to_owned(), |exponent| short(exponent.mean.0)),
         ]);
     }
     AnalysisPart {
         title: "All thresholds".to_owned(),
-        caption: "Growth is that of the mean square, the exponent that of almost every run, both at the learning rate asked about.".to_owned(),
+        caption: "The mean square decays up to the first number, almost every run, by simulation, up to the one under its name. Growth is that of the mean square, the \
+                  exponent that of almost every run, both at the learning rate asked about."
+            .to_owned(),
         table,
         ..AnalysisPart::default()
     }

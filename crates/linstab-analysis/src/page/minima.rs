@@ -3,15 +3,12 @@
 use linstab_report::drawing::{Columns, Grid, Scale, Series, chart, colour};
 use linstab_report::{AnalysisPage, AnalysisPart, analysis_page};
 
-use super::figures::{colour_of, digits, head};
+use super::figures::{DASHES, colour_of, digits, distinct, head, size_axis};
 use crate::compare::{MinimaReport, ThresholdReport};
-use crate::human::short;
+use crate::human::{short, title};
 
 /// Standard errors on either side of a change.
 const BAND: f64 = 2.0;
-
-/// Of curves that share a colour.
-const DASHES: [&str; 4] = ["", "5 3", "1 3", "7 2 1 2"];
 
 /// The page of a comparison, one file that asks for nothing.
 pub fn page_of_minima(report: &MinimaReport, command: &str) -> String {
@@ -90,7 +87,7 @@ fn moved(report: &MinimaReport) -> AnalysisPart {
     let edges = panels.iter().flatten().flat_map(|one| one.band.iter().flat_map(|band| [band.1, band.2]));
     let flatness = minima.iter().map(|minimum| minima[0].sharpness / minimum.sharpness);
     let y = Scale::logarithmic(points().map(|point| point.1).chain(edges).chain(flatness), "over the first");
-    let x = Scale::logarithmic(points().map(|point| point.0), "batch size B");
+    let x = size_axis(points().map(|point| point.0));
     let (from, to) = x.range;
     let level = |name: &str, value: f64, dashes: &'static str| {
         Series::new(name, colour::INK, vec![(from, value), (to, value)]).dashed(dashes)
@@ -154,10 +151,8 @@ fn diagnostics(report: &MinimaReport) -> Option<AnalysisPart> {
         }));
         let telling = points.iter().any(|point| (point.1 - 1.0).abs() > 1e-9);
         if telling {
-            let name = row.name.replace('_', " ");
-            let round = series.len() / colour::SERIES.len();
-            let one = Series::new(name, colour_of(series.len()), points).dotted();
-            series.push(one.dashed(DASHES[round % DASHES.len()]));
+            let name = title(&row.name);
+            series.push(Series { points, ..distinct(name, series.len()) });
         }
     }
     Some(AnalysisPart {

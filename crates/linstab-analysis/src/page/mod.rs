@@ -3,12 +3,13 @@
 mod coherence;
 mod figures;
 mod minima;
+mod thresholds;
 
 use linstab_report::drawing::{self, Columns};
 use linstab_report::{AnalysisPage, AnalysisPart, analysis_page};
 
 use crate::analysis::Findings;
-use crate::human::{short, verdict};
+use crate::human::{short, title, verdict};
 use crate::report::Report;
 use crate::{AnalysisError, Result};
 
@@ -17,7 +18,7 @@ pub use minima::page_of_minima;
 /// The page of an analysis, one file that asks for nothing. `source` names what was analysed, `command` what writes it again.
 pub fn page(findings: &Findings, source: &str, command: &str) -> String {
     let report = &findings.report;
-    let mut parts = vec![thresholds(report)];
+    let mut parts = vec![thresholds::part(report)];
     parts.extend(figures::ratios(report).map(|(svg, rows)| AnalysisPart {
         title: "Criteria and diagnostics beside the exact threshold".to_owned(),
         sentences: vec![what_predicts(report)],
@@ -77,26 +78,10 @@ pub fn plot(findings: &Findings) -> Result<(Vec<u8>, Vec<u8>)> {
         value: "asked for".to_owned(),
         allowed: "where a learning rate is limited at all".to_owned(),
     };
-    let (figure, _) = figures::thresholds(&findings.report, Columns::Two).ok_or_else(nothing)?;
+    let (figure, _) = thresholds::figure(&findings.report, Columns::Two).ok_or_else(nothing)?;
     let mut files =
         drawing::files("thresholds", &figure).map_err(|_| nothing())?.into_iter().map(|file| file.1);
     Ok((files.next().ok_or_else(nothing)?, files.next().ok_or_else(nothing)?))
-}
-
-fn thresholds(report: &Report) -> AnalysisPart {
-    let drawn = figures::thresholds(report, Columns::Two);
-    let table = drawn.as_ref().map_or_else(Vec::new, |(_, rows)| rows.clone());
-    AnalysisPart {
-        title: "Thresholds over the batch size".to_owned(),
-        sentences: Vec::new(),
-        drawing: drawn.map(|(svg, _)| {
-            (svg.render(), "largest stable learning rates of every optimizer over the batch size".to_owned())
-        }),
-        caption: "Largest stable learning rates in mean square; bands are intervals. Below the first optimizer's curve (shaded) training at this \
-                  minimum is stable, above it is not."
-            .to_owned(),
-        table,
-    }
 }
 
 /// Which of each kind stays closest to the exact threshold over all batch sizes, by the numbers.
@@ -116,7 +101,7 @@ fn what_predicts(report: &Report) -> String {
     let closest = |(claims, word): (&str, &str)| {
         let of_kind = ranges.iter().filter(|range| range.1 == claims);
         let (name, _, least, most) = of_kind.min_by(|x, y| off(x).total_cmp(&off(y)))?;
-        Some(format!("the closest {word} is **{}** ({least:.3} to {most:.3} of it)", name.replace('_', " ")))
+        Some(format!("the closest {word} is **{}** ({least:.3} to {most:.3} of it)", title(name)))
     };
     let kinds =
         [("necessary", "necessary condition"), ("sufficient", "sufficient one"), ("estimate", "estimate")];

@@ -11,37 +11,50 @@ use crate::source::InputArguments;
 const ANALYZE_HELP: &str = "\
 Examples:
   linstab analyze data/digits-factors.safetensors --batch-size 1,10,100
-  linstab analyze gradients.npy --batch-size 32 --learning-rate 0.05 --optimizer sgd:momentum=0.9,nesterov=true,weight_decay=1e-4
-  linstab analyze gradients.npy --batch-size 32 --sampling reshuffling --optimizer adamw:beta1=0.9 --preconditioner root-of-v.npy
+  linstab analyze gradients.npy --batch-size 32 --learning-rate 0.05 \\
+      --optimizer sgd:momentum=0.9,nesterov=true,weight_decay=1e-4
+  linstab analyze gradients.npy --batch-size 32 --sampling reshuffling \\
+      --optimizer adamw:beta1=0.9 --preconditioner root-of-v.npy
 
-FACTORS holds the gradient of each sample's prediction (not of its loss), one row a sample: (samples, parameters), or
-(samples, outputs, parameters) for several outputs. At a minimum that fits the data the curvature of sample i is
-H_i = scale * sum of the outer products of its rows. Scale is 1 for half the sum of squares over the outputs of a
-sample, |f - y|^2 / 2. The mean-squared error of deep-learning frameworks has no 1/2 and is the mean over the k outputs
-of a sample, too: give --scale 2 for one output and 2/k for k of them, or every learning rate comes out wrong by that
-factor. Thresholds are exact for these curvatures: below, the mean square of the distance from the minimum decays;
+FACTORS holds the gradient of each sample's prediction (not of its loss), one
+row a sample: (samples, parameters), or (samples, outputs, parameters) for
+several outputs. At a minimum that fits the data the curvature of sample i is
+H_i = scale * sum of the outer products of its rows. Scale is 1 for half the
+sum of squares over the outputs of a sample, |f - y|^2 / 2. The mean-squared
+error of deep-learning frameworks has no 1/2 and is the mean over the k outputs
+of a sample, too: give --scale 2 for one output and 2/k for k of them, or every
+learning rate comes out wrong by that factor. Thresholds are exact for these
+curvatures: below, the mean square of the distance from the minimum decays;
 above, it grows.
 
-Batches drawn afresh have thresholds between proven bounds (certified). Loaders reshuffle once an epoch: the batches of
-an epoch depend on one another, and thresholds are estimated from sampled orders, to half a percent with 95 % confidence where
-that is reached; the interval says how far it came. With few batches, and for the order of the file (cyclic) where not too
-many directions matter, they are exact.
+Batches drawn afresh have thresholds between proven bounds (certified). Loaders
+reshuffle once an epoch: the batches of an epoch depend on one another, and
+thresholds are estimated from sampled orders, to half a percent with 95 %
+confidence where that is reached; the interval says how far it came. With few
+batches, and for the order of the file (cyclic) where not too many directions
+matter, they are exact.
 
-The Lyapunov exponent is exact for batches of all samples; otherwise chains are followed until their start is forgotten,
-for a second or two. What has not settled by then is marked, and its error says how well it is known.
+The Lyapunov exponent is exact for batches of all samples; otherwise chains are
+followed until their start is forgotten, for a second or two. What has not
+settled by then is marked, and its error says how well it is known.
 
-Sums are in double precision whatever the file holds. Directions whose mean curvature is below 1e-13 of the sharpness are
-rounding: they count as flat, as directions do that no sample has, and are left out of rank and growth per step.
+Sums are in double precision whatever the file holds. Directions whose mean
+curvature is below 1e-13 of the sharpness are rounding: they count as flat, as
+directions do that no sample has, and are left out of rank and growth per step.
 
-Coherence: S_ij is the Frobenius norm of H_i^(1/2) H_j^(1/2), lambda_max(S) its largest eigenvalue, sigma that over the
-largest sharpness of a sample. Blocks are samples connected by pairs of which S_ij is at least half the geometric mean of
-S_ii and S_jj. The effective rank is the exponential of the entropy of the eigenvalues of the mean curvature. Growth per
-step is the factor of the mean square of the distance from the minimum in the long run.
+Coherence: S_ij is the Frobenius norm of H_i^(1/2) H_j^(1/2), lambda_max(S) its
+largest eigenvalue, sigma that over the largest sharpness of a sample. Blocks
+are samples connected by pairs of which S_ij is at least half the geometric
+mean of S_ii and S_jj. The effective rank is the exponential of the entropy of
+the eigenvalues of the mean curvature. Growth per step is the factor of the
+mean square of the distance from the minimum in the long run.
 
-The keys of the JSON report and their units are in the README of the crate linstab-analysis (section The report in JSON;
-also https://docs.rs/linstab-analysis).
+The keys of the JSON report and their units are in the README of the crate
+linstab-analysis (section The report in JSON; also
+https://docs.rs/linstab-analysis).
 
-Exit codes: 0 done, 1 failure (a file that is damaged or not finite, a disk), 2 bad request.";
+Exit codes: 0 done, 1 failure (a file that is damaged or not finite, a disk), 2
+bad request.";
 
 /// The help of `analyze`, with every optimizer and its parameters.
 fn analyze_help() -> String {

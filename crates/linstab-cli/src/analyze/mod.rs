@@ -116,6 +116,7 @@ fn request(arguments: &AnalyzeArguments, sizes: Sizes) -> Result<Request, Analys
         loss: *loss,
         labels,
         lyapunov: answer.lyapunov,
+        almost_sure: output.report.is_some(),
         tolerance: answer.tolerance,
         top: answer.top,
         seed: answer.seed,

@@ -59,10 +59,14 @@ impl Observer for Bar<'_> {
 pub(super) fn say(findings: &Findings) -> anyhow::Result<()> {
     let text = describe(findings);
     let (verdict, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
-    let style = match findings.report.stability.last().and_then(|line| line.stable) {
-        Some(true) => Style::new().fg_color(Some(AnsiColor::Green.into())).bold(),
-        Some(false) => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
-        None => Style::new().bold(),
+    let rows = &findings.report.stability;
+    let of_first = rows.iter().take_while(|row| row.training.optimizer == rows[0].training.optimizer);
+    let verdicts: Vec<Option<bool>> = of_first.map(|row| row.stable).collect();
+    let all = |stable: bool| verdicts.iter().all(|own| *own == Some(stable)) && !verdicts.is_empty();
+    let style = match (all(true), all(false)) {
+        (true, _) => Style::new().fg_color(Some(AnsiColor::Green.into())).bold(),
+        (_, true) => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
+        _ => Style::new().bold(),
     };
     let mut stdout = AutoStream::auto(io::stdout().lock());
     let written = write!(stdout, "{style}{verdict}{style:#}\n\n{rest}").and_then(|()| stdout.flush());

@@ -12,6 +12,7 @@ use crate::Result;
 
 pub(super) const THEOREM_C_9: Criterion = Criterion {
     name: "c-9-3",
+    title: "convergence (Theorem C.9)",
     source: "Theorem C.9 part 3 of the paper, a bound below which the mean square decays",
     claim: Claim::ConvergesBelow,
     assumptions: &[Property::BernoulliSampling, Property::PositiveSemidefinite, Property::NoFlatDirection],

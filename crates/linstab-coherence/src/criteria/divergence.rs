@@ -9,6 +9,7 @@ const ASSUMPTIONS: &[Property] = &[Property::BernoulliSampling, Property::Positi
 
 pub(super) const DEXTER: Criterion = Criterion {
     name: "dexter-88",
+    title: "divergence (Dexter et al.)",
     source: "Dexter et al. 2024, Theorem 1, equation (88) of arXiv 2511.17378: divergence of SGD",
     claim: Claim::DivergesAbove,
     assumptions: ASSUMPTIONS,
@@ -18,6 +19,7 @@ pub(super) const DEXTER: Criterion = Criterion {
 
 pub(super) const DEXTER_ON_SAM: Criterion = Criterion {
     name: "dexter-88-on-sam",
+    title: "divergence on SAM (Dexter et al.)",
     source: "the same on the curvatures that SAM sees",
     speaks_of: |optimizer| optimizer.rho_over_alpha() > 0.0,
     ..DEXTER
@@ -25,6 +27,7 @@ pub(super) const DEXTER_ON_SAM: Criterion = Criterion {
 
 pub(super) const THEOREM_C_8: Criterion = Criterion {
     name: "c-8-4",
+    title: "divergence (Theorem C.8)",
     source: "Theorem C.8 part 4 of the paper, its divergence criterion",
     speaks_of: |_| true,
     learning_rate: |setting| Ok(divergence(setting.problem())),

@@ -7,6 +7,7 @@ use super::{Claim, Criterion, Problem, Property};
 
 pub(super) const DEXTER: Criterion = Criterion {
     name: "dexter-89",
+    title: "stable ensembles (Dexter et al.)",
     source: "Dexter et al. 2024, Theorem 2, equation (89): up to where some ensemble of this sharpness and coherence is stable",
     claim: Claim::SomeEnsembleStable,
     assumptions: &[Property::BernoulliSampling, Property::TestFamily],
@@ -16,6 +17,7 @@ pub(super) const DEXTER: Criterion = Criterion {
 
 pub(super) const THEOREM_3_3: Criterion = Criterion {
     name: "eq-87",
+    title: "stable ensembles (Theorem 3.3)",
     source: "Theorem 3.3 of the paper, equation (87): as dexter-89, for SAM",
     speaks_of: |optimizer| optimizer.rho_over_alpha() > 0.0,
     ..DEXTER

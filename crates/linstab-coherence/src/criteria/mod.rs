@@ -39,8 +39,10 @@ pub const CRITERIA: &[Criterion] = &[
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Criterion {
-    /// Its name in tables and reports.
+    /// Its name in data and reports.
     pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
     /// Its source and what it says, for people.
     pub source: &'static str,
     /// What it claims of learning rates beside its own.

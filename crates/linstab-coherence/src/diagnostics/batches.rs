@@ -18,6 +18,7 @@ const ITERATIONS: f64 = 20.0;
 
 pub(super) const WORST_BATCH: Diagnostic = Diagnostic {
     name: "worst_batch",
+    title: "sharpest batch",
     source: "min((n/B) lambda_max(H), mean of the B largest lambda_max(H_i)), which no batch's curvature exceeds, against 2 / eta: below, no step \
              enlarges anything (after Mulayoff and Stich 2026)",
     quantity: Quantity::Curvature,
@@ -45,6 +46,7 @@ pub(super) const WORST_BATCH: Diagnostic = Diagnostic {
 
 pub(super) const MEAN_BATCH_SHARPNESS: Diagnostic = Diagnostic {
     name: "mean_batch_sharpness",
+    title: "mean sharpness of batches",
     source: "E lambda_max(H_B) against 2 / eta (Andreyev and Beneventano 2024, first version)",
     quantity: Quantity::Curvature,
     of_gradients: false,
@@ -65,6 +67,7 @@ pub(super) const MEAN_BATCH_SHARPNESS: Diagnostic = Diagnostic {
 
 pub(super) const BATCH_SHARPNESS: Diagnostic = Diagnostic {
     name: "batch_sharpness",
+    title: "batch sharpness",
     source: "E (g_B^T H_B g_B / |g_B|^2) against 2 / eta (Andreyev and Beneventano 2024)",
     quantity: Quantity::Curvature,
     of_gradients: true,
@@ -81,6 +84,7 @@ pub(super) const BATCH_SHARPNESS: Diagnostic = Diagnostic {
 
 pub(super) const BATCH_SHARPNESS_OF_MEANS: Diagnostic = Diagnostic {
     name: "batch_sharpness_of_means",
+    title: "batch sharpness (ratio of means)",
     source: "E g_B^T H_B g_B / E |g_B|^2 against 2 / eta (Andreyev and Beneventano 2024, the variant)",
     quantity: Quantity::Curvature,
     of_gradients: true,
@@ -94,6 +98,7 @@ pub(super) const BATCH_SHARPNESS_OF_MEANS: Diagnostic = Diagnostic {
 
 pub(super) const MOMENTUM_BATCH_SHARPNESS: Diagnostic = Diagnostic {
     name: "momentum_batch_sharpness",
+    title: "momentum batch sharpness",
     source: "E s^T H_B s / E s^T g_B with the step s = g_B + beta v against 2 / eta (after Andreyev et al. 2026), the velocity v being that of independent \
              batches at parameters held in place; without noise it is sharpness over 1 - beta",
     quantity: Quantity::Curvature,
@@ -101,9 +106,9 @@ pub(super) const MOMENTUM_BATCH_SHARPNESS: Diagnostic = Diagnostic {
     claims: Claims::Estimate,
     conditions: &[],
     measure: |subject| {
-        let Some(values) = along_gradients(subject)?.filter(|_| subject.heavy_ball().is_some()) else {
-            return Ok(None);
-        };
+        // Without momentum it is the variant of batch sharpness above.
+        let with_momentum = subject.heavy_ball().is_some_and(|beta| beta.abs() > 0.0);
+        let Some(values) = along_gradients(subject)?.filter(|_| with_momentum) else { return Ok(None) };
         let pairs: Vec<(f64, f64)> =
             values.iter().map(|batch| (batch.step_curvature, batch.descent)).collect();
         let descends = pairs.iter().map(|pair| pair.1).sum::<f64>() > 0.0;

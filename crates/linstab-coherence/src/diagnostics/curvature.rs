@@ -5,6 +5,7 @@ use crate::Result;
 
 pub(super) const SHARPNESS: Diagnostic = Diagnostic {
     name: "sharpness",
+    title: "sharpness of the full batch",
     source: "lambda_max(H) against the full batch's limit, 2 / eta for gradient descent, 2 (1 + beta) / eta with heavy ball, (2 + 2 beta1) / \
              ((1 - beta1) eta) of the preconditioned curvature for Adam (Cohen et al. 2021, 2022)",
     quantity: Quantity::Curvature,
@@ -20,6 +21,7 @@ pub(super) const SHARPNESS: Diagnostic = Diagnostic {
 
 pub(super) const SHARPEST_DIRECTION: Diagnostic = Diagnostic {
     name: "sharpest_direction",
+    title: "sharpest direction",
     source: "2 q / (q^2 + s^2) with mean q and batch variance s^2 along the sharpest direction (Mulayoff and Michaeli 2024, eq. 15)",
     quantity: Quantity::Curvature,
     of_gradients: false,
@@ -30,6 +32,7 @@ pub(super) const SHARPEST_DIRECTION: Diagnostic = Diagnostic {
 
 pub(super) const TRACE: Diagnostic = Diagnostic {
     name: "trace_bound",
+    title: "all directions alike",
     source: "2 tr H / tr E H_B^2, all directions alike (Mulayoff and Michaeli 2024, eq. 16)",
     quantity: Quantity::Curvature,
     of_gradients: false,
@@ -40,6 +43,7 @@ pub(super) const TRACE: Diagnostic = Diagnostic {
 
 pub(super) const WORST_DIRECTION: Diagnostic = Diagnostic {
     name: "worst_direction",
+    title: "worst direction",
     source: "2 q / (q^2 + s^2) along the worst direction that an ascent finds (Mulayoff and Michaeli 2024, eq. 24)",
     quantity: Quantity::Curvature,
     of_gradients: false,
@@ -50,6 +54,7 @@ pub(super) const WORST_DIRECTION: Diagnostic = Diagnostic {
 
 pub(super) const TRACE_OF_RANK_ONE: Diagnostic = Diagnostic {
     name: "trace_of_rank_one",
+    title: "trace of rank-one samples",
     source: "tr H against 2 / (b eta): the trace bound of samples of rank one, by Jensen's inequality (after Wu and Su 2023, whose constants were \
              not to be had)",
     quantity: Quantity::Curvature,
@@ -69,6 +74,7 @@ pub(super) const TRACE_OF_RANK_ONE: Diagnostic = Diagnostic {
 
 pub(super) const NON_UNIFORMITY: Diagnostic = Diagnostic {
     name: "non_uniformity",
+    title: "non-uniformity",
     source: "lambda_max(mean H_i^2 - H^2)^(1/2) against 1 / (eta sqrt b) (Wu, Ma and E 2018): what second-moment contraction needs at least",
     quantity: Quantity::Curvature,
     of_gradients: false,
@@ -91,6 +97,7 @@ pub(super) const NON_UNIFORMITY: Diagnostic = Diagnostic {
 
 pub(super) const SECOND_MOMENT_CONTRACTION: Diagnostic = Diagnostic {
     name: "second_moment_contraction",
+    title: "second-moment contraction",
     source: "lambda_max(H^(-1/2) E H_B^2 H^(-1/2)) against 2 / eta: no step enlarges a mean square in any direction (Wu, Ma and E 2018)",
     quantity: Quantity::Curvature,
     of_gradients: false,
@@ -108,6 +115,7 @@ pub(super) const SECOND_MOMENT_CONTRACTION: Diagnostic = Diagnostic {
 
 pub(super) const SECOND_MOMENT_GROWTH: Diagnostic = Diagnostic {
     name: "second_moment_growth",
+    title: "second-moment growth",
     source: "growth a step of the mean square against 1 (Ma and Ying 2021, their linear stability of second order): the exact threshold itself",
     quantity: Quantity::Pure,
     of_gradients: false,
@@ -121,6 +129,7 @@ pub(super) const SECOND_MOMENT_GROWTH: Diagnostic = Diagnostic {
 
 pub(super) const SAM_EDGE: Diagnostic = Diagnostic {
     name: "sam_edge",
+    title: "edge of full-batch SAM",
     source: "lambda_max(H) against (sqrt(1 + 8 c / eta) - 1) / (2 c) with c = rho / |g|, where full-batch SAM stops being stable (Long and Bartlett 2024)",
     quantity: Quantity::Curvature,
     of_gradients: false,
@@ -141,6 +150,7 @@ pub(super) const SAM_EDGE: Diagnostic = Diagnostic {
 
 pub(super) const NOISE_KERNEL_NORM: Diagnostic = Diagnostic {
     name: "noise_kernel_norm",
+    title: "noise kernel norm",
     source: "spectral radius of (1 - A)^-1 eta^2 N, A and N the second-moment maps of the full batch and of the noise: below 1 exactly where the \
              mean square decays (after Agarwala and Pennington 2024)",
     quantity: Quantity::Pure,
@@ -159,8 +169,9 @@ pub(super) const NOISE_KERNEL_NORM: Diagnostic = Diagnostic {
 
 pub(super) const NOISE_KERNEL_NORM_ISOTROPIC: Diagnostic = Diagnostic {
     name: "noise_kernel_norm_isotropic",
+    title: "isotropic noise kernel norm",
     source: "(eta / B) sum_a h_a / (2 - eta h_a) against 1: the noise kernel norm of samples without preferred directions (Agarwala and Pennington \
-             2024; normalisation ours, their text was not to be had)",
+             2024, whose edge is at 1 and follows the trace; the formula is ours)",
     quantity: Quantity::Pure,
     of_gradients: false,
     claims: Claims::Estimate,

@@ -6,6 +6,7 @@ use super::{Claims, Condition, Diagnostic, Measured, Quantity, Subject};
 
 pub(super) const GRADIENT_NOISE_INTERACTION: Diagnostic = Diagnostic {
     name: "gradient_noise_interaction",
+    title: "gradient-noise interaction",
     source: "E g_B^T H g_B / |g|^2 against 2 / eta (Andreyev and Beneventano 2024)",
     quantity: Quantity::Curvature,
     of_gradients: true,
@@ -20,7 +21,9 @@ pub(super) const GRADIENT_NOISE_INTERACTION: Diagnostic = Diagnostic {
 
 pub(super) const INTERACTION_AWARE_SHARPNESS: Diagnostic = Diagnostic {
     name: "interaction_aware_sharpness",
-    source: "E g_B^T H g_B / E |g_B|^2 against 2 / eta (Lee and Jang 2023; normalisation from memory)",
+    title: "interaction-aware sharpness",
+    source: "E g_B^T H g_B / E |g_B|^2 against 2 / eta, the full batch's curvature along gradients of batches (Lee and Jang 2023; a ratio of means, as in released \
+             code of others)",
     quantity: Quantity::Curvature,
     of_gradients: true,
     claims: Claims::Estimate,
@@ -37,6 +40,7 @@ pub(super) const INTERACTION_AWARE_SHARPNESS: Diagnostic = Diagnostic {
 
 pub(super) const GRADIENT_NOISE_SCALE: Diagnostic = Diagnostic {
     name: "gradient_noise_scale",
+    title: "gradient noise scale",
     source: "tr Sigma / |g|^2, in samples (McCandlish et al. 2018, the simple noise scale)",
     quantity: Quantity::Pure,
     of_gradients: true,
@@ -52,6 +56,7 @@ pub(super) const GRADIENT_NOISE_SCALE: Diagnostic = Diagnostic {
 
 pub(super) const GRADIENT_NOISE_SCALE_OF_CURVATURE: Diagnostic = Diagnostic {
     name: "gradient_noise_scale_of_curvature",
+    title: "gradient noise scale (curvature)",
     source: "tr(H Sigma) / g^T H g, in samples (McCandlish et al. 2018, the noise scale)",
     quantity: Quantity::Pure,
     of_gradients: true,
@@ -67,7 +72,9 @@ pub(super) const GRADIENT_NOISE_SCALE_OF_CURVATURE: Diagnostic = Diagnostic {
 
 pub(super) const ALIGNMENT: Diagnostic = Diagnostic {
     name: "alignment",
-    source: "mu = tr(Sigma H) / (2 L |H|_F^2), and |H|_F against sqrt(B / mu) / eta (Wu, Wang and Su 2022; normalisation from memory)",
+    title: "alignment of noise",
+    source: "mu = tr(Sigma H) / (2 L |H|_F^2), and |H|_F against sqrt(B / mu) / eta (Wu, Wang and Su 2022, who state the order sqrt(B) / \
+             eta; the constant is from memory)",
     quantity: Quantity::Pure,
     of_gradients: true,
     claims: Claims::Estimate,

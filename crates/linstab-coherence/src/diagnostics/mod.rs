@@ -13,6 +13,7 @@ mod subject;
 mod tail;
 
 use crate::Result;
+use crate::criteria::Claim;
 
 pub use shared::Shared;
 pub use subject::Subject;
@@ -72,6 +73,17 @@ impl Claims {
             Self::Sufficient => "sufficient",
             Self::Estimate => "estimate",
             Self::Nothing => "nothing",
+        }
+    }
+}
+
+impl From<Claim> for Claims {
+    /// What a closed-form criterion claims. That some ensemble is stable is, of this one, an estimate.
+    fn from(claim: Claim) -> Self {
+        match claim {
+            Claim::DivergesAbove => Self::Necessary,
+            Claim::ConvergesBelow => Self::Sufficient,
+            Claim::SomeEnsembleStable => Self::Estimate,
         }
     }
 }
@@ -146,8 +158,10 @@ pub type Holds = fn(&Subject<'_>) -> bool;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Diagnostic {
-    /// Its name in tables and reports.
+    /// Its name in data and reports.
     pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
     /// Formula and source, for people.
     pub source: &'static str,
     /// What kind of number it is.

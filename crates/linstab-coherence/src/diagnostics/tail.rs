@@ -12,6 +12,7 @@ const BUDGET: usize = 2_000_000;
 
 pub(super) const TAIL_INDEX: Diagnostic = Diagnostic {
     name: "tail_index",
+    title: "tail index",
     source: "the power alpha with E |1 - eta v^T H_B v|^alpha = 1 along the sharpest direction v of the mean, against 2: the stationary law has moments \
              below alpha (Kesten 1973; Gurbuzbalaban, Simsekli and Zhu 2021); none where no batch enlarges, 0 where there is no stationary law",
     quantity: Quantity::Pure,

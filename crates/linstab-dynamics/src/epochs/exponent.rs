@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::Epochs;
 use crate::error::require_nonnegative;
-use crate::lyapunov::{AlmostSureThreshold, ExponentEstimate, first_crossing};
+use crate::lyapunov::{AlmostSureThreshold, CROSSING_RTOL, ExponentEstimate, first_crossing};
 use crate::{DynamicsError, Result};
 
 impl Epochs {
@@ -92,7 +92,7 @@ impl Epochs {
         chains: (usize, usize, usize),
         generator: impl Fn(usize) -> R + Sync,
     ) -> Result<AlmostSureThreshold> {
-        first_crossing(start, |eta| self.lyapunov_exponent(eta, chains, &generator))
+        first_crossing(start, CROSSING_RTOL, |eta| self.lyapunov_exponent(eta, chains, &generator))
     }
 
     /// Gives a state length 1; the logarithm of what it had. Lengths are those of the loss, `sum_a h_a (w_a^2 + u_a^2)`: the exponent does

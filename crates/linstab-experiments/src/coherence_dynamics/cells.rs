@@ -1,7 +1,10 @@
 //! The trainings: each combination of optimizer, learning rate, contrastive weight and seed.
 
+use std::ops::ControlFlow;
+
 use linstab_relu::parity::{self, Redundancy};
-use linstab_relu::{Trainer, Training, TrainingRule, TwoLayer};
+use linstab_relu::{Curvature, Trainer, Training, TrainingRule, TwoLayer};
+use rand_pcg::Pcg64;
 
 use super::ID;
 use super::config::Config;
@@ -85,25 +88,61 @@ impl Cells for TrainingCells<'_> {
         self.identity
     }
 
-    /// Data, initialisation and the order of the batches depend on the seed alone: optimizers start alike.
     fn compute(&self, index: usize) -> Result<Track> {
-        let (config, cell) = (self.config, &self.cells[index]);
-        let key = StreamKey::new(config.seed, ID).number(cell.seed as u64);
-        let draw = |name: &str, count: usize| {
-            parity::draw(count, config.num_inputs, Redundancy::Independent, &mut key.text(name).generator())
-        };
-        let data = draw("data", config.num_samples)?;
-        let validation = draw("validation", config.num_validation_samples)?;
-        let network =
-            TwoLayer::uniform(config.num_inputs, config.width, &mut key.text("initialisation").generator())?;
-        let rule = if cell.rho > 0.0 { TrainingRule::Sam { rho: cell.rho } } else { TrainingRule::Sgd };
-        let training = Training {
-            contrastive_weight: cell.contrastive_weight,
-            divergence_loss: config.divergence_loss,
-            ..Training::new(rule, config.loss, cell.learning_rate, config.batch_size, config.num_epochs)
-        };
-        let mut trainer = Trainer::new(training, &data, config.width)?;
-        let setting = Setting { config, data: &data, validation: &validation };
-        tracking::track(setting, &mut trainer, network, &mut key.text("order").generator())
+        set_up(self.config, &self.cells[index], tracking::track)
     }
+}
+
+/// Sets a training up. Data, initialisation and the order of the batches depend on the seed alone: optimizers start alike.
+fn set_up<T>(
+    config: &Config,
+    cell: &Cell,
+    train: impl FnOnce(Setting<'_>, &mut Trainer<'_>, TwoLayer, &mut Pcg64) -> Result<T>,
+) -> Result<T> {
+    let key = StreamKey::new(config.seed, ID).number(cell.seed as u64);
+    let draw = |name: &str, count: usize| {
+        parity::draw(count, config.num_inputs, Redundancy::Independent, &mut key.text(name).generator())
+    };
+    let data = draw("data", config.num_samples)?;
+    let validation = draw("validation", config.num_validation_samples)?;
+    let network =
+        TwoLayer::uniform(config.num_inputs, config.width, &mut key.text("initialisation").generator())?;
+    let rule = if cell.rho > 0.0 { TrainingRule::Sam { rho: cell.rho } } else { TrainingRule::Sgd };
+    let training = Training {
+        contrastive_weight: cell.contrastive_weight,
+        divergence_loss: config.divergence_loss,
+        ..Training::new(rule, config.loss, cell.learning_rate, config.batch_size, config.num_epochs)
+    };
+    let mut trainer = Trainer::new(training, &data, config.width)?;
+    let setting = Setting { config, data: &data, validation: &validation };
+    train(setting, &mut trainer, network, &mut key.text("order").generator())
+}
+
+/// What `look` sees at the ends of these epochs of a training; nothing of those that a divergence prevents.
+pub(crate) fn at_epochs<T>(
+    config: &Config,
+    cell: &Cell,
+    epochs: &[usize],
+    look: impl Fn(usize, &Curvature<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    set_up(config, cell, |setting, trainer, mut network, rng| {
+        let (mut seen, mut failure) = (Vec::new(), None);
+        trainer.run(&mut network, rng, |progress| {
+            if !epochs.contains(&progress.epoch) {
+                return ControlFlow::Continue(());
+            }
+            let curvature = Curvature::at(progress.network, setting.data, config.loss);
+            match curvature.map_err(Into::into).and_then(|curvature| look(progress.epoch, &curvature)) {
+                Ok(found) => {
+                    seen.push(found);
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        failure.map_or(Ok(seen), Err)
+    })
 }

@@ -11,6 +11,7 @@ mod section;
 mod tables;
 mod tracking;
 
+pub(crate) use cells::at_epochs;
 pub use cells::{Cell, TrainingCells};
 pub use config::{Config, Quick, Reference, ReferenceValue};
 pub use metric::{METRICS, Metric, Record};

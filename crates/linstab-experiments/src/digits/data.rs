@@ -6,9 +6,8 @@ use linstab_relu::Dataset;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Result;
+use crate::{Result, data_file};
 use linstab_driver::DriverError;
-use linstab_driver::manifest::sha256_hex;
 
 const NUM_PIXELS: usize = 64;
 /// Pixels are counts from 0 to 16.
@@ -41,13 +40,7 @@ fn two<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<[u8; 2
 pub(crate) fn load(config: &Path, source: &Source, num_samples: usize) -> Result<Dataset> {
     let path = config.parent().unwrap_or(Path::new("")).join(&source.file);
     let problem = |problem: String| DriverError::DataFile { path: path.clone(), problem };
-    let bytes = std::fs::read(&path).map_err(DriverError::io("read", &path))?;
-    let found = sha256_hex(&bytes);
-    if found != source.sha256 {
-        let expected = &source.sha256;
-        let what = "is damaged or another file: restore it, or correct sha256 in the configuration";
-        return Err(problem(format!("sha256 is {found}, expected {expected}; it {what}")).into());
-    }
+    let bytes = data_file::verified(&path, &source.sha256)?;
     let text = std::str::from_utf8(&bytes).map_err(|error| problem(error.to_string()))?;
     let (mut inputs, mut labels) = (Vec::new(), Vec::new());
     for (index, line) in text.lines().enumerate() {

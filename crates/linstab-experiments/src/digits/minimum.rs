@@ -19,7 +19,7 @@ pub(super) struct Minimum {
     pub(super) data: Dataset,
     pub(super) network: TwoLayer,
     /// The Gauss-Newton curvatures, which at a loss of 0 are the Hessians.
-    ensemble: Reduced,
+    pub(super) ensemble: Reduced,
     /// The same as an optimizer with the preconditioner sees them.
     preconditioned: Reduced,
     /// Root of the second moment of gradients where all residuals are 1, and Adam's usual epsilon.

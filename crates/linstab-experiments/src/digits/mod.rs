@@ -17,10 +17,14 @@ pub use config::{
     CellsConfig, Config, Contender, EstimatesConfig, LyapunovConfig, MinimumConfig, Protocol, Quick,
 };
 
+use std::path::Path;
+
+use crate::Result;
 use linstab_driver::ResultsFolder;
 use linstab_driver::experiment::DataDigest;
 use linstab_driver::{Context, Experiment, Finding, Inputs};
 use linstab_driver::{engine, table};
+use linstab_linalg::Reduced;
 use minimum::Minimum;
 use runs::{RunCells, RunRow};
 use summary::CellSummary;
@@ -31,6 +35,13 @@ use thresholds::{ThresholdCells, ThresholdRow};
 pub struct Digits;
 
 const ID: &str = "digits";
+
+/// The curvatures at the minimum of a configuration that was read from `path`, and the number of parameters.
+pub(crate) fn ensemble(config: &Config, path: &Path) -> Result<(Reduced, usize)> {
+    let minimum = Minimum::find(config, path)?;
+    let num_parameters = minimum.network.parameters().len();
+    Ok((minimum.ensemble, num_parameters))
+}
 
 impl Experiment for Digits {
     fn id(&self) -> &'static str {

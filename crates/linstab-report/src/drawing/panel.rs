@@ -35,9 +35,17 @@ impl Scale {
         Self { range: (first * step, last * step), ticks, label, logarithmic: false }
     }
 
-    /// A logarithmic axis over the positive values: powers of ten, or 1, 2, 5 times these where there are few.
+    /// A logarithmic axis over the positive values: powers of ten, or 1, 2, 5 times these where there are few; the ticks of a linear axis where
+    /// the values are within a factor of three, which hardly bends it.
     pub fn logarithmic(values: impl IntoIterator<Item = f64>, label: &'static str) -> Self {
         let (low, high) = extent(values.into_iter().filter(|x| x.is_finite() && *x > 0.0), (0.1, 10.0));
+        let spread = high / low;
+        if spread > 1.0 + 1e-9 && spread < 3.0 {
+            let linear = Self::linear([low, high], label);
+            if linear.range.0 > 0.0 {
+                return Self { logarithmic: true, ..linear };
+            }
+        }
         let (first, last) = (low.log10().floor(), high.log10().ceil());
         let exponents = (0_u8..100).map(|i| first + f64::from(i)).take_while(|&e| e <= last);
         let few = high / low < 300.0;
@@ -65,19 +73,24 @@ impl Scale {
         ((of(value) - of(self.range.0)) / (of(self.range.1) - of(self.range.0))).clamp(0.0, 1.0)
     }
 
-    /// The values at its ends and its kind, for readers of a drawing.
+    /// An axis that counts rows from the top, from 0; their names are for who draws them.
+    pub fn rows(num_rows: usize) -> Self {
+        Self { range: (num_rows as f64 - 0.5, -0.5), ticks: Vec::new(), label: "", logarithmic: false }
+    }
+
+    /// The values at its ends and its kind, for readers of a drawing; an axis that runs downwards counts rows.
     fn ends(&self) -> String {
-        let kind = if self.logarithmic { "log" } else { "linear" };
+        let scaled = if self.logarithmic { "log" } else { "linear" };
+        let kind = if self.range.0 > self.range.1 { "rows" } else { scaled };
         format!("{} {} {kind}", self.range.0, self.range.1)
     }
 
     fn tick_label(&self, tick: f64) -> String {
         let plain = tick.to_string();
-        if self.logarithmic && !(0.001..10_000.0).contains(&tick) || plain.len() > 6 {
-            format!("{tick:.0e}")
-        } else {
-            plain
-        }
+        let short = format!("{tick:.0e}");
+        let is_long = self.logarithmic && !(0.001..10_000.0).contains(&tick) || plain.len() > 6;
+        // A label never rounds its tick away from where it stands.
+        if is_long && short.parse() == Ok(tick) { short } else { plain }
     }
 }
 
@@ -233,4 +246,37 @@ fn width_of(label: &str) -> f64 {
 
 fn tick_label(content: &str, anchor: Anchor) -> Text<'_> {
     Text { colour: colour::GREY, ..Text::new(content, TICK_SIZE, anchor) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logarithmic_axis_has_ticks_to_read_from() {
+        let near = Scale::logarithmic([0.98, 1.07], "");
+        assert!(
+            near.logarithmic && near.ticks.len() > 3 && near.range.0 <= 0.98 && near.range.1 >= 1.07,
+            "{near:?}"
+        );
+        let labels: Vec<String> = near.ticks.iter().map(|tick| near.tick_label(*tick)).collect();
+        assert!(labels.windows(2).all(|pair| pair[0] != pair[1]), "{labels:?}");
+        let small = Scale::logarithmic([0.078_01, 0.078_06], "");
+        let labels: Vec<String> = small.ticks.iter().map(|tick| small.tick_label(*tick)).collect();
+        assert!(
+            labels.iter().zip(&small.ticks).all(|(label, tick)| label.parse() == Ok(*tick)),
+            "{labels:?}"
+        );
+        // Wide ones are as they were: decades, or 1, 2 and 5 times these.
+        assert_eq!(Scale::logarithmic([1.0, 90.0], "").ticks, [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]);
+        assert_eq!(Scale::logarithmic([3.0, 3.0], "").range, (2.0, 5.0), "one value");
+    }
+
+    #[test]
+    fn rows_run_downwards() {
+        let rows = Scale::rows(3);
+        assert_eq!(rows.ends(), "2.5 -0.5 rows");
+        assert_eq!(Scale::linear([0.0, 1.0], "").ends(), "0 1 linear");
+        assert!(rows.along(0.0) > rows.along(2.0), "the first one is on top");
+    }
 }

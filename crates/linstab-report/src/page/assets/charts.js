@@ -17,7 +17,11 @@ const charts = (() => {
     const log = kind === "log";
     const of = log ? Math.log : Number;
     const [a, b] = [of(Number(low)), of(Number(high))];
-    return { log, from: 0, to: 1, share: (value) => (of(value) - a) / (b - a), value: (share) => (log ? Math.exp : Number)(a + share * (b - a)) };
+    const axis = { log, from: 0, to: 1, share: (value) => (of(value) - a) / (b - a), value: (share) => (log ? Math.exp : Number)(a + share * (b - a)) };
+    /* Rows have names, which stay where they are: their axis cannot be zoomed, and their numbers say nothing. */
+    if (kind === "rows") for (const [end, at] of [["from", 0], ["to", 1]]) Object.defineProperty(axis, end, { get: () => at, set: () => {} });
+    axis.rows = kind === "rows";
+    return axis;
   };
 
   const short = (value) => (value === 0 ? "0" : Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3 ? value.toExponential().replace(/(\.\d{0,3})\d*/, "$1").replace("e+", "e") : String(Number(value.toPrecision(6))));
@@ -234,7 +238,8 @@ const charts = (() => {
       this.tip.hidden = this.dot.hidden = !found;
       if (!found) return;
       const { xLabel, yLabel, title } = panel.group.dataset;
-      this.tip.textContent = `${found.name}\n${xLabel || "x"}: ${short(found.x)}\n${yLabel || title || "y"}: ${short(found.y)}`;
+      const ofY = panel.y.rows ? "" : `\n${yLabel || title || "y"}: ${short(found.y)}`;
+      this.tip.textContent = `${found.name}\n${xLabel || "x"}: ${short(found.x)}${ofY}`;
       const s = this.scale;
       const [x, y] = [found.qx * s, found.qy * s];
       Object.assign(this.dot.style, { left: `${x}px`, top: `${y}px` });
