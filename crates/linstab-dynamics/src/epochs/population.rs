@@ -49,7 +49,7 @@ impl Particle {
 }
 
 /// States at one learning rate after another.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Population<R> {
     particles: Vec<Particle>,
     /// Room for those that are drawn.
@@ -171,5 +171,76 @@ fn start<R: Rng>(particles: &mut [Particle], rank: usize, rng: &mut R) {
     for particle in particles {
         particle.state.fill(0.0);
         particle.state.iter_mut().take(rank).for_each(|x| *x = StandardNormal.sample(rng));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Optimizer;
+    use crate::sampling::{EpochOrder, EpochSampling, LastBatch};
+    use linstab_linalg::{Reduced, testing::random_factored};
+    use rand::SeedableRng as _;
+    use rand_pcg::Pcg64;
+
+    /// The mean growth of populations and its standard error, with half of their variance added.
+    fn growth(epochs: &Epochs, learning_rate: f64, seed: u64) -> (f64, f64) {
+        let (num, num_epochs) = (16, 64);
+        let growths: Vec<f64> = (0..num)
+            .map(|index| {
+                let mut population = Population::new(epochs, 256, Pcg64::new(seed.into(), index));
+                population.advance(epochs, learning_rate, 32).unwrap();
+                population.advance(epochs, learning_rate, num_epochs).unwrap()
+            })
+            .collect();
+        let mean = growths.iter().sum::<f64>() / num as f64;
+        let variance = growths.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (num - 1) as f64;
+        (mean + 0.5 * variance * num_epochs as f64, (variance / num as f64).sqrt())
+    }
+
+    /// All orders say how the mean square grows; populations, whatever their values and scores, grow as much.
+    #[test]
+    fn populations_grow_as_the_mean_square() {
+        for (seed, optimizer, last_batch) in [
+            (1, "sgd", LastBatch::Keep),
+            (2, "sgd:momentum=0.6", LastBatch::Drop),
+            (3, "sgd:momentum=0.5,nesterov=true", LastBatch::Keep),
+            (4, "sgd", LastBatch::Drop),
+        ] {
+            let ensemble = Reduced::of(&random_factored(seed, 5, 2, 2)).unwrap();
+            let optimizer: Optimizer = optimizer.parse().unwrap();
+            let sampling = EpochSampling::new(EpochOrder::Reshuffling, last_batch, 5, 2).unwrap();
+            let epochs = Epochs::new(&ensemble, optimizer, sampling).unwrap();
+            let exact = epochs.enumerated().unwrap();
+            let eta = exact.max_learning_rate().unwrap();
+            let log = |eta: f64| exact.growth_per_step(eta).unwrap().ln() * sampling.num_batches() as f64;
+            // Six standard errors: fifteen degrees of freedom, and what the correction leaves.
+            let (found, error) = growth(&epochs, eta, seed);
+            assert!(
+                (found - log(eta)).abs() < 6.0 * error + 1e-3,
+                "{seed}: {found} against {} +- {error}",
+                log(eta)
+            );
+            // Negative control: other learning rates are told apart.
+            assert!((found - log(1.2 * eta)).abs() > 6.0 * error + 1e-3, "{seed}: {found} +- {error}");
+        }
+    }
+
+    /// Along one direction an epoch in batches of one is the same product for every order, and scores see to it that no state is dropped on
+    /// the way.
+    #[test]
+    fn scores_make_one_direction_certain() {
+        let factors = (0..40).map(|i| f64::from(i % 4)).collect();
+        let ensemble = Reduced::of(&linstab_linalg::Factored::new(40, 1, 1, factors).unwrap()).unwrap();
+        let sampling = EpochSampling::new(EpochOrder::Reshuffling, LastBatch::Keep, 40, 1).unwrap();
+        let epochs = Epochs::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
+        let exact: f64 = (0..40).map(|i| (1.0_f64 - 0.3 * f64::from(i % 4).powi(2)).powi(2).ln()).sum();
+        let mut population = Population::new(&epochs, 64, Pcg64::seed_from_u64(1));
+        let before = population.advance(&epochs, 0.3, 1).unwrap();
+        population.advance(&epochs, 0.3, 3).unwrap();
+        let found = population.advance(&epochs, 0.3, 8).unwrap();
+        assert!((found - exact).abs() < 1e-9, "{found} against {exact}");
+        // Negative control: the first epoch, which knows no scores.
+        assert!((before - exact).abs() > 1e-3, "{before} against {exact}");
     }
 }
