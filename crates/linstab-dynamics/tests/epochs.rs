@@ -220,6 +220,51 @@ fn intervals_cover() {
     assert!(covered * 100 >= all * 90, "{covered} of {all} intervals hold the threshold");
 }
 
+/// Along axes thresholds of long epochs are exact, too: a hundred samples, most of them flat and some sharp.
+#[test]
+fn intervals_hold_the_thresholds_of_long_epochs() {
+    let curvature = |sample: usize, axis: usize| match (7 * sample + 13 * axis) % 100 {
+        ..60 => 0.0,
+        60..90 => 1.0 + axis as f64,
+        _ => 8.0,
+    };
+    for (dim, b) in [(1, 1), (1, 2), (1, 5), (1, 10), (2, 1), (3, 1), (3, 10), (1, 30)] {
+        let diagonals: Vec<Vec<f64>> =
+            (0..100).map(|i| (0..dim).map(|a| curvature(i, a)).collect()).collect();
+        let ensemble = AxisAligned::from_diagonals(&diagonals).unwrap();
+        let sampling = EpochSampling::new(ORDER, LastBatch::Keep, 100, b).unwrap();
+        let exact = AxisAlignedEpochs::new(&ensemble, Optimizer::sgd(), sampling)
+            .unwrap()
+            .max_learning_rate()
+            .unwrap();
+        let epochs = Epochs::new(&Reduced::of(&ensemble).unwrap(), Optimizer::sgd(), sampling).unwrap();
+        let options = EpochOptions { relative_error: 0.01, ..EpochOptions::default() };
+        let found = epochs.estimate(options, |i| Pcg64::new(7, i as u128)).unwrap();
+        println!("{dim} axes, batches of {b}: {exact} {found:?}");
+        assert!(found.settled && found.interval.0 <= exact && exact <= found.interval.1, "{exact} {found:?}");
+        // Negative control: the threshold of batches drawn afresh is another.
+        let afresh = BatchSampling::new(SamplingScheme::WithoutReplacement, 100, b).unwrap();
+        let afresh =
+            AxisAlignedDynamics::new(&ensemble, Optimizer::sgd(), afresh).unwrap().max_learning_rate();
+        assert!(afresh < found.interval.0 || afresh > found.interval.1, "{afresh} {found:?}");
+    }
+}
+
+/// The same bits on one thread and on three.
+#[test]
+fn estimates_do_not_depend_on_threads() {
+    let ensemble = Reduced::of(&random_factored(3, 6, 2, 4)).unwrap();
+    let sampling = EpochSampling::new(ORDER, LastBatch::Keep, 6, 2).unwrap();
+    let epochs = Epochs::new(&ensemble, "sgd:momentum=0.5".parse().unwrap(), sampling).unwrap();
+    let options = EpochOptions { relative_error: 0.05, max_multiplications: 1e8 };
+    let [one, three] = [1, 3].map(|num_threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().unwrap();
+        pool.install(|| epochs.estimate(options, |i| Pcg64::new(1, i as u128)).unwrap())
+    });
+    assert!(one.value.to_bits() == three.value.to_bits(), "{one:?} {three:?}");
+    assert!(one == three, "{one:?} {three:?}");
+}
+
 /// Reshuffled against drawn afresh, by enumeration: how often lower, and by how much at most.
 #[test]
 fn both_orders_of_thresholds_occur() {

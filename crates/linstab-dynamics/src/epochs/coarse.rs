@@ -16,23 +16,32 @@ pub struct CoarseEpochs {
 }
 
 impl Epochs {
-    /// The same in as many directions as leave the enumerated threshold where it is, to a relative 5e-4; all of them where there is none to
-    /// enumerate.
+    /// The same in as many directions as leave the enumerated threshold where it is, to a relative 5e-4, or as can be enumerated; all of them
+    /// where none can.
     ///
     /// # Errors
     /// Those of [`super::EnumeratedEpochs::max_learning_rate`].
     pub fn coarse(&self) -> Result<CoarseEpochs> {
         let (mut rank, mut earlier) = (FEWEST_DIRECTIONS, f64::NAN);
+        let mut last: Option<CoarseEpochs> = None;
         while 2 * rank < self.effective.rank() {
             let epochs = self.leading(rank);
             let Some(enumerated) = epochs.enumerated() else { break };
             let threshold = enumerated.max_learning_rate()?;
             let moved = (threshold / earlier).ln().abs();
-            if moved <= COARSE {
-                return Ok(CoarseEpochs { epochs, moved });
+            let is_enough = moved <= COARSE;
+            // The first has nothing to compare with.
+            let moved = if moved.is_nan() { f64::INFINITY } else { moved };
+            last = Some(CoarseEpochs { epochs, moved });
+            if is_enough {
+                break;
             }
             (earlier, rank) = (threshold, 2 * rank);
         }
-        Ok(CoarseEpochs { epochs: self.clone(), moved: 0.0 })
+        let whole = CoarseEpochs { epochs: self.clone(), moved: 0.0 };
+        Ok(match last {
+            Some(last) if last.moved <= COARSE || self.enumerated().is_none() => last,
+            _ => whole,
+        })
     }
 }

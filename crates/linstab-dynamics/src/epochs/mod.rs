@@ -14,7 +14,7 @@
 //! - [`AxisAlignedEpochs`]: commuting curvatures, exactly. Along an axis `J` is a product of scalars that depend on how many samples of
 //!   each curvature a batch has; the expectation is a sum over these counts, batch by batch.
 //! - [`Epochs::enumerated`]: any ensemble of few orders and few directions, exactly, by the matrix of `T`.
-//! - [`Epochs::estimate`]: any ensemble, from sampled orders, with a confidence interval.
+//! - [`Epochs::estimate`]: any ensemble, from populations of states, with a confidence interval.
 //!
 //! # Is reshuffling ever less stable than drawing each batch afresh?
 //!
@@ -24,10 +24,13 @@
 
 mod axis_aligned;
 mod coarse;
+mod draws;
 mod enumerated;
 mod estimate;
 mod exponent;
-mod sampled;
+mod guide;
+mod population;
+mod scores;
 mod simulation;
 
 use linstab_linalg::Reduced;
