@@ -10,6 +10,7 @@
 mod guide;
 mod lines;
 mod needs;
+mod processors;
 mod python;
 mod release;
 mod slurm;
@@ -32,6 +33,7 @@ cargo xtask VERB [ARGUMENTS]
   test-torch  the tests of the Python package that need PyTorch, which is installed for them if it is not there
   python-docs build the guide, with the reference of the package and the crates, into target/guide
   test-slurm  shards on a Slurm of two nodes on this machine, with kills; Slurm is installed if it is not there
+  test-processors  the same program on emulated processors with narrower vectors [--all]: which tables are the same bit by bit
   lines       count the lines of source code, by crate
   release     --dry-run [STEP...]: licences and advisories of dependencies, oldest compiler and dependencies, packages built from
               themselves alone, bill of materials
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         "python-docs" if rest.is_empty() => python::docs(),
         "test-slurm" if rest.is_empty() => slurm_test::test(),
         "test" if rest == ["--fast"] => all(FAST),
+        "test-processors" => processors::test(&rest),
         "release" => release::release(&rest),
         "lines" if rest.is_empty() => lines::print(root()),
         "ci" if rest.is_empty() => {

@@ -146,7 +146,7 @@ impl Environment {
 }
 
 /// The caller's Python.
-fn python() -> String {
+pub(crate) fn python() -> String {
     std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 

@@ -36,7 +36,7 @@ const STEPS: &[Step] = &[
         what: "the oldest dependencies that the manifests allow",
         take: minimal_versions,
     },
-    Step { name: "crates", what: "each crate, built from its package alone", take: packages::crates },
+    Step { name: "crates", what: "the crates, compiled from their packages alone", take: packages::crates },
     Step {
         name: "sdist",
         what: "the wheel, built from the source distribution alone",
@@ -87,20 +87,20 @@ fn deny() -> Result<Outcome, u8> {
     let deny = |arguments: &[&str]| {
         let mut command = Command::new("cargo");
         command
-            .args(["deny", "--all-features", "--locked"])
+            .args(["deny", "--log-level", "error", "--all-features", "--locked"])
             .args(arguments)
             .env("PATH", &path)
             .current_dir(root());
         command
     };
-    finish(&mut deny(&["check", "bans", "licenses", "sources"]))?;
+    finish(&mut deny(&["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
     // Without a network this fails at once, and must not be taken for a defect.
     let fetched = deny(&["fetch", "db"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !fetched.is_ok_and(|status| status.success()) {
         let why = "licences, sources and bans pass; the database of advisories cannot be reached, none was looked at";
         return Ok(Outcome::LeftOut(why.to_owned()));
     }
-    finish(&mut deny(&["check", "--disable-fetch", "advisories"]))?;
+    finish(&mut deny(&["check", "--hide-inclusion-graph", "advisories"]))?;
     Ok(Outcome::Passed("licences, sources, bans, advisories".to_owned()))
 }
 
@@ -142,7 +142,7 @@ fn minimal_versions() -> Result<Outcome, u8> {
     copy_sources(&copy)?;
     let cargo = |arguments: &[&str]| {
         let mut command = Command::new("cargo");
-        command.args(arguments).current_dir(&copy).env("CARGO_TARGET_DIR", folder("minimal-versions-target"));
+        command.args(arguments).current_dir(&copy).env("CARGO_TARGET_DIR", folder("checked"));
         command
     };
     finish(cargo(&["update", "--quiet", "-Z", "direct-minimal-versions"]).env("RUSTC_BOOTSTRAP", "1"))?;
