@@ -148,7 +148,7 @@ fn minimal_versions() -> Result<Outcome, u8> {
     finish(cargo(&["update", "--quiet", "-Z", "direct-minimal-versions"]).env("RUSTC_BOOTSTRAP", "1"))?;
     finish(&mut cargo(&["check", "--workspace", "--all-features", "--locked", "--quiet"]))?;
     let changed = changed_packages(&read(&root().join("Cargo.lock"))?, &read(&copy.join("Cargo.lock"))?);
-    Ok(Outcome::Passed(format!("{changed} packages older than in Cargo.lock")))
+    Ok(Outcome::Passed(format!("{changed} packages have other versions than in Cargo.lock")))
 }
 
 /// How many packages of one lock file have another version in the other.
