@@ -120,12 +120,7 @@ fn compiler() -> Result<Outcome, u8> {
         return Ok(Outcome::LeftOut(why));
     }
     let check = [&toolchain, "check", "--workspace", "--all-features", "--locked", "--quiet"];
-    finish(
-        Command::new("cargo")
-            .args(check)
-            .current_dir(root())
-            .env("CARGO_TARGET_DIR", folder("oldest-compiler")),
-    )?;
+    finish(Command::new("cargo").args(check).current_dir(root()).env("CARGO_TARGET_DIR", target()))?;
     Ok(Outcome::Passed(format!("{oldest} compiles it, and here is {}", present.trim())))
 }
 
@@ -142,7 +137,7 @@ fn minimal_versions() -> Result<Outcome, u8> {
     copy_sources(&copy)?;
     let cargo = |arguments: &[&str]| {
         let mut command = Command::new("cargo");
-        command.args(arguments).current_dir(&copy).env("CARGO_TARGET_DIR", folder("checked"));
+        command.args(arguments).current_dir(&copy).env("CARGO_TARGET_DIR", target());
         command
     };
     finish(cargo(&["update", "--quiet", "-Z", "direct-minimal-versions"]).env("RUSTC_BOOTSTRAP", "1"))?;

@@ -24,19 +24,23 @@ pub(super) fn crates() -> Result<Outcome, u8> {
         let mut unpack = Command::new(python());
         finish(unpack.args(["-m", "tarfile", "--extract"]).arg(archive).arg(&place))?;
     }
-    write(&place.join("Cargo.toml"), &workspace(&names, version))?;
+    // Profiles as here: then what is compiled of dependencies for one is there for the other.
+    let profiles = manifest.find("[profile.").map_or("", |at| &manifest[at..]);
+    write(&place.join("Cargo.toml"), &workspace(&names, version, profiles))?;
     // The versions of dependencies are those that everything else is tested with.
     write(&place.join("Cargo.lock"), &read(&root().join("Cargo.lock"))?)?;
     let check = ["check", "--workspace", "--all-features", "--quiet"];
-    finish(Command::new("cargo").args(check).current_dir(&place).env("CARGO_TARGET_DIR", folder("checked")))?;
+    finish(Command::new("cargo").args(check).current_dir(&place).env("CARGO_TARGET_DIR", target()))?;
     Ok(Outcome::Passed(format!("{} crates", names.len())))
 }
 
 /// The manifest of the unpacked packages.
-fn workspace(names: &[String], version: &str) -> String {
+fn workspace(names: &[String], version: &str, profiles: &str) -> String {
     let patches: String =
         names.iter().map(|name| format!("{name} = {{ path = \"{name}-{version}\" }}\n")).collect();
-    format!("[workspace]\nresolver = \"3\"\nmembers = [\"linstab-*\"]\n\n[patch.crates-io]\n{patches}")
+    format!(
+        "[workspace]\nresolver = \"3\"\nmembers = [\"linstab-*\"]\n\n[patch.crates-io]\n{patches}\n{profiles}"
+    )
 }
 
 fn write(path: &Path, text: &str) -> Result<(), u8> {
