@@ -66,7 +66,7 @@ pub(super) fn sdist() -> Result<Outcome, u8> {
     let place = folder("sdist");
     let _ = std::fs::remove_dir_all(&place);
     let mut pack = Command::new(environment.program("maturin"));
-    finish(pack.args(["sdist", "--quiet", "--out"]).arg(&place).current_dir(package()))?;
+    finish(pack.args(["sdist", "--out"]).arg(&place).current_dir(package()))?;
     let archive = only_entry(&place)?;
     environment.run(&["-m", "tarfile", "--extract", &archive.to_string_lossy(), "."], &place)?;
     // Always the same folder, so that the builds of our crates from it replace one another.
