@@ -40,15 +40,14 @@ pub fn trial<C: Cells>(cells: &C, most: usize) -> Result<Trial<C::Output>, C::Er
     Ok(Trial { results, stored_bytes, seconds })
 }
 
-/// Some of the numbers up to `num_cells`, one out of each of `most` stretches of equal length, at places in them that follow no pattern of
-/// the grid that the cells may lie on (multiples of the golden ratio).
+/// Some of the numbers below `num_cells`, one out of each of `most` stretches of equal length, at places in them that follow no pattern of the
+/// grid that the cells may lie on (multiples of the golden ratio).
 fn spread(num_cells: usize, most: usize) -> Vec<usize> {
+    const LENGTH: usize = 1_000_000;
+    const GOLDEN: usize = 618_034;
     let num = most.min(num_cells);
-    let place = |at: usize| {
-        let offset = (at as f64 * 0.618_033_988_749_895).fract();
-        ((at as f64 + offset) * num_cells as f64 / num as f64) as usize
-    };
-    let mut cells: Vec<usize> = (0..num).map(place).map(|cell| cell.min(num_cells - 1)).collect();
+    let place = |at: usize| (at * LENGTH + at * GOLDEN % LENGTH) * num_cells / (num * LENGTH);
+    let mut cells: Vec<usize> = (0..num).map(place).collect();
     cells.dedup();
     cells
 }

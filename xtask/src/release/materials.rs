@@ -59,7 +59,9 @@ fn licences() -> Result<(String, Vec<String>), u8> {
         if texts.is_empty() {
             without.push(name.to_owned());
         }
-        texts.iter().for_each(|found| text.push_str(&format!("{}\n\n", found.trim())));
+        for found in &texts {
+            let _ = writeln!(text, "{}\n", found.trim());
+        }
     }
     Ok((text, without))
 }

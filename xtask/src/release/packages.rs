@@ -1,5 +1,6 @@
 //! What is published, built from what is published: packages of crates and the source distribution for Python.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,8 +37,10 @@ pub(super) fn crates() -> Result<Outcome, u8> {
 
 /// The manifest of the unpacked packages.
 fn workspace(names: &[String], version: &str, profiles: &str) -> String {
-    let patches: String =
-        names.iter().map(|name| format!("{name} = {{ path = \"{name}-{version}\" }}\n")).collect();
+    let mut patches = String::new();
+    for name in names {
+        let _ = writeln!(patches, "{name} = {{ path = \"{name}-{version}\" }}");
+    }
     format!(
         "[workspace]\nresolver = \"3\"\nmembers = [\"linstab-*\"]\n\n[patch.crates-io]\n{patches}\n{profiles}"
     )
