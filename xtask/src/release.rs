@@ -47,7 +47,6 @@ const STEPS: &[Step] = &[
 
 /// A cargo subcommand and its version. Pinned: a run of today is one of tomorrow.
 const DENY: (&str, &str) = ("cargo-deny", "0.20.2");
-const CYCLONEDX: (&str, &str) = ("cargo-cyclonedx", "0.5.9");
 
 /// Takes the steps that are named, or all.
 pub(crate) fn release(arguments: &[&str]) -> Result<(), u8> {
