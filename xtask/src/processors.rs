@@ -135,7 +135,30 @@ fn difference(text: &str, other: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::difference;
+    use super::{compare, difference};
+
+    /// A promise that is broken is seen, and so is an emulator that shows the same processor again.
+    #[test]
+    fn promised_tables_must_be_the_same_and_not_all_others() {
+        let folder = std::env::temp_dir().join(format!("linstab-processors-{}", std::process::id()));
+        let write = |place: &str, map: &str, other: &str| {
+            let place = folder.join(place);
+            std::fs::create_dir_all(&place).unwrap();
+            std::fs::write(place.join("stability-map.csv"), map).unwrap();
+            std::fs::write(place.join("solutions.csv"), other).unwrap();
+            place
+        };
+        let here = write("here", "growth\n1.0\n", "sigma\n2.0\n");
+        for (map, other, kept) in [
+            ("growth\n1.0\n", "sigma\n2.1\n", true),
+            ("growth\n1.1\n", "sigma\n2.1\n", false),
+            ("growth\n1.0\n", "sigma\n2.0\n", false),
+        ] {
+            let there = write("there", map, other);
+            assert_eq!(compare("emulated", &here, &there), Ok(kept), "{map:?}, {other:?}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn differences_are_counted_and_measured() {
