@@ -181,10 +181,14 @@ fn foreign_shards_and_shards_that_are_none_are_named() {
         assert_eq!(stderr(&run).lines().count(), 1, "{}", stderr(&run));
         assert!(!stage.path("none").exists(), "nothing is begun");
     }
-    // A node that does not see the shared folder, or a full disk that it lies on.
+    // A node that does not see the shared folder, or sees something else in its place.
     std::fs::write(stage.path("file"), "precious").unwrap();
-    let run = output(quick("file/shards", &["--shard", "0/1"]));
-    assert_eq!((run.status.code(), stderr(&run).lines().count()), (Some(1), 1), "{}", stderr(&run));
+    for out in ["file/shards", "not-mounted/shards"] {
+        let run = output(quick(out, &["--shard", "0/1"]));
+        assert_eq!((run.status.code(), stderr(&run).lines().count()), (Some(1), 1), "{}", stderr(&run));
+        assert!(stderr(&run).contains("is it mounted on this node?"), "{}", stderr(&run));
+    }
+    assert!(!stage.path("not-mounted").exists(), "nothing is created in its place");
 }
 
 #[test]
@@ -227,4 +231,28 @@ fn two_may_gather_at_once() {
         assert!(stderr(run).contains("another run is writing to"), "{}", stderr(run));
     }
     assert_eq!(contents(&stage.path("twice")), stage.gathered("shards"));
+}
+
+/// A map for a cluster is sized beforehand: some of its cells are computed, nothing is written, and what was not measured is called so.
+#[test]
+fn a_million_cells_are_forecast() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("map");
+    let map = ["map", "data/configs/stability-map-large.toml", "--out", out.to_str().unwrap(), "--dry-run"];
+    let run = output(linstab(&[&map[..], &["--cores", "100"]].concat()));
+    assert!(run.status.success(), "{}", stderr(&run));
+    let text = String::from_utf8(run.stdout).unwrap();
+    for part in [
+        "stability-map-large.toml: 1000000 cells\n",
+        "core hours, +- ",
+        "PROJECTION  100 cores: ",
+        "not measured on so many",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is written");
+    for refused in [&["--shard", "0/2"][..], &["--cores", "0"]] {
+        let run = output(linstab(&[&map[..], refused].concat()));
+        assert_eq!((run.status.code(), stderr(&run).lines().count()), (Some(2), 1), "{}", stderr(&run));
+    }
 }

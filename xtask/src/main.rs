@@ -10,7 +10,9 @@
 mod guide;
 mod lines;
 mod needs;
+mod processors;
 mod python;
+mod release;
 mod slurm;
 mod slurm_test;
 
@@ -31,8 +33,11 @@ cargo xtask VERB [ARGUMENTS]
   test-torch  the tests of the Python package that need PyTorch, which is installed for them if it is not there
   python-docs build the guide, with the reference of the package and the crates, into target/guide
   test-slurm  shards on a Slurm of two nodes on this machine, with kills; Slurm is installed if it is not there
+  test-processors  the same program on emulated processors with narrower vectors [--all]: which tables are the same bit by bit
   lines       count the lines of source code, by crate
-  ci          test, and the gates that need extra tools
+  release     --dry-run [STEP...]: licences and advisories of dependencies, oldest compiler and dependencies, packages built from
+              themselves alone, bill of materials
+  ci          test, and all steps of the release
 ";
 
 const FAILURE: u8 = 1;
@@ -65,8 +70,12 @@ fn main() -> ExitCode {
         "python-docs" if rest.is_empty() => python::docs(),
         "test-slurm" if rest.is_empty() => slurm_test::test(),
         "test" if rest == ["--fast"] => all(FAST),
+        "test-processors" => processors::test(&rest),
+        "release" => release::release(&rest),
         "lines" if rest.is_empty() => lines::print(root()),
-        "ci" if rest.is_empty() => needs::check().and_then(|()| all(TEST)).and_then(|()| all(EXTRA)),
+        "ci" if rest.is_empty() => {
+            needs::check().and_then(|()| all(TEST)).and_then(|()| release::release(&["--dry-run"]))
+        }
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
@@ -96,9 +105,6 @@ const FAST: &[&[&str]] = &[
     &["cargo", "fmt", "--all", "--check"],
     &["cargo", "test", "--workspace", "--all-features", "--lib", "--bins", "--quiet"],
 ];
-
-/// Gates that need tools beyond the toolchain (`cargo install --locked cargo-deny`) and the advisory database.
-const EXTRA: &[&[&str]] = &[&["cargo", "deny", "--all-features", "check"]];
 
 fn all(commands: &[&[&str]]) -> Result<(), u8> {
     let begun = Instant::now();

@@ -40,7 +40,10 @@ fn ensure(what: &str, present: impl Fn() -> bool, packages: &[&str]) -> Result<(
             .stdout(Stdio::null())
             .status();
         if !status.is_ok_and(|status| status.success()) {
-            eprintln!("error: `{}` failed", command.join(" "));
+            eprintln!(
+                "error: `{}` failed, so this machine cannot have {what}: nothing was tested",
+                command.join(" ")
+            );
             return Err(FAILURE);
         }
     }

@@ -58,17 +58,18 @@ pub(crate) fn docs() -> Result<(), u8> {
     Ok(())
 }
 
-fn package() -> PathBuf {
+pub(crate) fn package() -> PathBuf {
     root().join(PACKAGE)
 }
 
 /// A virtual environment.
-struct Environment {
+pub(crate) struct Environment {
     folder: PathBuf,
 }
 
 impl Environment {
-    fn of_tests() -> Result<Self, u8> {
+    /// What the tests of the package need, maturin among it.
+    pub(crate) fn of_tests() -> Result<Self, u8> {
         Self::ready("python", "tests/requirements.txt")
     }
 
@@ -108,8 +109,12 @@ impl Environment {
     }
 
     fn pip(&self, arguments: &[&str]) -> Result<(), u8> {
+        self.pip_in(arguments, &package())
+    }
+
+    pub(crate) fn pip_in(&self, arguments: &[&str], folder: &Path) -> Result<(), u8> {
         let quiet = ["-m", "pip", "--quiet", "--disable-pip-version-check"];
-        self.run(&[&quiet[..], arguments].concat(), &package())
+        self.run(&[&quiet[..], arguments].concat(), folder)
     }
 
     fn pytest(&self, arguments: &[&str]) -> Result<(), u8> {
@@ -117,7 +122,7 @@ impl Environment {
     }
 
     /// The environment's Python in a folder; the package's sources are not on its path.
-    fn run(&self, arguments: &[&str], folder: &Path) -> Result<(), u8> {
+    pub(crate) fn run(&self, arguments: &[&str], folder: &Path) -> Result<(), u8> {
         eprintln!("== python {}", arguments.join(" "));
         let mut python = Command::new(self.program("python"));
         // Without the folder itself on the path, even where `-m` would put it there.
@@ -127,7 +132,7 @@ impl Environment {
         finish(python.env("CARGO_TARGET_DIR", target()))
     }
 
-    fn program(&self, name: &str) -> PathBuf {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         let programs = if cfg!(windows) { "Scripts" } else { "bin" };
         self.folder.join(programs).join(name)
     }
@@ -141,7 +146,7 @@ impl Environment {
 }
 
 /// The caller's Python.
-fn python() -> String {
+pub(crate) fn python() -> String {
     std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 

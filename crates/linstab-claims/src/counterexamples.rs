@@ -1,4 +1,4 @@
-//! The counterexamples of `data/counterexamples`, part of the program.
+//! The counterexamples of the folder `counterexamples`, part of the program.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ macro_rules! files {
     ($($name:literal),+ $(,)?) => {
         /// Name and text of each file.
         const FILES: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!("../../../data/counterexamples/", $name, ".toml")))),+];
+            &[$(($name, include_str!(concat!("../counterexamples/", $name, ".toml")))),+];
     };
 }
 
@@ -123,7 +123,7 @@ pub(super) fn count(value: &BigRational) -> usize {
 }
 
 fn fault(name: &str, problem: &str) -> ClaimError {
-    let path = Path::new("data/counterexamples").join(format!("{name}.toml"));
+    let path = Path::new("counterexamples").join(format!("{name}.toml"));
     DriverError::DataFile { path, problem: problem.to_owned() }.into()
 }
 
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn every_file_is_listed_and_readable() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/counterexamples");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("counterexamples");
         let mut found = 0;
         for entry in std::fs::read_dir(folder).expect("the folder is there") {
             let name = entry.expect("readable").file_name().to_string_lossy().into_owned();

@@ -30,6 +30,7 @@ const MAP_HELP: &str = "\
 Examples:
   linstab map data/configs/stability-map.toml --quick --out target/map
   linstab map mine.toml --seed 7
+  linstab map mine.toml --dry-run
 
 Exit codes: 0 done, 1 failure, 2 bad request.";
 
@@ -174,6 +175,12 @@ pub(crate) struct MapArguments {
     /// Configuration, a TOML file as data/configs/stability-map.toml
     #[arg(value_name = "CONFIG.toml", help_heading = "Input")]
     pub(crate) config: PathBuf,
+    /// Say what the map will take (cells, core hours, memory, disk), from some of its cells that are computed for it
+    #[arg(long, conflicts_with_all = ["shard", "shard_from_env"])]
+    pub(crate) dry_run: bool,
+    /// Number of cores that --dry-run projects to
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "dry_run", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) cores: u32,
     #[command(flatten)]
     pub(crate) run: RunArguments,
     /// Results folder

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use linstab_driver::progress::Silent;
 use linstab_driver::{Options, reproduce};
 use linstab_experiments::readme;
+use linstab_experiments::stability_map::Forecast;
 
 use crate::arguments::{MapArguments, ReproduceArguments, RunArguments};
 use crate::experiments::experiments;
@@ -47,12 +49,27 @@ fn check_readme(readme: &Path, out: &Path, quiet: bool) -> anyhow::Result<ExitCo
 }
 
 pub(crate) fn run_map(arguments: &MapArguments) -> anyhow::Result<ExitCode> {
-    let MapArguments { config, run, out } = arguments;
+    let MapArguments { config, dry_run, cores, run, out } = arguments;
+    if *dry_run {
+        let options = options(vec![], config.clone(), out.clone(), run);
+        let forecast = Forecast::of(&options.context(&Silent))?;
+        say(&format!("{}: {}", config.display(), forecast.text(*cores)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     start(vec!["stability-map".to_owned()], config.clone(), out.clone(), run)
 }
 
 fn start(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) -> anyhow::Result<ExitCode> {
-    let options = Options {
+    let options = options(only, configs, out, run);
+    if let Some(shard) = run.shard.shard()? {
+        return run_shard(&options, shard, run.quiet);
+    }
+    let progress = progress::start(run.quiet);
+    report_on(&reproduce(&experiments(), &options, &*progress)?, run.quiet)
+}
+
+fn options(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) -> Options {
+    Options {
         only,
         configs,
         out,
@@ -62,10 +79,5 @@ fn start(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) 
         restart: run.restart,
         force: run.force,
         provenance: provenance::of_this_run(),
-    };
-    if let Some(shard) = run.shard.shard()? {
-        return run_shard(&options, shard, run.quiet);
     }
-    let progress = progress::start(run.quiet);
-    report_on(&reproduce(&experiments(), &options, &*progress)?, run.quiet)
 }

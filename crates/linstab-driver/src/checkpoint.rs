@@ -64,8 +64,7 @@ fn digest(parts: &[&str]) -> [u8; 32] {
 /// # Errors
 /// [`DriverError::Encode`] or [`DriverError::Io`]; the earlier checkpoint is left whole.
 pub fn write<T: Serialize>(path: &Path, identity: Identity, value: &T) -> Result<()> {
-    let payload = bincode::serde::encode_to_vec(value, bincode::config::legacy())
-        .map_err(|error| DriverError::Encode { what: "the checkpoint", message: error.to_string() })?;
+    let payload = encode(value)?;
     let mut bytes = Vec::with_capacity(HEADER_LEN + payload.len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -75,6 +74,15 @@ pub fn write<T: Serialize>(path: &Path, identity: Identity, value: &T) -> Result
     bytes.extend_from_slice(&Sha256::digest(&payload));
     bytes.extend_from_slice(&payload);
     write_atomically(path, &bytes)
+}
+
+/// The payload of a checkpoint.
+///
+/// # Errors
+/// [`DriverError::Encode`].
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    bincode::serde::encode_to_vec(value, bincode::config::legacy())
+        .map_err(|error| DriverError::Encode { what: "the checkpoint", message: error.to_string() })
 }
 
 /// Reads the checkpoint of the computation `identity`; `None` if there is none.

@@ -94,6 +94,18 @@ pub enum DriverError {
         /// The folder.
         folder: PathBuf,
     },
+    /// What the folder of shards is to lie in is not there.
+    #[error(
+        "{} is not there, so other shards would not find {}: is it mounted on this node? else create it",
+        parent.display(),
+        folder.display()
+    )]
+    NoSharedFolder {
+        /// The folder of the shards.
+        folder: PathBuf,
+        /// What it is to lie in.
+        parent: PathBuf,
+    },
     /// A shard has computed its cells; what follows needs those of others.
     #[error("waits for the cells of shard {shard} ({computation})")]
     Awaits {

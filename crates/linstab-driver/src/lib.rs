@@ -19,6 +19,7 @@ pub mod shards;
 pub mod statistics;
 pub mod streams;
 pub mod table;
+pub mod trial;
 
 pub use cell_store::CellStore;
 pub use error::{CheckpointFault, DriverError, Result};

@@ -39,6 +39,20 @@ pub struct Options {
     pub provenance: Provenance,
 }
 
+impl Options {
+    /// What experiments are given.
+    pub fn context<'a>(&'a self, progress: &'a dyn Progress) -> Context<'a> {
+        Context {
+            configs: &self.configs,
+            quick: self.quick,
+            seed: self.seed,
+            num_threads: self.num_threads,
+            program: &self.provenance.program_sha256,
+            progress,
+        }
+    }
+}
+
 /// What has been run.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -110,14 +124,7 @@ pub(crate) fn reproduce_from(
     progress: &dyn Progress,
 ) -> Result<Report> {
     let started = Instant::now();
-    let context = Context {
-        configs: &options.configs,
-        quick: options.quick,
-        seed: options.seed,
-        num_threads: options.num_threads,
-        program: &options.provenance.program_sha256,
-        progress,
-    };
+    let context = options.context(progress);
     let tasks = plan::tasks(all, &options.only, &context)?;
     let folder = RunFolder::open(&options.out, options.restart)?;
     let earlier = Manifest::read(folder.out());

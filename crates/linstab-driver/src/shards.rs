@@ -89,7 +89,7 @@ pub fn compute_shard(
     progress: &dyn Progress,
 ) -> Result<ShardReport> {
     let started = Instant::now();
-    let context = context(options, progress);
+    let context = options.context(progress);
     let tasks = plan::tasks(all, &options.only, &context)?;
     let folder = ShardFolder::create(&options.out)?;
     let _lock = folder.lock(shard, progress)?;
@@ -139,7 +139,7 @@ pub fn gather(
         force: false,
         provenance: options.provenance.clone(),
     };
-    let context = context(&run, progress);
+    let context = run.context(progress);
     folder.refuse_foreign(&records, &plan::tasks(all, &run.only, &context)?, &context)?;
     let mut counts: Vec<u32> = records.keys().map(|shard| shard.count()).collect();
     counts.dedup();
@@ -151,17 +151,6 @@ pub fn gather(
 fn request(records: &BTreeMap<Shard, Record>) -> Option<&Record> {
     let votes = |record: &Record| records.values().filter(|other| other.keys().eq(record.keys())).count();
     records.values().rev().max_by_key(|record| votes(record))
-}
-
-fn context<'a>(options: &'a Options, progress: &'a dyn Progress) -> Context<'a> {
-    Context {
-        configs: &options.configs,
-        quick: options.quick,
-        seed: options.seed,
-        num_threads: options.num_threads,
-        program: &options.provenance.program_sha256,
-        progress,
-    }
 }
 
 impl Record {
@@ -195,7 +184,16 @@ struct ShardFolder {
 }
 
 impl ShardFolder {
+    /// Creates the folder if it is not there, but not what it lies in: on a node that does not see the shared file system each shard would
+    /// have a folder of its own, and nobody would miss the others before gathering.
     fn create(root: &Path) -> Result<Self> {
+        let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+            return Err(DriverError::NoSharedFolder {
+                folder: root.to_path_buf(),
+                parent: parent.to_path_buf(),
+            });
+        }
         create_marked_folder(root)?;
         let folder = Self { root: root.to_path_buf() };
         create_folder(&folder.root.join(RECORDS))?;

@@ -7,11 +7,13 @@ mod cells;
 mod config;
 mod drawing;
 mod explorer;
+mod forecast;
 mod section;
 mod summary;
 
 pub use cells::{Cell, CellResult, MapCells, Row};
 pub use config::{Config, Family, Loss, Tie};
+pub use forecast::Forecast;
 pub use summary::{Boundary, MapKey, MapSummary};
 
 use linstab_driver::ResultsFolder;
