@@ -3,6 +3,7 @@
 
 pub mod analyze;
 pub mod browser;
+pub mod robustness;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

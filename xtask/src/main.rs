@@ -31,6 +31,7 @@ cargo xtask VERB [ARGUMENTS]
   test-torch  the tests of the Python package that need PyTorch, which is installed for them if it is not there
   python-docs build the guide, with the reference of the package and the crates, into target/guide
   test-slurm  shards on a Slurm of two nodes on this machine, with kills; Slurm is installed if it is not there
+  robustness  try readers, analyses, runs and kills again and again  (cargo xtask robustness --help)
   lines       count the lines of source code, by crate
   ci          test, and the gates that need extra tools
 ";
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         "python-docs" if rest.is_empty() => python::docs(),
         "test-slurm" if rest.is_empty() => slurm_test::test(),
         "test" if rest == ["--fast"] => all(FAST),
+        "robustness" => run(&[&ROBUSTNESS[..], &rest[..]].concat()),
         "lines" if rest.is_empty() => lines::print(root()),
         "ci" if rest.is_empty() => needs::check().and_then(|()| all(TEST)).and_then(|()| all(EXTRA)),
         "help" | "--help" | "-h" => {
@@ -79,6 +81,9 @@ fn main() -> ExitCode {
     outcome.map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
 }
 
+const ROBUSTNESS: [&str; 8] =
+    ["cargo", "run", "--release", "--quiet", "-p", "linstab-tests", "--bin=robustness", "--"];
+
 /// Everything that must pass before a change lands. Tests run optimised: that is what is shipped, the dependencies are compiled once for
 /// them and for the program that the whole-program tests run, and what tests compute takes most of their time.
 const TEST: &[&[&str]] = &[
@@ -87,6 +92,7 @@ const TEST: &[&[&str]] = &[
     &["cargo", "clippy", "--workspace", "--all-targets", "--all-features", "--quiet", "--", "-D", "warnings"],
     &["cargo", "doc", "--workspace", "--no-deps", "--all-features", "--quiet"],
     &["cargo", "test", "--release", "--workspace", "--all-features", "--quiet"],
+    &["cargo", "xtask", "robustness", "--weekly"],
     &["cargo", "xtask", "thresholds"],
     &["cargo", "xtask", "python"],
 ];

@@ -1,0 +1,101 @@
+//! `cargo xtask robustness`: see [`linstab_tests::robustness`].
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use linstab_tests::robustness::{self, Effort, Line, PARTS, Part, record, week};
+
+const HELP: &str = "\
+cargo xtask robustness [--only PART]... [--count N] [--seed S] [--minutes M] [--record | --weekly]
+
+Tries again and again from a seed, and says what failed.
+
+  --only PART  kills, faults, mutations, memory, seeds or ensembles; all if none is named
+  --count N    how many times, instead of the usual number; parts that enumerate ignore it
+  --seed S     of all that is drawn, instead of 1
+  --minutes M  begin nothing more after so many; what was done is what counts
+  --record     put the lines into data/robustness/record.csv
+  --weekly     what `cargo xtask test` does: a small share, from the seed of this week
+";
+
+struct Request {
+    only: Vec<String>,
+    count: Option<u64>,
+    seed: u64,
+    minutes: Option<u64>,
+    record: bool,
+    weekly: bool,
+}
+
+fn request(arguments: &[String]) -> Result<Request, String> {
+    let mut request =
+        Request { only: Vec::new(), count: None, seed: 1, minutes: None, record: false, weekly: false };
+    let mut rest = arguments.iter();
+    while let Some(flag) = rest.next() {
+        let mut value = || rest.next().ok_or_else(|| format!("{flag} needs a value"));
+        let number = |text: &String| text.parse().map_err(|_| format!("{flag} is {text}, allowed: a number"));
+        match flag.as_str() {
+            "--only" => request.only.push(value()?.clone()),
+            "--count" => request.count = Some(number(value()?)?),
+            "--seed" => request.seed = number(value()?)?,
+            "--minutes" => request.minutes = Some(number(value()?)?),
+            "--record" => request.record = true,
+            "--weekly" => (request.weekly, request.seed) = (true, week::seed(week::today())),
+            _ => return Err(format!("unknown argument {flag}\n\n{HELP}")),
+        }
+    }
+    match request.only.iter().find(|name| PARTS.iter().all(|part| part.name != **name)) {
+        Some(unknown) => Err(format!("no part {unknown}, allowed: {}", PARTS.iter().map(|part| part.name).collect::<Vec<_>>().join(", "))),
+        None => Ok(request),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--help") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let request = match request(&arguments) {
+        Ok(request) => request,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            return ExitCode::from(2);
+        }
+    };
+    if request.weekly {
+        let (year, number) = week::iso_week(week::today());
+        println!("seed of week {year}-W{number:02}: {}", request.seed);
+    }
+    let selected = |part: &&Part| request.only.is_empty() || request.only.iter().any(|name| name == part.name);
+    // A build meanwhile must not change what is tried.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = folder.path().join("linstab");
+    std::fs::copy(linstab_tests::linstab(&[]).get_program(), &program).expect("room for the program");
+    let mut failed = false;
+    for part in PARTS.iter().filter(selected) {
+        let count = request.count.unwrap_or(if request.weekly { part.counts.1 } else { part.counts.0 });
+        let until = request.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+        let (lines, took) = robustness::run(part, Effort { program: &program, count, seed: request.seed, until });
+        println!("{} ({:.0} s)", part.name, took.as_secs_f64());
+        lines.iter().for_each(say);
+        failed |= lines.iter().any(|line| !line.failures.is_empty());
+        if request.record
+            && let Err(problem) = record::keep(part.name, request.seed, request.count, &lines)
+        {
+            eprintln!("error: cannot keep the record: {problem}");
+            return ExitCode::FAILURE;
+        }
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn say(line: &Line) {
+    let Line { what, count, failures, detail } = line;
+    let detail = if detail.is_empty() { String::new() } else { format!("; {detail}") };
+    println!("  {what}: {count}, failures: {}{detail}", failures.len());
+    const MOST: usize = 20;
+    failures.iter().take(MOST).for_each(|failure| println!("    {failure}"));
+}
