@@ -47,7 +47,10 @@ fn request(arguments: &[String]) -> Result<Request, String> {
         }
     }
     match request.only.iter().find(|name| PARTS.iter().all(|part| part.name != **name)) {
-        Some(unknown) => Err(format!("no part {unknown}, allowed: {}", PARTS.iter().map(|part| part.name).collect::<Vec<_>>().join(", "))),
+        Some(unknown) => Err(format!(
+            "no part {unknown}, allowed: {}",
+            PARTS.iter().map(|part| part.name).collect::<Vec<_>>().join(", ")
+        )),
         None => Ok(request),
     }
 }
@@ -69,21 +72,24 @@ fn main() -> ExitCode {
         let (year, number) = week::iso_week(week::today());
         println!("seed of week {year}-W{number:02}: {}", request.seed);
     }
-    let selected = |part: &&Part| request.only.is_empty() || request.only.iter().any(|name| name == part.name);
+    let selected =
+        |part: &&Part| request.only.is_empty() || request.only.iter().any(|name| name == part.name);
     // A build meanwhile must not change what is tried.
     let folder = tempfile::tempdir().expect("a temporary folder");
     let program = folder.path().join("linstab");
     std::fs::copy(linstab_tests::linstab(&[]).get_program(), &program).expect("room for the program");
+    let revision = record::revision();
     let mut failed = false;
     for part in PARTS.iter().filter(selected) {
         let count = request.count.unwrap_or(if request.weekly { part.counts.1 } else { part.counts.0 });
         let until = request.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
-        let (lines, took) = robustness::run(part, Effort { program: &program, count, seed: request.seed, until });
+        let (lines, took) =
+            robustness::run(part, Effort { program: &program, count, seed: request.seed, until });
         println!("{} ({:.0} s)", part.name, took.as_secs_f64());
         lines.iter().for_each(say);
         failed |= lines.iter().any(|line| !line.failures.is_empty());
         if request.record
-            && let Err(problem) = record::keep(part.name, request.seed, request.count, &lines)
+            && let Err(problem) = record::keep(part.name, request.seed, request.count, &revision, &lines)
         {
             eprintln!("error: cannot keep the record: {problem}");
             return ExitCode::FAILURE;

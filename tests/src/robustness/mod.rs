@@ -5,8 +5,8 @@
 //! with seeds that change every week.
 
 mod random;
-mod seeds;
 pub mod record;
+mod seeds;
 pub mod week;
 
 use std::path::Path;

@@ -18,7 +18,13 @@ pub fn path() -> PathBuf {
 ///
 /// # Errors
 /// What the file system or the reader of tables says.
-pub fn keep(part: &str, seed: u64, count: Option<u64>, lines: &[Line]) -> Result<(), Box<dyn std::error::Error>> {
+pub fn keep(
+    part: &str,
+    seed: u64,
+    count: Option<u64>,
+    revision: &str,
+    lines: &[Line],
+) -> Result<(), Box<dyn std::error::Error>> {
     let path = path();
     let mut rows: Vec<Vec<String>> = Vec::new();
     if path.exists() {
@@ -38,7 +44,7 @@ pub fn keep(part: &str, seed: u64, count: Option<u64>, lines: &[Line]) -> Result
             line.detail.clone(),
             date(),
             processor(),
-            revision(),
+            revision.to_owned(),
         ];
         match rows.iter_mut().find(|earlier| earlier[0] == line.what) {
             Some(earlier) => *earlier = row,
@@ -63,7 +69,8 @@ fn processor() -> String {
     model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
-fn revision() -> String {
+/// The revision of the source, as of now.
+pub fn revision() -> String {
     let described = Command::new("git")
         .args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"])
         .current_dir(root())

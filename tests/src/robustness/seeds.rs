@@ -12,7 +12,7 @@ pub(super) const EXPERIMENTS: [&str; 6] =
     ["stability-map", "local-convergence", "coherence-dynamics", "solutions", "digits", "claims"];
 
 pub(super) fn run(effort: Effort<'_>) -> Vec<Line> {
-    let attempts: Vec<Vec<Option<Result<(), String>>>> = (0..effort.count)
+    let attempts: Vec<Vec<Option<Result<usize, String>>>> = (0..effort.count)
         .into_par_iter()
         .map(|index| {
             let seed = Random::of(effort.seed, index).word() >> 12;
@@ -24,45 +24,57 @@ pub(super) fn run(effort: Effort<'_>) -> Vec<Line> {
         Line {
             what: format!("seeds of {id}, reduced sizes"),
             count: outcomes.len() as u64,
-            failures: outcomes.into_iter().filter_map(|outcome| outcome.clone().err()).collect(),
-            detail: String::new(),
+            failures: outcomes.iter().filter_map(|outcome| (*outcome).clone().err()).collect(),
+            detail: match outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).sum::<usize>() {
+                0 => String::new(),
+                moved => format!("{moved} verdicts on measurements moved, as few repetitions allow"),
+            },
         }
     };
     EXPERIMENTS.iter().enumerate().map(line).collect()
 }
 
-/// Whether a run ends well, its results are all there, and no verdict of the ledger depends on the seed.
-fn complete(effort: Effort<'_>, id: &str, seed: u64) -> Result<(), String> {
+/// Whether a run ends well, its results are all there, and no proven verdict of the ledger depends on the seed.
+fn complete(effort: Effort<'_>, id: &str, seed: u64) -> Result<usize, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let (out, seed) = (folder.path().join("results"), seed.to_string());
     let arguments = ["reproduce", "--quick", "--quiet", "--threads", "1", "--only", id, "--seed", &seed];
     let out_text = out.to_str().unwrap_or_default();
-    let run = output(effort.linstab(&[&arguments[..], &["--configs", "data/configs", "--out", out_text]].concat()));
-    let failed = |why: &str| Err(format!("{id}, seed {seed}: {why}"));
+    let run =
+        output(effort.linstab(&[&arguments[..], &["--configs", "data/configs", "--out", out_text]].concat()));
+    let failed = |why: &str| format!("{id}, seed {seed}: {why}");
     if !run.status.success() || !run.stderr.is_empty() {
-        return failed(&format!("{} {}", run.status, stderr(&run).trim()));
+        return Err(failed(&format!("{} {}", run.status, stderr(&run).trim())));
     }
-    let manifest = std::fs::read(out.join("manifest.json")).map_err(|error| error.to_string())?;
-    let manifest: serde_json::Value =
-        serde_json::from_slice(&manifest).map_err(|error| error.to_string())?;
+    let manifest = json(&out.join("manifest.json"))?;
     let files = manifest["files"].as_array().map_or(0, Vec::len);
     if files < 4 || manifest["failures"].as_array().is_none_or(|failures| !failures.is_empty()) {
-        return failed("the manifest names failures, or hardly a file");
+        return Err(failed("the manifest names failures, or hardly a file"));
     }
-    match id {
-        "claims" => verdicts(&out).or_else(|why| failed(&why)),
-        _ => Ok(()),
+    if id == "claims" {
+        verdicts(&json(&out.join("tables/claims.json"))?).map_err(|why| failed(&why))
+    } else {
+        Ok(0)
     }
 }
 
-/// Every verdict of the ledger is the expected one.
-fn verdicts(out: &Path) -> Result<(), String> {
-    let table = std::fs::read(out.join("tables/claims.json")).map_err(|error| error.to_string())?;
-    let rows: Vec<serde_json::Value> = serde_json::from_slice(&table).map_err(|error| error.to_string())?;
-    let moved: Vec<String> = rows
-        .iter()
-        .filter(|row| row["verdict"] != row["expected_verdict"])
-        .map(|row| format!("{} is {}, expected {}", row["id"], row["verdict"], row["expected_verdict"]))
-        .collect();
-    if moved.is_empty() && !rows.is_empty() { Ok(()) } else { Err(moved.join("; ")) }
+/// How many verdicts on what the paper measured come out otherwise, which few repetitions allow. Those on what it proves must not.
+fn verdicts(rows: &serde_json::Value) -> Result<usize, String> {
+    let mut measured = 0;
+    for row in rows.as_array().filter(|rows| !rows.is_empty()).ok_or("the ledger is empty")? {
+        let [found, expected] =
+            ["verdict", "expected_verdict"].map(|key| row[key].as_str().unwrap_or_default());
+        let on_measurements = |verdict: &str| ["supported", "not-supported"].contains(&verdict);
+        if found != expected && on_measurements(found) && on_measurements(expected) {
+            measured += 1;
+        } else if found != expected {
+            return Err(format!("{} is {found}, expected {expected}", row["id"]));
+        }
+    }
+    Ok(measured)
+}
+
+fn json(path: &Path) -> Result<serde_json::Value, String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
 }
