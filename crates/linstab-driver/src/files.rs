@@ -4,6 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::disk::{self, Writer};
 use crate::{DriverError, Result};
 
 /// Name of the manifest in a results folder.
@@ -27,7 +28,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         Ok(found) if found.is_file() => {
             fs::canonicalize(path).and_then(|path| replace(&path, bytes, Some(found.permissions())))
         }
-        Ok(_) => File::options().write(true).open(path).and_then(|mut file| file.write_all(bytes)),
+        Ok(_) => File::options()
+            .write(true)
+            .open(path)
+            .and_then(|file| Writer { file: &file, path }.write_all(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             end_of_links(path).and_then(|path| replace(&path, bytes, None))
         }
@@ -47,22 +51,14 @@ fn end_of_links(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut beside = tempfile::Builder::new();
-    beside.prefix(".linstab-").suffix(".tmp");
-    // As readable as any other file, where a temporary one is its owner's alone.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        beside.permissions(Permissions::from_mode(0o666));
-    }
-    let mut file = beside.tempfile_in(folder)?;
+    let beside = disk::create_beside(path)?;
+    let file = beside.as_file();
     if let Some(permissions) = permissions {
-        file.as_file().set_permissions(permissions)?;
+        disk::set_permissions(file, path, permissions)?;
     }
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|error| error.error)
+    Writer { file, path }.write_all(bytes)?;
+    disk::sync(file, path)?;
+    disk::persist(beside, path)
 }
 
 /// Writes a new file to the disk, creating the folders above it.
@@ -75,10 +71,11 @@ pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut dyn io::Write) -> i
     if let Some(parent) = path.parent() {
         create_folder(parent)?;
     }
-    let written = File::create(path).and_then(|file| {
-        let mut file = io::BufWriter::new(file);
-        fill(&mut file)?;
-        file.into_inner()?.sync_all()
+    let written = disk::create(path).and_then(|file| {
+        let mut writer = io::BufWriter::new(Writer { file: &file, path });
+        fill(&mut writer)?;
+        writer.flush()?;
+        disk::sync(&file, path)
     });
     written.map_err(DriverError::io("write", path))
 }
@@ -101,13 +98,13 @@ pub(crate) fn files_below(root: &Path) -> Result<Vec<String>> {
 }
 
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(DriverError::io("create folder", path))
+    disk::create_folder(path).map_err(DriverError::io("create folder", path))
 }
 
 pub(crate) fn remove_folder(path: &Path) -> Result<()> {
-    if path.exists() { fs::remove_dir_all(path).map_err(DriverError::io("remove", path)) } else { Ok(()) }
+    if path.exists() { disk::remove_folder(path).map_err(DriverError::io("remove", path)) } else { Ok(()) }
 }
 
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(DriverError::io("move", from))
+    disk::rename(from, to).map_err(DriverError::io("move", from))
 }

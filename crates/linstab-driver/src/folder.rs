@@ -1,13 +1,16 @@
 //! The folders of a run: results are written beside the old ones, and put in their place only when complete.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use linstab_report::drawing;
 
 use crate::cell_store::{CellStore, Share};
-use crate::files::{MANIFEST, PROGRAM, create_folder, files_below, remove_folder, rename, write, write_with};
+use crate::disk;
+use crate::files::{MANIFEST, PROGRAM, create_folder, remove_folder, rename, write, write_with};
 use crate::shard::Shard;
 use crate::{DriverError, Result};
 
@@ -23,9 +26,16 @@ const PREVIOUS: &str = "previous";
 #[derive(Clone, Debug)]
 pub struct ResultsFolder {
     /// None if only cells are wanted.
-    files: Option<PathBuf>,
+    files: Option<Files>,
     cells: PathBuf,
     share: Share,
+}
+
+/// The files of an experiment, and which have been written: one that is gone when it is wanted must be missed.
+#[derive(Clone, Debug)]
+struct Files {
+    root: PathBuf,
+    written: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl ResultsFolder {
@@ -61,7 +71,10 @@ impl ResultsFolder {
         relative: &str,
         fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<()> {
-        self.files.as_ref().map_or(Ok(()), |files| write_with(&files.join(relative), fill))
+        let Some(files) = &self.files else { return Ok(()) };
+        write_with(&files.root.join(relative), fill)?;
+        files.written.lock().expect("nobody panics while holding it").insert(relative.to_owned());
+        Ok(())
     }
 
     /// Writes a figure across two columns and in one: `figures/<name>` and `figures/one-column/<name>`.
@@ -136,7 +149,7 @@ impl RunFolder {
     /// Where an experiment puts its results.
     pub fn part(&self, experiment: &str) -> ResultsFolder {
         ResultsFolder {
-            files: Some(self.work.join(PARTS).join(experiment)),
+            files: Some(Files { root: self.work.join(PARTS).join(experiment), written: Arc::default() }),
             cells: self.work.join(CHECKPOINTS),
             share: Share::All,
         }
@@ -150,16 +163,17 @@ impl RunFolder {
     /// Adds the files of an experiment to the results; returns their paths there.
     ///
     /// # Errors
-    /// [`DriverError::Io`].
-    pub(crate) fn accept(&self, experiment: &str) -> Result<Vec<String>> {
-        let (part, results) = (self.work.join(PARTS).join(experiment), self.results());
-        let files = if part.exists() { files_below(&part)? } else { Vec::new() };
-        for path in &files {
-            let target = results.join(path);
-            create_folder(target.parent().unwrap_or(&results))?;
-            rename(&part.join(path), &target)?;
+    /// [`DriverError::Io`], among others if a file is no longer there.
+    pub(crate) fn accept(&self, part: &ResultsFolder) -> Result<Vec<String>> {
+        let Some(Files { root, written }) = &part.files else { return Ok(Vec::new()) };
+        let written: Vec<String> =
+            written.lock().expect("nobody panics while holding it").iter().cloned().collect();
+        for path in &written {
+            let target = self.results().join(path);
+            create_folder(target.parent().unwrap_or(&target))?;
+            rename(&root.join(path), &target)?;
         }
-        Ok(files)
+        Ok(written)
     }
 
     /// Writes a file that is made of all experiments together.
@@ -253,14 +267,14 @@ pub(crate) fn create_marked_folder(folder: &Path) -> Result<()> {
     if !is_empty(folder)? && !marker.is_file() {
         return Err(DriverError::ForeignFolder { path: folder.to_path_buf() });
     }
-    File::create(&marker).map(drop).map_err(DriverError::io("create", &marker))
+    disk::create(&marker).map(drop).map_err(DriverError::io("create", &marker))
 }
 
 /// Takes the lock of a work folder. A run that ends removes the folder with its lock: what is locked must still be there.
 fn lock(out: &Path, path: &Path) -> Result<File> {
     let busy = || DriverError::Busy { path: out.to_path_buf() };
-    let file = File::create(path).map_err(DriverError::io("create", path))?;
-    file.try_lock().map_err(|error| match error {
+    let file = disk::create(path).map_err(DriverError::io("create", path))?;
+    disk::try_lock(&file, path).map_err(|error| match error {
         fs::TryLockError::WouldBlock => busy(),
         fs::TryLockError::Error(source) => DriverError::io("lock", path)(source),
     })?;
