@@ -3,7 +3,7 @@
 
 pub mod analyze;
 pub mod browser;
-pub mod robustness;
+pub mod week;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,10 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 /// A kind of change.
+#[cfg_attr(
+    not(feature = "testing"),
+    expect(unreachable_pub, reason = "a shim is told of it, which only tests have")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A folder and those above it are created.
@@ -31,6 +35,21 @@ pub enum Change {
 pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     before(Change::CreateFolder, path)?;
     fs::create_dir_all(path)
+}
+
+/// Creates a folder and those above it up to `root`, which must be there: if somebody has removed it, it is not to come back without
+/// what it held.
+pub(crate) fn create_folder_below(root: &Path, path: &Path) -> io::Result<()> {
+    before(Change::CreateFolder, path)?;
+    let mut folder = root.to_path_buf();
+    for name in path.strip_prefix(root).unwrap_or(path) {
+        folder.push(name);
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn create(path: &Path) -> io::Result<File> {

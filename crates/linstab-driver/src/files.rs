@@ -61,15 +61,19 @@ fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::R
     disk::persist(beside, path)
 }
 
-/// Writes a new file to the disk, creating the folders above it.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, |file| file.write_all(bytes))
+/// Writes a new file to the disk, creating the folders above it up to `root`.
+pub(crate) fn write(root: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(root, path, |file| file.write_all(bytes))
 }
 
 /// The same with contents that need not be in memory as a whole.
-pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<()> {
+pub(crate) fn write_with(
+    root: &Path,
+    path: &Path,
+    fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<()> {
     if let Some(parent) = path.parent() {
-        create_folder(parent)?;
+        create_folder_below(root, parent)?;
     }
     let written = disk::create(path).and_then(|file| {
         let mut writer = io::BufWriter::new(Writer { file: &file, path });
@@ -81,6 +85,7 @@ pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut dyn io::Write) -> i
 }
 
 /// Relative paths of all files below a folder, sorted.
+#[cfg(test)]
 pub(crate) fn files_below(root: &Path) -> Result<Vec<String>> {
     let (mut files, mut folders) = (Vec::new(), vec![root.to_path_buf()]);
     while let Some(folder) = folders.pop() {
@@ -99,6 +104,11 @@ pub(crate) fn files_below(root: &Path) -> Result<Vec<String>> {
 
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
     disk::create_folder(path).map_err(DriverError::io("create folder", path))
+}
+
+/// As [`disk::create_folder_below`].
+pub(crate) fn create_folder_below(root: &Path, path: &Path) -> Result<()> {
+    disk::create_folder_below(root, path).map_err(DriverError::io("create folder", path))
 }
 
 pub(crate) fn remove_folder(path: &Path) -> Result<()> {

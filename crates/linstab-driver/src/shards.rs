@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cell_store::shards_in;
 use crate::disk;
 use crate::experiment::{Context, Experiment};
-use crate::files::{create_folder, write_atomically};
+use crate::files::{create_folder_below, write_atomically};
 use crate::folder::{ResultsFolder, create_marked_folder};
 use crate::manifest::{Manifest, Provenance, RunRecord};
 use crate::plan::{self, Task};
@@ -199,8 +199,8 @@ impl ShardFolder {
     fn create(root: &Path) -> Result<Self> {
         create_marked_folder(root)?;
         let folder = Self { root: root.to_path_buf() };
-        create_folder(&folder.root.join(RECORDS))?;
-        create_folder(&folder.cells())?;
+        create_folder_below(root, &folder.root.join(RECORDS))?;
+        create_folder_below(root, &folder.cells())?;
         Ok(folder)
     }
 
@@ -261,7 +261,9 @@ impl ShardFolder {
             stale.push(crate::cell_store::shard_file(&folder, shard));
         }
         let there = stale.iter().filter(|path| path.exists());
-        there.into_iter().try_for_each(|path| disk::remove_file(path).map_err(DriverError::io("remove", path)))
+        there
+            .into_iter()
+            .try_for_each(|path| disk::remove_file(path).map_err(DriverError::io("remove", path)))
     }
 
     /// Shards of another request than this one have nothing to add to it.

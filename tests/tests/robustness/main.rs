@@ -1,14 +1,56 @@
-//! `cargo xtask robustness`: see [`linstab_tests::robustness`].
+//! Proof of robustness, by numbers: each part tries something many times from a seed and says what failed.
+//!
+//! A test without the usual harness, beside the other whole-program tests, because it knows everything: the readers, the analyses with
+//! their slow twins, the driver and the program. Without arguments it does a small share, with a seed that changes every week, which is
+//! what `cargo xtask test` runs; `cargo xtask robustness` runs it at length and keeps the record in `data/robustness`.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "it says what it has tried")]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a test owns clocks and files")]
+
+mod ensembles;
+mod experiment;
+mod faults;
+mod kills;
+mod memory;
+mod mutations;
+mod panics;
+mod parts;
+mod random;
+mod record;
+mod seeds;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use linstab_tests::robustness::{self, Effort, Line, PARTS, Part, record, week};
+use linstab_tests::week;
+
+use crate::parts::{Effort, Line};
+
+/// A part of the proof.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    /// Its name on the command line.
+    name: &'static str,
+    /// How many times in full, and in the tests of every change.
+    counts: (u64, u64),
+    /// Whether it runs the program.
+    runs_program: bool,
+    /// Does it.
+    run: fn(Effort<'_>) -> Vec<Line>,
+}
+
+/// All parts.
+const PARTS: &[Part] = &[
+    Part { name: "ensembles", counts: (50_000, 600), runs_program: false, run: ensembles::run },
+    Part { name: "kills", runs_program: true, counts: (200, 4), run: kills::run },
+    Part { name: "faults", runs_program: false, counts: (0, 0), run: faults::run },
+    Part { name: "mutations", counts: (5_000_000, 100_000), runs_program: false, run: mutations::run },
+    Part { name: "memory", runs_program: true, counts: (100, 4), run: memory::run },
+    Part { name: "seeds", runs_program: true, counts: (100, 1), run: seeds::run },
+];
 
 const HELP: &str = "\
-cargo xtask robustness [--only PART]... [--count N] [--seed S] [--minutes M] [--record | --weekly]
+cargo xtask robustness [--only PART]... [--count N] [--seed S] [--minutes M] [--record]
 
 Tries again and again from a seed, and says what failed.
 
@@ -17,7 +59,8 @@ Tries again and again from a seed, and says what failed.
   --seed S     of all that is drawn, instead of 1
   --minutes M  begin nothing more after so many; what was done is what counts
   --record     put the lines into data/robustness/record.csv
-  --weekly     what `cargo xtask test` does: a small share, from the seed of this week
+
+Without --full, which `cargo xtask robustness` gives: a small share, from the seed of this week.
 ";
 
 struct Request {
@@ -31,7 +74,7 @@ struct Request {
 
 fn request(arguments: &[String]) -> Result<Request, String> {
     let mut request =
-        Request { only: Vec::new(), count: None, seed: 1, minutes: None, record: false, weekly: false };
+        Request { only: Vec::new(), count: None, seed: 1, minutes: None, record: false, weekly: true };
     let mut rest = arguments.iter();
     while let Some(flag) = rest.next() {
         let mut value = || rest.next().ok_or_else(|| format!("{flag} needs a value"));
@@ -42,9 +85,12 @@ fn request(arguments: &[String]) -> Result<Request, String> {
             "--seed" => request.seed = number(value()?)?,
             "--minutes" => request.minutes = Some(number(value()?)?),
             "--record" => request.record = true,
-            "--weekly" => (request.weekly, request.seed) = (true, week::seed(week::today())),
+            "--full" => request.weekly = false,
             _ => return Err(format!("unknown argument {flag}\n\n{HELP}")),
         }
+    }
+    if request.weekly {
+        request.seed = week::seed(week::today());
     }
     match request.only.iter().find(|name| PARTS.iter().all(|part| part.name != **name)) {
         Some(unknown) => Err(format!(
@@ -74,18 +120,21 @@ fn main() -> ExitCode {
     }
     let selected =
         |part: &&Part| request.only.is_empty() || request.only.iter().any(|name| name == part.name);
-    // A build meanwhile must not change what is tried.
+    let parts: Vec<&Part> = PARTS.iter().filter(selected).collect();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let program = folder.path().join("linstab");
-    std::fs::copy(linstab_tests::linstab(&[]).get_program(), &program).expect("room for the program");
+    if parts.iter().any(|part| part.runs_program) {
+        // A copy: a build meanwhile must not change what is tried.
+        std::fs::copy(linstab_tests::linstab(&[]).get_program(), &program).expect("room for the program");
+    }
     let revision = record::revision();
     let mut failed = false;
-    for part in PARTS.iter().filter(selected) {
+    for part in parts {
         let count = request.count.unwrap_or(if request.weekly { part.counts.1 } else { part.counts.0 });
         let until = request.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
-        let (lines, took) =
-            robustness::run(part, Effort { program: &program, count, seed: request.seed, until });
-        println!("{} ({:.0} s)", part.name, took.as_secs_f64());
+        let begun = Instant::now();
+        let lines = (part.run)(Effort { program: &program, count, seed: request.seed, until });
+        println!("{} ({:.0} s)", part.name, begun.elapsed().as_secs_f64());
         lines.iter().for_each(say);
         failed |= lines.iter().any(|line| !line.failures.is_empty());
         if request.record

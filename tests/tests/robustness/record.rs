@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Line, week};
-use crate::root;
+use linstab_tests::week;
+
+use crate::parts::Line;
+use linstab_tests::root;
 
 const COLUMNS: [&str; 9] =
     ["line", "command", "count", "seed", "failures", "detail", "date", "processor", "revision"];
 
 /// Where the record is kept.
-pub fn path() -> PathBuf {
+pub(crate) fn path() -> PathBuf {
     root().join("data/robustness/record.csv")
 }
 
@@ -18,7 +20,7 @@ pub fn path() -> PathBuf {
 ///
 /// # Errors
 /// What the file system or the reader of tables says.
-pub fn keep(
+pub(crate) fn keep(
     part: &str,
     seed: u64,
     count: Option<u64>,
@@ -70,7 +72,7 @@ fn processor() -> String {
 }
 
 /// The revision of the source, as of now.
-pub fn revision() -> String {
+pub(crate) fn revision() -> String {
     let described = Command::new("git")
         .args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"])
         .current_dir(root())

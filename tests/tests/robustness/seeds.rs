@@ -4,14 +4,15 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::{Effort, Line, Random};
-use crate::{output, stderr};
+use crate::parts::{Effort, Line};
+use crate::random::Random;
+use linstab_tests::{output, stderr};
 
 /// Experiments are run one by one, so that each has its line.
-pub(super) const EXPERIMENTS: [&str; 6] =
+pub(crate) const EXPERIMENTS: [&str; 6] =
     ["stability-map", "local-convergence", "coherence-dynamics", "solutions", "digits", "claims"];
 
-pub(super) fn run(effort: Effort<'_>) -> Vec<Line> {
+pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
     let attempts: Vec<Vec<Option<Result<usize, String>>>> = (0..effort.count)
         .into_par_iter()
         .map(|index| {
