@@ -119,6 +119,28 @@ pub(crate) fn run(_: Effort<'_>) -> Vec<Line> {
     SCENARIOS.iter().map(|scenario| enumerate(*scenario, &new)).collect()
 }
 
+/// A negative control: half results, and lost ones, are found out.
+pub(crate) fn controls() -> Vec<Line> {
+    let stage = Stage::new(Scenario::RunOverEarlier);
+    let old = stage.results();
+    stage.act().expect("no fault");
+    let new = stage.results().expect("a run has results");
+    let case = Case { scenario: Scenario::RunOverEarlier, fault: Fault::Once, new: &new };
+    let mut failures = Vec::new();
+    if case.kept(&stage, old.as_ref(), true).is_err() {
+        failures.push("whole results are taken for half ones".to_owned());
+    }
+    std::fs::remove_file(stage.out().join("tables/two.csv")).expect("a table that was written");
+    if case.kept(&stage, old.as_ref(), false).is_ok() {
+        failures.push("half results pass".to_owned());
+    }
+    std::fs::remove_dir_all(stage.out()).expect("a folder of results");
+    if case.kept(&stage, old.as_ref(), false).is_ok() {
+        failures.push("lost results pass".to_owned());
+    }
+    vec![Line { what: "control of faults".to_owned(), count: 3, failures, detail: String::new() }]
+}
+
 /// All changes of a scenario, with all faults.
 fn enumerate(scenario: Scenario, new: &Files) -> Line {
     let changes = {

@@ -41,7 +41,7 @@ struct Part {
 
 /// All parts.
 const PARTS: &[Part] = &[
-    Part { name: "ensembles", counts: (50_000, 600), runs_program: false, run: ensembles::run },
+    Part { name: "ensembles", counts: (50_000, 300), runs_program: false, run: ensembles::run },
     Part { name: "kills", runs_program: true, counts: (200, 4), run: kills::run },
     Part { name: "faults", runs_program: false, counts: (0, 0), run: faults::run },
     Part { name: "mutations", counts: (5_000_000, 100_000), runs_program: false, run: mutations::run },
@@ -128,7 +128,10 @@ fn main() -> ExitCode {
         std::fs::copy(linstab_tests::linstab(&[]).get_program(), &program).expect("room for the program");
     }
     let revision = record::revision();
-    let mut failed = false;
+    let controls = [ensembles::controls(), faults::controls(), mutations::controls()].concat();
+    println!("controls");
+    controls.iter().for_each(say);
+    let mut failed = controls.iter().any(|line| !line.failures.is_empty());
     for part in parts {
         let count = request.count.unwrap_or(if request.weekly { part.counts.1 } else { part.counts.0 });
         let until = request.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));

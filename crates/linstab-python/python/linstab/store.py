@@ -138,10 +138,10 @@ def load(path: str | Path) -> Factors:
     )
 
 
-def _mapped(path: Path, mode: Literal["r", "r+"]) -> NDArray[Any]:
+def _mapped(path: Path, mode: Literal["r", "r+"]) -> np.memmap[Any, np.dtype[Any]]:
     """An array on disk; what NumPy says of a truncated one is about maps of memory."""
     try:
-        return cast("NDArray[Any]", np.load(path, mmap_mode=mode))
+        return cast("np.memmap[Any, np.dtype[Any]]", np.load(path, mmap_mode=mode))
     except (ValueError, EOFError) as error:
         raise _damaged(path) from error
 

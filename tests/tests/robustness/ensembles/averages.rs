@@ -5,7 +5,7 @@ use linstab_dynamics::testing::{
     BruteForce, batch_hessian, enumerate_batches, kronecker_moment, simulate_by_definition,
 };
 use linstab_dynamics::{AxisAlignedDynamics, DynamicsError, MeanSquare, Optimizer};
-use linstab_linalg::{AxisAligned, Ensemble as _, Mat, Scale};
+use linstab_linalg::{AxisAligned, Ensemble as _, Factored, Mat, Scale};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 
@@ -30,7 +30,7 @@ pub(super) fn noise_floor(subject: &Subject, random: &mut Random) -> Verdict {
     if analysis.noise_floor_of_perturbation(1.01 * threshold, 0.5).map_err(text)?.is_some() {
         return Err("a floor above the threshold".to_owned());
     }
-    let brute = BruteForce::new(&subject.ensemble, 0.0);
+    let brute = BruteForce::new(&subject.twin, 0.0);
     let (hessians, dim, eta) = (brute.hessians(), brute.hessians().dim(), eta * unit);
     let mut source = Mat::<f64>::zeros(dim, dim);
     let steps: Vec<(f64, Mat<f64>)> = enumerate_batches(subject.sampling)
@@ -81,12 +81,12 @@ fn solve(mut system: Mat<f64>, mut right: Vec<f64>) -> Vec<f64> {
 }
 
 /// The ensemble of the diagonals, with some entries zero.
-fn diagonals(subject: &Subject, random: &mut Random) -> AxisAligned {
+fn diagonals(ensemble: &Factored, random: &mut Random) -> AxisAligned {
     let of_sample = |sample: usize| {
-        let hessian = subject.ensemble.sample_hessian(sample);
-        (0..subject.dim()).map(|a| hessian[(a, a)]).collect::<Vec<f64>>()
+        let hessian = ensemble.sample_hessian(sample);
+        (0..ensemble.dim()).map(|a| hessian[(a, a)]).collect::<Vec<f64>>()
     };
-    let mut all: Vec<Vec<f64>> = (0..subject.sampling.num_samples()).map(of_sample).collect();
+    let mut all: Vec<Vec<f64>> = (0..ensemble.num_samples()).map(of_sample).collect();
     for entry in all.iter_mut().flatten() {
         if random.below(4) == 0 {
             *entry = 0.0;
@@ -97,9 +97,9 @@ fn diagonals(subject: &Subject, random: &mut Random) -> AxisAligned {
 
 /// Growth and exponent over all batches, along each axis, by the literal rule.
 pub(super) fn along_axes(subject: &Subject, random: &mut Random) -> Verdict {
-    let plain = diagonals(subject, random);
     let unit = subject.curvature_unit();
-    let ensemble = plain.scale_axes(|_| unit).map_err(|error| error.to_string())?;
+    let plain = diagonals(&subject.twin, &mut random.clone());
+    let ensemble = diagonals(&subject.ensemble, random).scale_axes(|_| unit).map_err(|error| error.to_string())?;
     let ascent = random.between(0.0, 3.0);
     let rule = Optimizer::sam(ascent / unit).map_err(text)?;
     let dynamics = AxisAlignedDynamics::new(&ensemble, rule, subject.sampling).map_err(text)?;
@@ -137,21 +137,23 @@ pub(super) fn along_axes(subject: &Subject, random: &mut Random) -> Verdict {
 
 /// The fast kernels take the very steps of the definition.
 pub(super) fn simulation(subject: &Subject, random: &mut Random) -> Verdict {
-    let plain = diagonals(subject, random);
-    let ensemble = plain.scale_axes(|_| subject.curvature_unit()).map_err(|error| error.to_string())?;
+    let unit = subject.curvature_unit();
+    let [twin, ensemble] = [&subject.twin, &subject.ensemble]
+        .map(|ensemble| diagonals(ensemble, &mut random.clone()).scale_axes(|_| unit).expect("curvatures in range"));
     let rule = match random.below(3) {
         0 => Optimizer::sgd(),
-        1 => Optimizer::sam(random.between(0.0, 2.0) / subject.curvature_unit()).map_err(text)?,
+        1 => Optimizer::sam(random.between(0.0, 2.0) / unit).map_err(text)?,
         _ => Optimizer::random_perturbation(0.1).map_err(text)?,
     };
     let dynamics = AxisAlignedDynamics::new(&ensemble, rule, subject.sampling).map_err(text)?;
-    let eta = random.between(0.01, 3.0) / subject.curvature_unit();
+    let twin = AxisAlignedDynamics::new(&twin, rule, subject.sampling).map_err(text)?;
+    let eta = random.between(0.01, 3.0) / unit;
     let start: Vec<f64> = (0..ensemble.dim()).map(|_| random.between(-1.0, 1.0)).collect();
     let divergence = Divergence::new(60, 1000.0, MeasuredNorm::SquaredNorm).map_err(text)?;
     let seed = random.word();
     let mut simulator = Simulator::new(&dynamics, eta).map_err(text)?;
     let fast = simulator.run(&start, divergence, &mut Pcg64::seed_from_u64(seed)).map_err(text)?;
-    let slow = simulate_by_definition(&dynamics, eta, &start, divergence, &mut Pcg64::seed_from_u64(seed));
+    let slow = simulate_by_definition(&twin, eta, &start, divergence, &mut Pcg64::seed_from_u64(seed));
     if fast.outcome != slow.outcome || fast.num_steps != slow.num_steps {
         return Err(format!("{fast:?}, by the definition {slow:?}"));
     }

@@ -12,7 +12,7 @@ use crate::random::Random;
 pub(super) fn measure(subject: &Subject, _: &mut Random) -> Verdict {
     let reduced = subject.reduced()?;
     let n = subject.sampling.num_samples();
-    let hessians: Vec<Mat<f64>> = (0..n).map(|sample| subject.ensemble.sample_hessian(sample)).collect();
+    let hessians: Vec<Mat<f64>> = (0..n).map(|sample| subject.twin.sample_hessian(sample)).collect();
     let trace = |i: usize, j: usize| {
         let product = &hessians[i] * &hessians[j];
         (0..subject.dim()).map(|a| product[(a, a)]).sum::<f64>()
@@ -37,7 +37,7 @@ pub(super) fn measure(subject: &Subject, _: &mut Random) -> Verdict {
 
 /// A report is made, or refused in a line; criteria claim nothing that thresholds disprove.
 pub(super) fn report(subject: &Subject, random: &mut Random) -> Verdict {
-    let ensemble = subject.in_units();
+    let ensemble = subject.in_units(&subject.ensemble);
     let rows = ensemble.rows();
     let gram = rows * rows.transpose();
     let (num_samples, num_factors) = (subject.sampling.num_samples(), ensemble.num_factors());

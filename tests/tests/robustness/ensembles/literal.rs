@@ -29,7 +29,7 @@ pub(super) fn batch_ascent(subject: &Subject, random: &mut Random) -> Verdict {
         return Ok(false);
     };
     let threshold = enumerated.max_learning_rate().map_err(text)?;
-    let hessians = BruteForce::new(&subject.ensemble, 0.0).hessians().clone();
+    let hessians = BruteForce::new(&subject.twin, 0.0).hessians().clone();
     let growth = |eta: f64| {
         let steps = enumerate_batches(sampling).into_iter().map(|(probability, batch)| {
             let h = batch_hessian(&hessians, sampling, &batch);
@@ -48,7 +48,7 @@ pub(super) fn epochs(subject: &Subject, random: &mut Random) -> Verdict {
     let sampling = EpochSampling::new(EpochOrder::Reshuffling, last, n, b).map_err(text)?;
     let epochs = Epochs::new(&subject.reduced()?, Optimizer::sgd(), sampling).map_err(text)?;
     let Some(enumerated) = epochs.enumerated() else { return Ok(false) };
-    let hessians = BruteForce::new(&subject.ensemble, 0.0).hessians().clone();
+    let hessians = BruteForce::new(&subject.twin, 0.0).hessians().clone();
     let dim = hessians.dim();
     let growth = |eta: f64| {
         let orders = orders(n);

@@ -40,6 +40,23 @@ pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
     CHECKS.iter().map(|check| line(check, effort)).collect()
 }
 
+/// A negative control: checks whose twins are given another ensemble must find out. A report is held against itself alone.
+pub(crate) fn controls() -> Vec<Line> {
+    let misled = |check: &Check| {
+        let verdicts = (0..40).map(|index| {
+            let mut random = Random::of(0, index);
+            let mut subject = Subject::draw(&mut random);
+            subject.mislead();
+            (check.run)(&subject, &mut random)
+        });
+        let found = verdicts.filter(Result::is_err).count();
+        let failures = if found == 0 { vec!["another ensemble is not found out".to_owned()] } else { Vec::new() };
+        let detail = format!("{found} found out, where the first sample differs");
+        Line { what: format!("control of {}", check.name), count: 40, failures, detail }
+    };
+    CHECKS.iter().filter(|check| check.name != "reports").map(misled).collect()
+}
+
 fn line(check: &Check, effort: Effort<'_>) -> Line {
     let verdicts: Vec<(u64, Verdict)> = (0..effort.count)
         .into_par_iter()

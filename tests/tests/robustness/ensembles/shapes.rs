@@ -10,6 +10,8 @@ pub(super) struct Subject {
     pub(super) kind: &'static str,
     /// In units in which the largest factor is about 1.
     pub(super) ensemble: Factored,
+    /// What the slow twins are given: the same, but in a negative control.
+    pub(super) twin: Factored,
     /// What factors are multiplied by to make the ensemble that is analysed.
     pub(super) unit: f64,
     pub(super) sampling: BatchSampling,
@@ -99,21 +101,30 @@ impl Subject {
             (0..n * k).map(|_| (0..dim).map(|_| random.between(-1.0, 1.0)).collect()).collect();
         let (kind, shape) = KINDS[random.below(KINDS.len())];
         shape(&mut rows, k, random);
-        // Powers of two: the same numbers in other units. The ends are curvatures of about 1e-98 to 1e98.
-        let exponent = if random.below(2) == 0 { 0.0 } else { random.between(-163.0, 163.0).round() };
+        // Powers of two: the same numbers in other units. The ends are curvatures of some 1e-94 to 1e94:
+        // analyses take 1e-100 to 1e100.
+        let exponent = if random.below(2) == 0 { 0.0 } else { random.between(-155.0, 155.0).round() };
         let ensemble = Factored::new(n, k, dim, rows.concat()).expect("finite factors");
         let scheme = random.of_these(&SamplingScheme::ALL);
         let sampling = BatchSampling::new(scheme, n, 1 + random.below(n)).expect("a batch size in range");
-        Self { kind, ensemble, unit: exponent.exp2(), sampling }
+        Self { kind, twin: ensemble.clone(), ensemble, unit: exponent.exp2(), sampling }
     }
 
-    /// The ensemble in its own units.
-    pub(super) fn in_units(&self) -> Factored {
-        self.ensemble.rescaled(&vec![self.unit; self.dim()]).expect("factors in range")
+    /// For a negative control: the slow twins see the first sample with curvature that is half as large again.
+    pub(super) fn mislead(&mut self) {
+        let (n, k, dim) = (self.sampling.num_samples(), self.ensemble.num_factors(), self.dim());
+        let factor = |row: usize| if row < k { 1.5_f64.sqrt() } else { 1.0 };
+        let entry = |at: usize| factor(at / dim) * self.ensemble.rows()[(at / dim, at % dim)];
+        self.twin = Factored::new(n, k, dim, (0..n * k * dim).map(entry).collect()).expect("finite factors");
+    }
+
+    /// An ensemble in the units of this one.
+    pub(super) fn in_units(&self, ensemble: &Factored) -> Factored {
+        ensemble.rescaled(&vec![self.unit; self.dim()]).expect("factors in range")
     }
 
     pub(super) fn reduced(&self) -> Result<Reduced, String> {
-        Reduced::of(&self.in_units()).map_err(|error| error.to_string())
+        Reduced::of(&self.in_units(&self.ensemble)).map_err(|error| error.to_string())
     }
 
     /// What learning rates are divided by.

@@ -29,7 +29,7 @@ pub(super) fn crossing(subject: &Subject, random: &mut Random) -> Verdict {
     let (optimizer, ascent, momentum) = optimizer(subject, random);
     let analysis = MeanSquare::new(&subject.reduced()?, optimizer, subject.sampling).map_err(text)?;
     let threshold = analysis.max_learning_rate().map_err(text)?;
-    let brute = BruteForce::new(&subject.ensemble, ascent);
+    let brute = BruteForce::new(&subject.twin, ascent);
     let growth = |eta: f64| brute.growth(subject.sampling, momentum, eta * subject.curvature_unit());
     let (low, high) = threshold.interval;
     if !(low <= threshold.value && threshold.value <= high) {
@@ -67,7 +67,7 @@ pub(super) fn crossing(subject: &Subject, random: &mut Random) -> Verdict {
 pub(super) fn in_other_units(subject: &Subject, random: &mut Random) -> Verdict {
     let (optimizer, ascent, momentum) = optimizer(subject, random);
     let analysis = MeanSquare::new(&subject.reduced()?, optimizer, subject.sampling).map_err(text)?;
-    let plain = linstab_linalg::Reduced::of(&subject.ensemble).map_err(|error| error.to_string())?;
+    let plain = linstab_linalg::Reduced::of(&subject.twin).map_err(|error| error.to_string())?;
     let sam = Optimizer::sam(ascent).and_then(|sam| sam.with_momentum(momentum)).map_err(text)?;
     let expected = MeanSquare::new(&plain, sam, subject.sampling).and_then(|plain| plain.max_learning_rate());
     let found = analysis.max_learning_rate().map_err(text)?.value * subject.curvature_unit();
@@ -78,7 +78,7 @@ pub(super) fn in_other_units(subject: &Subject, random: &mut Random) -> Verdict 
 /// The smallest stable batch is the first that brute force finds stable.
 pub(super) fn smallest_batch(subject: &Subject, random: &mut Random) -> Verdict {
     let analysis = MeanSquare::new(&subject.reduced()?, Optimizer::sgd(), subject.sampling).map_err(text)?;
-    let brute = BruteForce::new(&subject.ensemble, 0.0);
+    let brute = BruteForce::new(&subject.twin, 0.0);
     let eta = analysis.gradient_descent_limit() * random.between(0.02, 1.1);
     let found = analysis.min_batch_size(eta).map_err(text)?;
     let growths: Vec<f64> = (1..=subject.sampling.num_samples())
@@ -102,7 +102,10 @@ pub(super) fn smallest_batch(subject: &Subject, random: &mut Random) -> Verdict 
 pub(super) fn bounds(subject: &Subject, _: &mut Random) -> Verdict {
     let analysis = MeanSquare::new(&subject.reduced()?, Optimizer::sgd(), subject.sampling).map_err(text)?;
     let threshold = analysis.max_learning_rate().map_err(text)?;
-    let conditions = analysis.necessary_conditions().map_err(text)?;
+    let twin = linstab_linalg::Reduced::of(&subject.in_units(&subject.twin)).map_err(|error| error.to_string())?;
+    let conditions = MeanSquare::new(&twin, Optimizer::sgd(), subject.sampling)
+        .and_then(|twin| twin.necessary_conditions())
+        .map_err(text)?;
     let least = threshold.interval.0 * (1.0 - 1e-9);
     let mut all = vec![
         conditions.sharpest_direction,

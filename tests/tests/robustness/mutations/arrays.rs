@@ -73,6 +73,17 @@ fn npy_file(bytes: &[u8]) -> Verdict {
     compare(open("x.npy", bytes.to_vec(), None), npy::decode(bytes).as_ref())
 }
 
+/// Whether a number, a shape or a type that is not what stands there is found out.
+pub(super) fn control() -> bool {
+    let file = |data_type: &str, shape: &str, entry: f64| {
+        npy::encode(data_type, shape, &[entry.to_le_bytes(), 2.0_f64.to_le_bytes()].concat())
+    };
+    let read = file("<f8", "(2, 1)", 1.0);
+    let against = |other: &[u8]| compare(open("x.npy", read.clone(), None), npy::decode(other).as_ref());
+    let others = [file("<f8", "(2, 1)", 3.0), file("<f8", "(1, 2)", 1.0), file("<u8", "(2, 1)", 1.0)];
+    against(&read) == Ok(true) && others.iter().all(|other| against(other).is_err())
+}
+
 /// Whether what was read is what stands there.
 fn compare(tensor: linstab_analysis::Result<Tensor<'static>>, expected: Option<&npy::Array<'_>>) -> Verdict {
     let tensor = match tensor {

@@ -71,6 +71,26 @@ pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
         .collect()
 }
 
+/// A negative control: what is read as something else, or in part, is found out.
+pub(crate) fn controls() -> Vec<Line> {
+    let of = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+    let whole = of(r#"{"a": [1, {"b": "sgd:momentum=0.5"}], "c": null}"#);
+    let mut failures = Vec::new();
+    let mut expect = |what: &str, holds: bool| {
+        if !holds {
+            failures.push(what.to_owned());
+        }
+    };
+    expect("the same passes", lost(&whole, &of(r#"{"a": [1.0, {"b": "sgd:momentum=0.50"}]}"#), "").is_none());
+    for part in [r#"{"a": [1, {"b": "sgd"}]}"#, r#"{"a": [1]}"#, r#"{"a": [2, {"b": "sgd:momentum=0.5"}]}"#, "{}"] {
+        expect(part, lost(&whole, &of(part), "").is_some());
+    }
+    expect("a refusal in two lines", refused("two\nlines").is_err());
+    expect("a panic", caught(|| panic!("on purpose")).is_err());
+    expect("another number", arrays::control());
+    vec![Line { what: "control of damaged inputs".to_owned(), count: 8, failures, detail: String::new() }]
+}
+
 /// What a batch of inputs gave.
 #[derive(Default)]
 struct Tally {
