@@ -85,7 +85,11 @@ impl<'a> Stage<'a> {
             (8..1024).map(|step| 2 * step * KIB).find(enough).ok_or("a tiny file needs 2 GiB")? * KIB;
         // A negative control: without what the analysis is allowed it is stopped.
         let starved = stage.analyse(&[], &stage.cases[2].path, 64 * MIB, stage.reserved + MIB)?;
-        if starved.status.success() { Err("the limit of the system does not hold".to_owned()) } else { Ok(stage) }
+        if starved.status.success() {
+            Err("the limit of the system does not hold".to_owned())
+        } else {
+            Ok(stage)
+        }
     }
 
     fn analyse(&self, flags: &[&str], path: &Path, limit: u64, address_space: u64) -> Result<Output, String> {

@@ -99,7 +99,8 @@ fn diagonals(ensemble: &Factored, random: &mut Random) -> AxisAligned {
 pub(super) fn along_axes(subject: &Subject, random: &mut Random) -> Verdict {
     let unit = subject.curvature_unit();
     let plain = diagonals(&subject.twin, &mut random.clone());
-    let ensemble = diagonals(&subject.ensemble, random).scale_axes(|_| unit).map_err(|error| error.to_string())?;
+    let ensemble =
+        diagonals(&subject.ensemble, random).scale_axes(|_| unit).map_err(|error| error.to_string())?;
     let ascent = random.between(0.0, 3.0);
     let rule = Optimizer::sam(ascent / unit).map_err(text)?;
     let dynamics = AxisAlignedDynamics::new(&ensemble, rule, subject.sampling).map_err(text)?;
@@ -138,8 +139,9 @@ pub(super) fn along_axes(subject: &Subject, random: &mut Random) -> Verdict {
 /// The fast kernels take the very steps of the definition.
 pub(super) fn simulation(subject: &Subject, random: &mut Random) -> Verdict {
     let unit = subject.curvature_unit();
-    let [twin, ensemble] = [&subject.twin, &subject.ensemble]
-        .map(|ensemble| diagonals(ensemble, &mut random.clone()).scale_axes(|_| unit).expect("curvatures in range"));
+    let [twin, ensemble] = [&subject.twin, &subject.ensemble].map(|ensemble| {
+        diagonals(ensemble, &mut random.clone()).scale_axes(|_| unit).expect("curvatures in range")
+    });
     let rule = match random.below(3) {
         0 => Optimizer::sgd(),
         1 => Optimizer::sam(random.between(0.0, 2.0) / unit).map_err(text)?,

@@ -50,7 +50,8 @@ pub(crate) fn controls() -> Vec<Line> {
             (check.run)(&subject, &mut random)
         });
         let found = verdicts.filter(Result::is_err).count();
-        let failures = if found == 0 { vec!["another ensemble is not found out".to_owned()] } else { Vec::new() };
+        let failures =
+            if found == 0 { vec!["another ensemble is not found out".to_owned()] } else { Vec::new() };
         let detail = format!("{found} found out, where the first sample differs");
         Line { what: format!("control of {}", check.name), count: 40, failures, detail }
     };

@@ -102,7 +102,8 @@ pub(super) fn smallest_batch(subject: &Subject, random: &mut Random) -> Verdict 
 pub(super) fn bounds(subject: &Subject, _: &mut Random) -> Verdict {
     let analysis = MeanSquare::new(&subject.reduced()?, Optimizer::sgd(), subject.sampling).map_err(text)?;
     let threshold = analysis.max_learning_rate().map_err(text)?;
-    let twin = linstab_linalg::Reduced::of(&subject.in_units(&subject.twin)).map_err(|error| error.to_string())?;
+    let twin =
+        linstab_linalg::Reduced::of(&subject.in_units(&subject.twin)).map_err(|error| error.to_string())?;
     let conditions = MeanSquare::new(&twin, Optimizer::sgd(), subject.sampling)
         .and_then(|twin| twin.necessary_conditions())
         .map_err(text)?;
@@ -118,10 +119,9 @@ pub(super) fn bounds(subject: &Subject, _: &mut Random) -> Verdict {
         return Err(format!("a necessary condition is {bound:e}, the threshold {:e}", threshold.value));
     }
     let samples = analysis.responsible_samples(&threshold).map_err(text)?;
-    let (total, negative) =
-        (samples.sample_shares.iter().sum::<f64>(), samples.sample_shares.iter().any(|share| *share < -1e-9));
-    if negative || !((total - 1.0).abs() < 1e-6 || total.abs() < 1e-12) {
-        return Err(format!("shares of samples are {:?}", samples.sample_shares));
+    let total = samples.full_batch_forcing + samples.sample_shares.iter().sum::<f64>();
+    if (total - 1.0).abs() > 1e-9 || samples.sample_shares.iter().any(|share| *share < 0.0) {
+        return Err(format!("shares are {samples:?}"));
     }
     Ok(true)
 }

@@ -82,7 +82,9 @@ pub(crate) fn controls() -> Vec<Line> {
         }
     };
     expect("the same passes", lost(&whole, &of(r#"{"a": [1.0, {"b": "sgd:momentum=0.50"}]}"#), "").is_none());
-    for part in [r#"{"a": [1, {"b": "sgd"}]}"#, r#"{"a": [1]}"#, r#"{"a": [2, {"b": "sgd:momentum=0.5"}]}"#, "{}"] {
+    for part in
+        [r#"{"a": [1, {"b": "sgd"}]}"#, r#"{"a": [1]}"#, r#"{"a": [2, {"b": "sgd:momentum=0.5"}]}"#, "{}"]
+    {
         expect(part, lost(&whole, &of(part), "").is_some());
     }
     expect("a refusal in two lines", refused("two\nlines").is_err());
