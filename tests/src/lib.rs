@@ -3,6 +3,7 @@
 
 pub mod analyze;
 pub mod browser;
+pub mod week;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -34,6 +34,7 @@ cargo xtask VERB [ARGUMENTS]
   python-docs build the guide, with the reference of the package and the crates, into target/guide
   test-slurm  shards on a Slurm of two nodes on this machine, with kills; Slurm is installed if it is not there
   test-processors  the same program on emulated processors with narrower vectors [--all]: which tables are the same bit by bit
+  robustness  try readers, analyses, runs and kills again and again  (cargo xtask robustness --help)
   lines       count the lines of source code, by crate
   release     --dry-run [STEP...]: licences and advisories of dependencies, oldest compiler and dependencies, packages built from
               themselves alone, bill of materials
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         "test" if rest == ["--fast"] => all(FAST),
         "test-processors" => processors::test(&rest),
         "release" => release::release(&rest),
+        "robustness" => run(&[&ROBUSTNESS[..], &rest[..]].concat()),
         "lines" if rest.is_empty() => lines::print(root()),
         "ci" if rest.is_empty() => {
             needs::check().and_then(|()| all(TEST)).and_then(|()| release::release(&["--dry-run"]))
@@ -87,6 +89,20 @@ fn main() -> ExitCode {
     };
     outcome.map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
 }
+
+/// Built as the tests are, so that nothing is compiled twice.
+const ROBUSTNESS: [&str; 10] = [
+    "cargo",
+    "test",
+    "--release",
+    "--quiet",
+    "--workspace",
+    "--all-features",
+    "--test",
+    "robustness",
+    "--",
+    "--full",
+];
 
 /// Everything that must pass before a change lands. Tests run optimised: that is what is shipped, the dependencies are compiled once for
 /// them and for the program that the whole-program tests run, and what tests compute takes most of their time.

@@ -19,10 +19,17 @@ use crate::{AnalysisError, Result};
 /// [`AnalysisError::Io`]; [`AnalysisError::Unsupported`] for a file that is none, or one of another schema, or one without a threshold,
 /// which would always hold.
 pub fn read(path: &Path) -> Result<Report> {
-    let bytes = std::fs::read(path).map_err(AnalysisError::io("read", path))?;
+    parse(path, &std::fs::read(path).map_err(AnalysisError::io("read", path))?)
+}
+
+/// As [`read`], for the contents of a file; `path` is what errors call it.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path: &Path, contents: &[u8]) -> Result<Report> {
     let refuse = |problem: String| AnalysisError::unsupported(path, problem);
     let made = "make one by an analysis in JSON";
-    let value: serde_json::Value = serde_json::from_slice(&bytes)
+    let value: serde_json::Value = serde_json::from_slice(contents)
         .map_err(|error| refuse(format!("is no JSON baseline ({error}); {made}")))?;
     if value.get("schema").is_none() {
         return Err(refuse(format!("is JSON, but no baseline: it names no schema; {made}")));
@@ -33,8 +40,14 @@ pub fn read(path: &Path) -> Result<Report> {
             value["schema"]
         )));
     }
-    let report: Report =
-        serde_json::from_value(value).map_err(|error| refuse(format!("is no baseline ({error}); {made}")))?;
+    let report: Report = serde_json::from_value(value.clone())
+        .map_err(|error| refuse(format!("is no baseline ({error}); {made}")))?;
+    // A key with an error in it would say nothing, and what it stands for would not be held.
+    if let Ok(known) = serde_json::to_value(&report)
+        && let Some(key) = unknown_key(&value, &known)
+    {
+        return Err(refuse(format!("has a key `{key}` that no baseline has; {made}")));
+    }
     if report.stability.is_empty() {
         return Err(refuse(format!("holds no threshold; {made}")));
     }
@@ -50,6 +63,24 @@ pub fn read(path: &Path) -> Result<Report> {
         return Err(refuse(format!("has scale {}, allowed: positive and finite", report.scale)));
     }
     Ok(report)
+}
+
+/// A key that holds something and is not among those that are known.
+fn unknown_key<'a>(read: &'a serde_json::Value, known: &serde_json::Value) -> Option<&'a str> {
+    use serde_json::Value;
+    match (read, known) {
+        (Value::Object(read), Value::Object(known)) => {
+            read.iter().find_map(|(key, value)| match known.get(key) {
+                Some(known) => unknown_key(value, known),
+                None if value.is_null() || value.as_array().is_some_and(Vec::is_empty) => None,
+                None => Some(key.as_str()),
+            })
+        }
+        (Value::Array(read), Value::Array(known)) => {
+            read.iter().zip(known).find_map(|(read, known)| unknown_key(read, known))
+        }
+        _ => None,
+    }
 }
 
 /// Recomputes what a baseline says of the data and every threshold of it.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::checkpoint::{self, Identity};
 use crate::error::CheckpointFault;
-use crate::files::create_folder;
+use crate::files::create_folder_below;
 use crate::shard::{Shard, listed};
 use crate::{DriverError, Result};
 
@@ -88,7 +88,8 @@ impl CellStore {
                 return Ok(results);
             }
             Share::Of(shard) => {
-                create_folder(&identity.path(&self.base))?;
+                let folder = identity.path(&self.base);
+                create_folder_below(folder.parent().unwrap_or(&folder), &folder)?;
                 Some(*shard)
             }
             Share::Gathered(_) => None,

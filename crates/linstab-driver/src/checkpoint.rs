@@ -101,7 +101,14 @@ pub fn read<T: DeserializeOwned>(path: &Path, identity: Identity) -> Result<Opti
         .map_err(|reason| DriverError::Checkpoint { path: path.to_path_buf(), reason })
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8], identity: Identity) -> std::result::Result<T, CheckpointFault> {
+/// What the contents of a checkpoint of the computation `identity` say.
+///
+/// # Errors
+/// Why they are refused.
+pub fn decode<T: DeserializeOwned>(
+    bytes: &[u8],
+    identity: Identity,
+) -> std::result::Result<T, CheckpointFault> {
     let magic = bytes.get(..MAGIC.len()).ok_or(CheckpointFault::Damaged)?;
     if magic != MAGIC {
         return Err(CheckpointFault::Foreign);

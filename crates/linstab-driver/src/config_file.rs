@@ -61,8 +61,15 @@ pub fn read_checked<C: Configuration>(path: &Path) -> Result<C> {
 /// # Errors
 /// [`DriverError::Io`], [`DriverError::ConfigSyntax`].
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(path).map_err(DriverError::io("read", path))?;
-    toml::from_str(&text).map_err(|error| {
+    parse(path, &std::fs::read_to_string(path).map_err(DriverError::io("read", path))?)
+}
+
+/// As [`read`], for the contents of a file; `path` is what errors call it.
+///
+/// # Errors
+/// [`DriverError::ConfigSyntax`].
+pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start.min(text.len()));
         let line = 1 + text[..offset].matches('\n').count();
         // The parser's message can run over several lines; the first says what is wrong, the rest where.

@@ -144,6 +144,12 @@ pub enum DriverError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// Results went away, or were changed, while they were made.
+    #[error("{} is gone or is not what was written: leave the folder alone and run again", path.display())]
+    Lost {
+        /// The file.
+        path: PathBuf,
+    },
     /// A table or checkpoint could not be encoded.
     #[error("cannot encode {what}: {message}")]
     Encode {

@@ -4,6 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::disk::{self, Writer};
 use crate::{DriverError, Result};
 
 /// Name of the manifest in a results folder.
@@ -27,7 +28,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         Ok(found) if found.is_file() => {
             fs::canonicalize(path).and_then(|path| replace(&path, bytes, Some(found.permissions())))
         }
-        Ok(_) => File::options().write(true).open(path).and_then(|mut file| file.write_all(bytes)),
+        Ok(_) => File::options()
+            .write(true)
+            .open(path)
+            .and_then(|file| Writer { file: &file, path }.write_all(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             end_of_links(path).and_then(|path| replace(&path, bytes, None))
         }
@@ -47,43 +51,41 @@ fn end_of_links(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut beside = tempfile::Builder::new();
-    beside.prefix(".linstab-").suffix(".tmp");
-    // As readable as any other file, where a temporary one is its owner's alone.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        beside.permissions(Permissions::from_mode(0o666));
-    }
-    let mut file = beside.tempfile_in(folder)?;
+    let beside = disk::create_beside(path)?;
+    let file = beside.as_file();
     if let Some(permissions) = permissions {
-        file.as_file().set_permissions(permissions)?;
+        disk::set_permissions(file, path, permissions)?;
     }
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|error| error.error)
+    Writer { file, path }.write_all(bytes)?;
+    disk::sync(file, path)?;
+    disk::persist(beside, path)
 }
 
-/// Writes a new file to the disk, creating the folders above it.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, |file| file.write_all(bytes))
+/// Writes a new file to the disk, creating the folders above it up to `root`.
+pub(crate) fn write(root: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(root, path, |file| file.write_all(bytes))
 }
 
 /// The same with contents that need not be in memory as a whole.
-pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<()> {
+pub(crate) fn write_with(
+    root: &Path,
+    path: &Path,
+    fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<()> {
     if let Some(parent) = path.parent() {
-        create_folder(parent)?;
+        create_folder_below(root, parent)?;
     }
-    let written = File::create(path).and_then(|file| {
-        let mut file = io::BufWriter::new(file);
-        fill(&mut file)?;
-        file.into_inner()?.sync_all()
+    let written = disk::create(path).and_then(|file| {
+        let mut writer = io::BufWriter::new(Writer { file: &file, path });
+        fill(&mut writer)?;
+        writer.flush()?;
+        disk::sync(&file, path)
     });
     written.map_err(DriverError::io("write", path))
 }
 
 /// Relative paths of all files below a folder, sorted.
+#[cfg(test)]
 pub(crate) fn files_below(root: &Path) -> Result<Vec<String>> {
     let (mut files, mut folders) = (Vec::new(), vec![root.to_path_buf()]);
     while let Some(folder) = folders.pop() {
@@ -101,13 +103,18 @@ pub(crate) fn files_below(root: &Path) -> Result<Vec<String>> {
 }
 
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(DriverError::io("create folder", path))
+    disk::create_folder(path).map_err(DriverError::io("create folder", path))
+}
+
+/// As [`disk::create_folder_below`].
+pub(crate) fn create_folder_below(root: &Path, path: &Path) -> Result<()> {
+    disk::create_folder_below(root, path).map_err(DriverError::io("create folder", path))
 }
 
 pub(crate) fn remove_folder(path: &Path) -> Result<()> {
-    if path.exists() { fs::remove_dir_all(path).map_err(DriverError::io("remove", path)) } else { Ok(()) }
+    if path.exists() { disk::remove_folder(path).map_err(DriverError::io("remove", path)) } else { Ok(()) }
 }
 
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(DriverError::io("move", from))
+    disk::rename(from, to).map_err(DriverError::io("move", from))
 }

@@ -1,13 +1,18 @@
 //! The folders of a run: results are written beside the old ones, and put in their place only when complete.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use linstab_report::drawing;
 
 use crate::cell_store::{CellStore, Share};
-use crate::files::{MANIFEST, PROGRAM, create_folder, files_below, remove_folder, rename, write, write_with};
+use crate::disk;
+use crate::files::{
+    MANIFEST, PROGRAM, create_folder, create_folder_below, remove_folder, rename, write, write_with,
+};
 use crate::shard::Shard;
 use crate::{DriverError, Result};
 
@@ -17,15 +22,22 @@ const LOCK: &str = "lock";
 const CHECKPOINTS: &str = "checkpoints";
 const PARTS: &str = "parts";
 const RESULTS: &str = "results";
-const PREVIOUS: &str = "previous";
 
 /// The results of one experiment under construction: its files, and its cells.
 #[derive(Clone, Debug)]
 pub struct ResultsFolder {
     /// None if only cells are wanted.
-    files: Option<PathBuf>,
+    files: Option<Files>,
     cells: PathBuf,
     share: Share,
+}
+
+/// The files of an experiment, and which have been written: one that is gone when it is wanted must be missed.
+#[derive(Clone, Debug)]
+struct Files {
+    work: PathBuf,
+    root: PathBuf,
+    written: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl ResultsFolder {
@@ -61,7 +73,10 @@ impl ResultsFolder {
         relative: &str,
         fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<()> {
-        self.files.as_ref().map_or(Ok(()), |files| write_with(&files.join(relative), fill))
+        let Some(files) = &self.files else { return Ok(()) };
+        write_with(&files.work, &files.root.join(relative), fill)?;
+        files.written.lock().expect("nobody panics while holding it").insert(relative.to_owned());
+        Ok(())
     }
 
     /// Writes a figure across two columns and in one: `figures/<name>` and `figures/one-column/<name>`.
@@ -91,12 +106,14 @@ impl ResultsFolder {
 /// The folder of a run.
 ///
 /// Everything happens in one work folder beside `<out>`, `.<name>.linstab-work`, under an advisory lock that is held to the end:
-/// `checkpoints` survive an interruption, `parts` holds the files of each experiment, `results` becomes `<out>`, which waits in
-/// `previous` for the moment between two renames. Whatever stops a run, `<out>` holds complete results, earlier or new.
+/// `checkpoints` survive an interruption, `parts` holds the files of each experiment, `results` becomes `<out>`, which waits as
+/// `.<name>.linstab-previous` for the moment between two renames: not in the work folder, which somebody may remove. Whatever stops a
+/// run, `<out>` holds complete results, earlier or new.
 #[derive(Debug)]
 pub struct RunFolder {
     out: PathBuf,
     work: PathBuf,
+    previous: PathBuf,
     /// Held for its lock.
     _lock: File,
 }
@@ -112,18 +129,20 @@ impl RunFolder {
         refuse_foreign(&out)?;
         let name = out.file_name().unwrap_or_default().to_string_lossy();
         let work = out.with_file_name(format!(".{name}.linstab-work"));
+        let previous = out.with_file_name(format!(".{name}.linstab-previous"));
+        refuse_foreign(&previous)?;
         create_marked_folder(&work)?;
-        let folder = Self { _lock: lock(&out, &work.join(LOCK))?, out, work };
+        let folder = Self { _lock: lock(&out, &work.join(LOCK))?, out, work, previous };
         // A run that was stopped between the two renames of `complete` left the earlier results here.
-        let previous = folder.work.join(PREVIOUS);
-        if previous.exists() && !folder.out.exists() {
-            rename(&previous, &folder.out)?;
+        if folder.previous.exists() && !folder.out.exists() {
+            rename(&folder.previous, &folder.out)?;
         }
-        for stale in [PARTS, RESULTS, PREVIOUS].into_iter().chain(restart.then_some(CHECKPOINTS)) {
+        remove_folder(&folder.previous)?;
+        for stale in [PARTS, RESULTS].into_iter().chain(restart.then_some(CHECKPOINTS)) {
             remove_folder(&folder.work.join(stale))?;
         }
         for fresh in [RESULTS, CHECKPOINTS] {
-            create_folder(&folder.work.join(fresh))?;
+            create_folder_below(&folder.work, &folder.work.join(fresh))?;
         }
         Ok(folder)
     }
@@ -136,7 +155,11 @@ impl RunFolder {
     /// Where an experiment puts its results.
     pub fn part(&self, experiment: &str) -> ResultsFolder {
         ResultsFolder {
-            files: Some(self.work.join(PARTS).join(experiment)),
+            files: Some(Files {
+                work: self.work.clone(),
+                root: self.work.join(PARTS).join(experiment),
+                written: Arc::default(),
+            }),
             cells: self.work.join(CHECKPOINTS),
             share: Share::All,
         }
@@ -150,16 +173,17 @@ impl RunFolder {
     /// Adds the files of an experiment to the results; returns their paths there.
     ///
     /// # Errors
-    /// [`DriverError::Io`].
-    pub(crate) fn accept(&self, experiment: &str) -> Result<Vec<String>> {
-        let (part, results) = (self.work.join(PARTS).join(experiment), self.results());
-        let files = if part.exists() { files_below(&part)? } else { Vec::new() };
-        for path in &files {
-            let target = results.join(path);
-            create_folder(target.parent().unwrap_or(&results))?;
-            rename(&part.join(path), &target)?;
+    /// [`DriverError::Io`], among others if a file is no longer there.
+    pub(crate) fn accept(&self, part: &ResultsFolder) -> Result<Vec<String>> {
+        let Some(Files { root, written, .. }) = &part.files else { return Ok(Vec::new()) };
+        let written: Vec<String> =
+            written.lock().expect("nobody panics while holding it").iter().cloned().collect();
+        for path in &written {
+            let target = self.results().join(path);
+            create_folder_below(&self.work, target.parent().unwrap_or(&target))?;
+            rename(&root.join(path), &target)?;
         }
-        Ok(files)
+        Ok(written)
     }
 
     /// Writes a file that is made of all experiments together.
@@ -167,7 +191,7 @@ impl RunFolder {
     /// # Errors
     /// [`DriverError::Io`].
     pub(crate) fn write(&self, relative: &str, bytes: &[u8]) -> Result<()> {
-        write(&self.results().join(relative), bytes)
+        write(&self.work, &self.results().join(relative), bytes)
     }
 
     /// Reads a file of the results so far.
@@ -185,16 +209,16 @@ impl RunFolder {
     /// [`DriverError::Io`]; the checkpoints are then still there, and so are earlier results.
     pub(crate) fn complete(self, keep_checkpoints: bool) -> Result<()> {
         refuse_foreign(&self.out)?;
-        let previous = self.work.join(PREVIOUS);
         if self.out.exists() {
-            rename(&self.out, &previous)?;
+            rename(&self.out, &self.previous)?;
         }
         if let Err(error) = rename(&self.work.join(RESULTS), &self.out) {
-            if previous.exists() {
-                rename(&previous, &self.out)?;
+            if self.previous.exists() {
+                rename(&self.previous, &self.out)?;
             }
             return Err(error);
         }
+        remove_folder(&self.previous)?;
         if keep_checkpoints { self.abandon() } else { self.discard() }
     }
 
@@ -206,7 +230,7 @@ impl RunFolder {
         if is_empty(&self.work.join(CHECKPOINTS))? {
             return self.discard();
         }
-        [PARTS, RESULTS, PREVIOUS].iter().try_for_each(|stale| remove_folder(&self.work.join(stale)))
+        [PARTS, RESULTS].iter().try_for_each(|stale| remove_folder(&self.work.join(stale)))
     }
 
     /// Removes the work folder; `out` stays as it is.
@@ -253,14 +277,14 @@ pub(crate) fn create_marked_folder(folder: &Path) -> Result<()> {
     if !is_empty(folder)? && !marker.is_file() {
         return Err(DriverError::ForeignFolder { path: folder.to_path_buf() });
     }
-    File::create(&marker).map(drop).map_err(DriverError::io("create", &marker))
+    disk::create(&marker).map(drop).map_err(DriverError::io("create", &marker))
 }
 
 /// Takes the lock of a work folder. A run that ends removes the folder with its lock: what is locked must still be there.
 fn lock(out: &Path, path: &Path) -> Result<File> {
     let busy = || DriverError::Busy { path: out.to_path_buf() };
-    let file = File::create(path).map_err(DriverError::io("create", path))?;
-    file.try_lock().map_err(|error| match error {
+    let file = disk::create(path).map_err(DriverError::io("create", path))?;
+    disk::try_lock(&file, path).map_err(|error| match error {
         fs::TryLockError::WouldBlock => busy(),
         fs::TryLockError::Error(source) => DriverError::io("lock", path)(source),
     })?;

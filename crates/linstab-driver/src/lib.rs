@@ -5,6 +5,10 @@
 mod cell_store;
 pub mod checkpoint;
 pub mod config_file;
+#[cfg(not(feature = "testing"))]
+mod disk;
+#[cfg(feature = "testing")]
+pub mod disk;
 pub mod engine;
 mod error;
 pub mod experiment;

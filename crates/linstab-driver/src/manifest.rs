@@ -16,6 +16,7 @@ use crate::{DriverError, Result};
 
 /// Where a run took place. Faces fill it in: the driver does not ask the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Provenance {
     /// Revision of the source that the program was built from, with `-dirty` appended if it had been changed; empty if
     /// unknown.
@@ -37,6 +38,7 @@ const SCHEMA: u32 = 3;
 
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
     schema: u32,
     program: String,
@@ -71,6 +73,7 @@ pub struct RunRecord {
 
 /// An experiment that could not be completed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FailureRecord {
     /// Its name.
     pub id: String,
@@ -80,6 +83,7 @@ pub struct FailureRecord {
 
 /// A file of the results.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FileRecord {
     /// Its path below the results folder.
     pub(crate) path: String,

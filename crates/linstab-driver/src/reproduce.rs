@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::experiment::{Context, Experiment, Finding};
 use crate::files::MANIFEST;
-use crate::folder::RunFolder;
+use crate::folder::{ResultsFolder, RunFolder};
 use crate::manifest::{FailureRecord, FileRecord, Manifest, Provenance, RunRecord};
 use crate::plan::{self, Task};
 use crate::progress::{Ending, Progress};
@@ -93,8 +93,8 @@ impl Report {
 /// Every configuration is checked before anything runs. An experiment that fails leaves no file; its finished cells are kept for the
 /// next attempt.
 /// # Errors
-/// A bad request, or whatever keeps the results from being written; earlier results are untouched then. That an experiment failed
-/// is not an error here: [`Report::failures`] says so.
+/// A bad request, or whatever keeps the results from being written; earlier results are untouched then, also if it was an experiment
+/// that could not write. That an experiment failed is not an error here: [`Report::failures`] says so.
 pub fn reproduce(
     all: &[&'static dyn Experiment],
     options: &Options,
@@ -148,7 +148,11 @@ pub(crate) fn reproduce_from(
         let manifest = Manifest::new(&options.provenance, options.quick, options.num_threads);
         let (outcomes, pages, missing) = (Vec::new(), Vec::new(), Vec::new());
         let mut run = Run { context, folder, cells, manifest, outcomes, pages, missing };
-        tasks.into_iter().try_for_each(|task| run.run_task(task))?;
+        if let Err(error) = tasks.into_iter().try_for_each(|task| run.run_task(task)) {
+            // Of use is what was computed; that it cannot be tidied up adds nothing to the error.
+            let _ = run.folder.abandon();
+            return Err(error);
+        }
         (report.complete, report.outcomes) = run.complete(all, options, started)?;
     }
     report.wall_time_secs = started.elapsed().as_secs_f64();
@@ -179,13 +183,15 @@ impl Run<'_> {
         let mut summary = String::new();
         let ending = match attempt {
             Ok(finding) => {
-                self.accept(task, finding, wall_time_secs, &mut summary)?;
+                self.accept((task, &results), finding, wall_time_secs, &mut summary)?;
                 Ending::Completed(wall_time_secs)
             }
             Err(error) if self.cells.is_some() && error.is_of_cells() => {
                 self.missing.push(error.with_causes());
                 return Ok(());
             }
+            // No fault of the experiment: results without it would take the place of earlier ones with it.
+            Err(error @ DriverError::Io { .. }) => return Err(error),
             Err(error) => {
                 let error = error.with_causes();
                 tracing::info!(experiment = id, error, "failed");
@@ -199,10 +205,16 @@ impl Run<'_> {
     }
 
     /// Adds the files and the finding of an experiment to the results.
-    fn accept(&mut self, task: Task, finding: Finding, wall_time_secs: f64, text: &mut String) -> Result<()> {
+    fn accept(
+        &mut self,
+        (task, part): (Task, &ResultsFolder),
+        finding: Finding,
+        wall_time_secs: f64,
+        text: &mut String,
+    ) -> Result<()> {
         let Task { experiment, key, inputs } = task;
         let id = experiment.id();
-        for path in self.folder.accept(id)? {
+        for path in self.folder.accept(part)? {
             self.manifest.files.push(FileRecord::read(&self.folder.results(), &path, Some(id))?);
         }
         let Finding { config, seed, summary, section } = finding;
@@ -239,6 +251,10 @@ impl Run<'_> {
         self.manifest.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         self.manifest.wall_time_secs = started.elapsed().as_secs_f64();
         self.folder.write(MANIFEST, &self.manifest.encode()?)?;
+        let results = self.folder.results();
+        if let Some(lost) = self.manifest.files.iter().find(|file| !file.holds(&results)) {
+            return Err(DriverError::Lost { path: results.join(&lost.path) });
+        }
         self.folder.complete(!self.manifest.failures.is_empty())?;
         Ok((true, self.outcomes))
     }

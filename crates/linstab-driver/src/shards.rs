@@ -11,8 +11,9 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::cell_store::shards_in;
+use crate::disk;
 use crate::experiment::{Context, Experiment};
-use crate::files::{create_folder, write_atomically};
+use crate::files::{create_folder_below, write_atomically};
 use crate::folder::{ResultsFolder, create_marked_folder};
 use crate::manifest::{Manifest, Provenance, RunRecord};
 use crate::plan::{self, Task};
@@ -196,8 +197,8 @@ impl ShardFolder {
         }
         create_marked_folder(root)?;
         let folder = Self { root: root.to_path_buf() };
-        create_folder(&folder.root.join(RECORDS))?;
-        create_folder(&folder.cells())?;
+        create_folder_below(root, &folder.root.join(RECORDS))?;
+        create_folder_below(root, &folder.cells())?;
         Ok(folder)
     }
 
@@ -212,8 +213,8 @@ impl ShardFolder {
     /// Two processes of one shard take turns. Where the file system has no locks they do not, and compute the same twice.
     fn lock(&self, shard: Shard, progress: &dyn Progress) -> Result<File> {
         let path = self.file(shard, LOCK);
-        let file = File::create(&path).map_err(DriverError::io("create", &path))?;
-        match file.try_lock() {
+        let file = disk::create(&path).map_err(DriverError::io("create", &path))?;
+        match disk::try_lock(&file, &path) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 progress.waiting(&format!("another process computes shard {shard}"));
@@ -258,7 +259,9 @@ impl ShardFolder {
             stale.push(crate::cell_store::shard_file(&folder, shard));
         }
         let there = stale.iter().filter(|path| path.exists());
-        there.into_iter().try_for_each(|path| fs::remove_file(path).map_err(DriverError::io("remove", path)))
+        there
+            .into_iter()
+            .try_for_each(|path| disk::remove_file(path).map_err(DriverError::io("remove", path)))
     }
 
     /// Shards of another request than this one have nothing to add to it.

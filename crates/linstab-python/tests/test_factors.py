@@ -162,6 +162,22 @@ def test_a_store_of_another_request_is_refused(tmp_path: Path, finished: bool) -
         FactorStore.open(path, dataclasses.replace(REQUEST, loss="half_squared_error"))
 
 
+@pytest.mark.parametrize("name", ["factors.npy", "factors.about.npz"])
+@pytest.mark.parametrize("kept", [0, 40, -1])
+def test_a_truncated_store_is_named(tmp_path: Path, name: str, kept: int) -> None:
+    path = tmp_path / "factors.npy"
+    store = FactorStore.open(path, REQUEST)
+    assert isinstance(store, FactorStore)
+    fill(store, 0, 5)
+    store.finish()
+    del store
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[:kept])
+    for read in (lambda: load(path), lambda: FactorStore.open(path, REQUEST)):
+        with pytest.raises(ValueError, match=rf"{name} is truncated or damaged: delete it"):
+            read()
+
+
 def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
     np.save(tmp_path / "mine.npy", np.zeros(3))
     with pytest.raises(FileExistsError, match="not written by linstab"):

@@ -3,12 +3,24 @@
 use linstab_linalg::Mat;
 use linstab_linalg::symmetric::Cholesky;
 
-use super::Tensor;
+use super::{Kind, Tensor};
 use crate::{AnalysisError, Result};
 
 /// By how much inner products may be asymmetric, and eigenvalues negative, relative to the largest squared length: what products in single
 /// precision are off by.
 const ROUNDING: f64 = 1e-5;
+
+/// The same for inner products that were rounded to a type of numbers.
+///
+/// Errors of at most `u` of the largest entry, as if at random, move an eigenvalue by about `2 u / sqrt(3)` times the root of the order.
+fn rounding(kind: Kind, order: usize) -> f64 {
+    let unit: f64 = match kind {
+        Kind::F16 => 2.0_f64.powi(-11),
+        Kind::Bf16 => 2.0_f64.powi(-9),
+        _ => 0.0,
+    };
+    ROUNDING.max(2.0 * unit * (order as f64).sqrt())
+}
 
 /// Inner products of all factors, both triangles, and of how many factors a sample.
 #[derive(Clone, Debug)]
@@ -32,6 +44,15 @@ impl InnerProducts {
         num_factors: usize,
         entry: impl Fn(usize, usize) -> f64,
     ) -> std::result::Result<Self, String> {
+        Self::rounded(order, num_factors, ROUNDING, entry)
+    }
+
+    fn rounded(
+        order: usize,
+        num_factors: usize,
+        rounding: f64,
+        entry: impl Fn(usize, usize) -> f64,
+    ) -> std::result::Result<Self, String> {
         if num_factors == 0 || order == 0 || !order.is_multiple_of(num_factors) {
             return Err(format!(
                 "has inner products of {order} factors, which is no multiple of {num_factors} a sample"
@@ -47,9 +68,9 @@ impl InnerProducts {
                         "has {below} and {above} at ({i}, {j}) and across; allowed: finite numbers"
                     ));
                 }
-                if (below - above).abs() > ROUNDING * largest {
+                if (below - above).abs() > rounding * largest {
                     return Err(format!(
-                        "is not symmetric: {below} at ({i}, {j}) and {above} at ({j}, {i}), apart by more than {ROUNDING} of the largest diagonal entry"
+                        "is not symmetric: {below} at ({i}, {j}) and {above} at ({j}, {i}), apart by more than {rounding:.1e} of the largest diagonal entry"
                     ));
                 }
                 matrix[(i, j)] = 0.5 * (below + above);
@@ -59,11 +80,11 @@ impl InnerProducts {
         let mut shifted = matrix.clone();
         for i in 0..order {
             // Something even where all is zero.
-            shifted[(i, i)] += ROUNDING * largest + f64::MIN_POSITIVE;
+            shifted[(i, i)] += rounding * largest + f64::MIN_POSITIVE;
         }
         if Cholesky::of(shifted).is_none() {
             return Err(format!(
-                "is not positive semidefinite: it has an eigenvalue below -{ROUNDING} of the largest diagonal entry; inner products have none"
+                "is not positive semidefinite: it has an eigenvalue below -{rounding:.1e} of the largest diagonal entry; inner products have none"
             ));
         }
         Ok(Self { matrix, num_samples: order / num_factors, num_factors })
@@ -72,7 +93,8 @@ impl InnerProducts {
     /// Those in a tensor: (n k, n k), or (n, k, n, k), which says itself how many a sample has.
     ///
     /// # Errors
-    /// [`AnalysisError::Unsupported`] for another shape and as [`InnerProducts::new`]; [`AnalysisError::Io`].
+    /// [`AnalysisError::Unsupported`] for another shape and as [`InnerProducts::new`], allowing for the rounding of half precision;
+    /// [`AnalysisError::Io`].
     pub fn read(mut tensor: Tensor<'_>, num_factors: Option<usize>) -> Result<Self> {
         let (order, found) = match tensor.shape()[..] {
             [rows, columns] if rows == columns => (rows, None),
@@ -96,9 +118,10 @@ impl InnerProducts {
                 format!("has entries of type {}, supported: f16, bf16, f32, f64", tensor.data_type().kind);
             return Err(AnalysisError::unsupported(tensor.path(), problem));
         }
-        let entries = tensor.entries(order * order)?;
+        let (entries, kind) = (tensor.entries(order * order)?, tensor.data_type().kind);
         // Of a symmetric matrix rows are columns, whatever the order of the array.
-        Self::new(order, found.or(num_factors).unwrap_or(1), |i, j| entries[i * order + j])
+        let (each, rounding) = (found.or(num_factors).unwrap_or(1), rounding(kind, order));
+        Self::rounded(order, each, rounding, |i, j| entries[i * order + j])
             .map_err(|problem| AnalysisError::unsupported(tensor.path(), problem))
     }
 }
@@ -106,6 +129,20 @@ impl InnerProducts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Inner products in half precision have negative eigenvalues by rounding; those of a wrong sign are far beyond.
+    #[test]
+    fn half_precision_is_allowed_for() {
+        let order = 40;
+        let factor = |i: usize, p: usize| (((i * 7919 + p * 104_729) % 1009) as f64 / 504.5) - 1.0;
+        let product = |i: usize, j: usize| (0..5).map(|p| factor(i, p) * factor(j, p)).sum::<f64>();
+        let half = |i: usize, j: usize| half::f16::from_f64(product(i, j)).to_f64();
+        assert!(InnerProducts::new(order, 1, half).is_err(), "the control: rounding shows");
+        let allowed = rounding(Kind::F16, order);
+        assert!(InnerProducts::rounded(order, 1, allowed, half).is_ok());
+        assert!(InnerProducts::rounded(order, 1, allowed, |i, j| half(i, j) - 0.1 * half(0, 0)).is_err());
+        assert!(rounding(Kind::F32, 10_000) <= ROUNDING);
+    }
 
     #[test]
     fn what_is_no_gram_matrix_is_refused_by_name() {

@@ -88,19 +88,23 @@ fn header_len(start: &[u8], wanted: &Wanted<'_>) -> Result<usize> {
 fn parse(bytes: &[u8], wanted: &Wanted<'_>) -> Result<Header> {
     let damaged = |problem: String| wanted.damaged(problem);
     let prefix = if bytes.get(6) == Some(&1) { 10 } else { 12 };
-    let text = bytes.get(prefix..).unwrap_or_default();
-    let text = String::from_utf8_lossy(text);
+    let text = std::str::from_utf8(bytes.get(prefix..).unwrap_or_default()).ok();
+    let entries = text
+        .and_then(entries)
+        .ok_or_else(|| damaged("has a .npy header that is no dictionary of Python".to_owned()))?;
     let value = |key: &str| -> Result<&str> {
-        let start = ['\'', '"'].iter().find_map(|quote| {
-            let quoted = format!("{quote}{key}{quote}");
-            text.find(&quoted).map(|at| at + quoted.len())
-        });
-        let rest = start.and_then(|start| text[start..].trim_start().strip_prefix(':'));
-        rest.map(str::trim_start).ok_or_else(|| damaged(format!("has a .npy header without `{key}`")))
+        let found = entries.iter().find(|entry| entry.0 == key).map(|entry| entry.1);
+        found.ok_or_else(|| damaged(format!("has a .npy header without `{key}`")))
     };
-    let fortran_order = match value("fortran_order")? {
-        text if text.starts_with("True") => true,
-        text if text.starts_with("False") => false,
+    let [descr, fortran_order, shape] = ["descr", "fortran_order", "shape"].map(value);
+    let (descr, fortran_order, shape) = (descr?, fortran_order?, shape?);
+    // Which of two is meant, and what other keys change, nobody can say.
+    if entries.len() > 3 {
+        return Err(damaged("has a .npy header with a key twice, or one that is not known".to_owned()));
+    }
+    let fortran_order = match fortran_order {
+        "True" => true,
+        "False" => false,
         _ => {
             return Err(damaged(
                 "has a .npy header whose `fortran_order` is neither True nor False".to_owned(),
@@ -108,11 +112,32 @@ fn parse(bytes: &[u8], wanted: &Wanted<'_>) -> Result<Header> {
         }
     };
     Ok(Header {
-        data_type: parse_descr(value("descr")?, wanted)?,
+        data_type: parse_descr(descr, wanted)?,
         fortran_order,
-        shape: parse_shape(value("shape")?)
+        shape: parse_shape(shape)
             .ok_or_else(|| damaged("has a .npy header whose `shape` is no tuple of sizes".to_owned()))?,
     })
+}
+
+/// Keys and values, as texts, of a dictionary with nothing around it. A value is a text, a tuple, a list or a word.
+fn entries(text: &str) -> Option<Vec<(&str, &str)>> {
+    let mut rest = text.trim_ascii().strip_prefix('{')?.strip_suffix('}')?.trim_ascii();
+    let mut entries = Vec::new();
+    while !rest.is_empty() {
+        let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+        let (key, after) = rest[1..].split_once(quote)?;
+        let value = after.trim_ascii_start().strip_prefix(':')?.trim_ascii_start();
+        let end = match value.chars().next()? {
+            quote @ ('\'' | '"') => value[1..].find(quote)? + 2,
+            '(' => value.find(')')? + 1,
+            '[' => value.find(']')? + 1,
+            _ => value.find(',').unwrap_or(value.len()),
+        };
+        entries.push((key, value[..end].trim_ascii_end()));
+        rest = value[end..].trim_ascii_start();
+        rest = if rest.is_empty() { rest } else { rest.strip_prefix(',')?.trim_ascii_start() };
+    }
+    Some(entries)
 }
 
 fn parse_descr(text: &str, wanted: &Wanted<'_>) -> Result<DataType> {
@@ -149,15 +174,24 @@ fn parse_descr(text: &str, wanted: &Wanted<'_>) -> Result<DataType> {
 }
 
 fn parse_shape(text: &str) -> Option<Vec<usize>> {
-    let (inside, _) = text.strip_prefix('(')?.split_once(')')?;
-    let mut sizes = Vec::new();
-    let mut parts = inside.split(',').map(str::trim).peekable();
-    while let Some(part) = parts.next() {
-        // A tuple may end in a comma.
-        if part.is_empty() && parts.peek().is_none() {
-            break;
-        }
-        sizes.push(part.trim_end_matches('L').parse().ok()?);
+    let inside = text.strip_prefix('(')?.strip_suffix(')')?;
+    if inside.trim_ascii().is_empty() {
+        return Some(Vec::new());
     }
-    Some(sizes)
+    // A tuple may end in a comma, and one of a single size must.
+    let parts = match inside.trim_ascii_end().strip_suffix(',') {
+        Some(parts) => parts,
+        None if inside.contains(',') => inside,
+        None => return None,
+    };
+    parts.split(',').map(parse_size).collect()
+}
+
+/// A number as Python writes one; an `L` was once the sign of a long one.
+fn parse_size(text: &str) -> Option<usize> {
+    let digits = text.trim_ascii();
+    let digits = digits.strip_suffix('L').unwrap_or(digits);
+    let plain =
+        digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    digits.parse().ok().filter(|_| plain)
 }

@@ -16,7 +16,7 @@ fn a_run_that_stopped_between_the_renames_loses_nothing() {
     complete(&out, "earlier");
     let folder = RunFolder::open(&out, false).unwrap();
     fs::write(folder.part("experiment").checkpoint("experiment").base(), "cells").unwrap();
-    fs::rename(&out, folder.work.join(PREVIOUS)).unwrap();
+    fs::rename(&out, &folder.previous).unwrap();
     drop(folder);
     let reopened = RunFolder::open(&out, false).unwrap();
     assert_eq!(fs::read_to_string(out.join("table.csv")).unwrap(), "earlier");

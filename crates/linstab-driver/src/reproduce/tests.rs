@@ -9,7 +9,6 @@ use linstab_report::Section;
 
 use super::*;
 use crate::experiment::{DataDigest, Inputs};
-use crate::folder::ResultsFolder;
 use crate::progress::{Cause, Plan};
 
 /// An experiment whose result is its configuration, a number.

@@ -13,7 +13,8 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -68,9 +69,9 @@ class FactorStore:
     def __init__(self, path: Path, request: Request) -> None:
         self._path, self._request = path, request
         folder = _partial(path)
-        self._values = np.load(folder / "values.npy", mmap_mode="r+")
-        self._coefficients = np.load(folder / "coefficients.npy", mmap_mode="r+")
-        self._done = np.load(folder / "done.npy", mmap_mode="r+")
+        self._values = _mapped(folder / "values.npy", "r+")
+        self._coefficients = _mapped(folder / "coefficients.npy", "r+")
+        self._done = _mapped(folder / "done.npy", "r+")
 
     @classmethod
     def open(cls, path: str | Path, request: Request) -> FactorStore | Factors:
@@ -126,10 +127,8 @@ def load(path: str | Path) -> Factors:
     path = Path(path)
     if not path.exists() and _partial(path).exists():
         raise FileNotFoundError(f"{path} is unfinished: call factors(..., out={str(path)!r}) again, it goes on where it stopped")
-    values = np.load(path, mmap_mode="r")
-    with np.load(_about(path), allow_pickle=False) as about:
-        request = json.loads(str(about["request"]))
-        arrays = {name: about[name] for name in ("coefficients", "indices", "labels") if name in about}
+    values = _mapped(path, "r")
+    request, arrays = _known(path)
     return Factors(
         values,
         loss=request["loss"],
@@ -137,6 +136,28 @@ def load(path: str | Path) -> Factors:
         population=request["population"],
         **arrays,
     )
+
+
+def _mapped(path: Path, mode: Literal["r", "r+"]) -> np.memmap[Any, np.dtype[Any]]:
+    """An array on disk; what NumPy says of a truncated one is about maps of memory."""
+    try:
+        return cast("np.memmap[Any, np.dtype[Any]]", np.load(path, mmap_mode=mode))
+    except (ValueError, EOFError) as error:
+        raise _damaged(path) from error
+
+
+def _known(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What is known of the factors in a file: the request that they answer, and arrays."""
+    try:
+        with np.load(_about(path), allow_pickle=False) as about:
+            names = [name for name in ("coefficients", "indices", "labels") if name in about]
+            return json.loads(str(about["request"])), {name: about[name] for name in names}
+    except (ValueError, EOFError, KeyError, BadZipFile) as error:
+        raise _damaged(_about(path)) from error
+
+
+def _damaged(path: Path) -> ValueError:
+    return ValueError(f"{path} is truncated or damaged: delete it, and compute the factors again")
 
 
 def _partial(path: Path) -> Path:
@@ -163,8 +184,7 @@ def _create(path: Path, request: Request) -> None:
 def _finished(path: Path, request: Request) -> Factors:
     if not _about(path).exists():
         raise FileExistsError(f"{path} exists and was not written by linstab: delete it, or write to another file")
-    with np.load(_about(path), allow_pickle=False) as about:
-        found = json.loads(str(about["request"]))
+    found, _ = _known(path)
     if found != json.loads(request.to_json()):
         raise FileExistsError(f"{path} holds the factors of {_difference(found, request)}: delete it, or write to another file")
     return load(path)
