@@ -5,6 +5,7 @@ use linstab_driver::Experiment;
 
 pub mod coherence_dynamics;
 pub mod digits;
+pub mod edge_test;
 mod error;
 pub mod example_factors;
 pub mod golden;
@@ -23,4 +24,5 @@ pub const ALL: &[&dyn Experiment] = &[
     &coherence_dynamics::CoherenceDynamics,
     &solutions::Solutions,
     &digits::Digits,
+    &edge_test::EdgeTest,
 ];
