@@ -26,10 +26,12 @@ pub(super) struct ErrorRow {
     /// Its value.
     pub(super) value: String,
     pub(super) predictor: String,
+    /// Its name for people.
+    pub(super) title: String,
     /// Settings that it speaks of.
     pub(super) num_settings: usize,
-    /// Of these, settings whose runs do not tell its error.
-    pub(super) num_undecided: usize,
+    /// Of these, settings whose runs tell its error.
+    pub(super) num_decided: usize,
     pub(super) num_minima: usize,
     #[serde(serialize_with = "number")]
     pub(super) median_error: f64,
@@ -57,13 +59,9 @@ fn scope_name<S: serde::Serializer>(scope: &Scope, serializer: S) -> Result<S::O
 }
 
 impl ErrorRow {
-    pub(super) fn num_decided(&self) -> usize {
-        self.num_settings - self.num_undecided
-    }
-
     /// The share of the decided settings with a small error; NaN for none.
     pub(super) fn share_tight(&self) -> f64 {
-        self.num_tight as f64 / self.num_decided() as f64
+        self.num_tight as f64 / self.num_decided as f64
     }
 }
 
@@ -144,8 +142,9 @@ fn row(
         by,
         value: value.to_owned(),
         predictor: predictor.to_owned(),
+        title: words::predictor(predictor),
         num_settings: spoken.len(),
-        num_undecided: spoken.len() - errors.len(),
+        num_decided: errors.len(),
         num_minima: clusters.len(),
         median_error: median(&errors),
         median_error_lower: low,

@@ -1,10 +1,13 @@
 //! What the edge test found: sentences chosen by tests on the numbers.
 
+use serde::Serialize;
+
 use super::batches::BatchRow;
+use super::count::tolerance;
 use super::errors::{ALL, ErrorRow};
 use super::settings::{Scope, Setting, runs};
-use super::trainings::{RIDES, Training};
-use super::verdicts::{Count, SeedRow, Verdicts, disagreements};
+use super::trainings::{Events, RIDES, Training};
+use super::verdicts::{SeedRow, Verdicts, disagreements};
 use super::words::{self, EXACT, GRADIENT_DESCENT};
 use linstab_report::conclusion::conclude;
 use linstab_report::text::{list, significant};
@@ -27,18 +30,30 @@ pub(super) fn row<'a>(errors: &'a [ErrorRow], scope: Scope, predictor: &str) -> 
     errors.iter().find(|row| (row.scope, row.by) == (scope, ALL) && row.predictor == predictor)
 }
 
+/// A row of `tables/edge-test-findings.csv`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct FindingRow {
+    finding: String,
+}
+
+/// All findings as a table.
+pub(super) fn rows(results: &Results<'_>) -> Vec<FindingRow> {
+    findings(results).into_iter().map(|finding| FindingRow { finding }).collect()
+}
+
 /// An error in percent.
 pub(super) fn shown(error: f64) -> String {
     format!("{} %", significant(100.0 * error, 2))
 }
 
-fn with_interval(row: &ErrorRow) -> String {
-    let [error, low, high] = [row.median_error, row.median_error_lower, row.median_error_upper].map(shown);
-    format!("{error} ({low} to {high})")
+/// An error in words: large ones as a factor.
+pub(super) fn in_words(error: f64) -> String {
+    if error < 10.0 { shown(error) } else { format!("a factor of {}", significant(1.0 + error, 2)) }
 }
 
-fn of(count: Count) -> String {
-    format!("{} of {}", count.num_right, count.num)
+fn with_interval(row: &ErrorRow) -> String {
+    let [error, low, high] = [row.median_error, row.median_error_lower, row.median_error_upper].map(in_words);
+    format!("{error} ({low} to {high})")
 }
 
 pub(super) fn title(verdicts: &Verdicts) -> &'static str {
@@ -60,20 +75,23 @@ pub(super) fn findings(results: &Results<'_>) -> Vec<String> {
     findings.extend(batches_in_words(results.batches));
     findings.extend(seeds_in_words(results.seeds));
     findings.extend(trainings_in_words(results.trainings));
+    findings.extend(spikes_in_words(Events::of(results.trainings)));
+    findings.extend(removals_in_words(Events::of(results.trainings)));
     findings
 }
 
 fn exact_in_words(results: &Results<'_>) -> String {
     let verdicts = results.verdicts;
-    let tight = shown(verdicts.judgement.tight);
+    let tight = tolerance(verdicts.judgement.tight);
     let settings = interpolating(results);
     let median = row(results.errors, Scope::Interpolating, EXACT).map_or_else(String::new, with_interval);
     let bracketed = row(results.errors, Scope::Interpolating, EXACT).map_or(0, |row| row.num_bracketed);
     let counts = format!(
         "{} settings ({}) it lies within {tight} of the learning rate at which half of the runs grow; in {bracketed} the whole interval of that learning \
-         rate does. The median error is {median}",
-        of(verdicts.exact),
-        runs(&settings)
+         rate does. With gradient noise (batches that are not all samples) it does in {}. The median error is {median}",
+        verdicts.exact,
+        runs(&settings),
+        verdicts.exact_with_noise
     );
     conclude(
         verdicts.exact_predicts() == Some(true),
@@ -93,7 +111,7 @@ const CONCENTRATED: f64 = 1.5;
 fn misses_in_words(results: &Results<'_>) -> Option<String> {
     let verdicts = results.verdicts;
     let explained = verdicts.misses_are_explained()?;
-    let between = of(verdicts.misses_between);
+    let between = verdicts.misses_between;
     let said = conclude(
         explained,
         format!(
@@ -122,8 +140,8 @@ fn places(errors: &[ErrorRow]) -> String {
                 "{} {} ({} of {})",
                 row.by.replace('-', " "),
                 row.value,
-                row.num_decided() - row.num_tight,
-                row.num_decided()
+                row.num_decided - row.num_tight,
+                row.num_decided
             )
         })
         .collect();
@@ -132,7 +150,7 @@ fn places(errors: &[ErrorRow]) -> String {
 
 fn ranking_in_words(verdicts: &Verdicts) -> Option<String> {
     let is_best = verdicts.exact_is_best()?;
-    let ranked = |(name, error): &(String, f64)| format!("{} {}", words::predictor(name), shown(*error));
+    let ranked = |(name, error): &(String, f64)| format!("{} {}", words::predictor(name), in_words(*error));
     let ranking = list(&verdicts.ranking.iter().map(ranked).collect::<Vec<_>>());
     Some(conclude(
         is_best,
@@ -149,8 +167,8 @@ fn loader_in_words(verdicts: &Verdicts) -> Option<String> {
     let nearer = verdicts.own_loader_is_nearer()?;
     let counts = format!(
         "Where the threshold of a loader and that of batches drawn afresh differ by more than {}, its own is nearer in {} settings.",
-        shown(verdicts.judgement.tight),
-        of(verdicts.own_loader)
+        tolerance(verdicts.judgement.tight),
+        verdicts.own_loader
     );
     Some(conclude(
         nearer,
@@ -165,8 +183,8 @@ fn freezing_in_words(results: &Results<'_>) -> Option<String> {
     let median = row(results.errors, Scope::Live, EXACT).map_or_else(String::new, with_interval);
     let counts = format!(
         "The threshold with the second moment frozen at the minimum is within {} of where runs with a live one begin to grow in {} settings; its median error is {median}.",
-        shown(verdicts.judgement.loose),
-        of(verdicts.freezing)
+        tolerance(verdicts.judgement.loose),
+        verdicts.freezing
     );
     Some(conclude(
         predicts,
@@ -182,8 +200,8 @@ fn finite_loss_in_words(results: &Results<'_>) -> Option<String> {
     let counts = format!(
         "At minima with a finite loss the threshold is an approximation: it takes Gauss-Newton curvature and leaves out the gradient noise that remains. It is \
          within {} in {} settings; its median error is {median}. {}",
-        shown(verdicts.judgement.loose),
-        of(verdicts.finite_loss),
+        tolerance(verdicts.judgement.loose),
+        verdicts.finite_loss,
         hessians(results.settings)
     );
     Some(conclude(
@@ -266,14 +284,40 @@ fn trainings_in_words(trainings: &[Training<'_>]) -> Option<String> {
         );
         conclude(
             known.iter().all(|(.., rides)| *rides),
-            format!(
-                "**Ordinary training rides its exact threshold,** within {}. {ratios}",
-                self::shown(RIDES)
-            ),
+            format!("**Ordinary training rides its exact threshold,** within {}. {ratios}", tolerance(RIDES)),
             format!(
                 "**Not every ordinary training rides its exact threshold,** within {}. {ratios}",
-                self::shown(RIDES)
+                tolerance(RIDES)
             ),
         )
     })
 }
+
+fn spikes_in_words(events: Events) -> Option<String> {
+    let predicted = events.spikes_are_predicted()?;
+    let counts = format!(
+        "The learning rate was above the exact threshold at the checkpoint before in {} spikes of the loss, and at {} checkpoints that no spike follows.",
+        events.spikes, events.calm
+    );
+    Some(conclude(
+        predicted,
+        format!("**A spike is told from the checkpoint before it.** {counts}"),
+        format!("**A spike is not told from the checkpoint before it.** {counts}"),
+    ))
+}
+
+fn removals_in_words(events: Events) -> Option<String> {
+    let helps = events.removal_helps()?;
+    let counts = format!(
+        "With the samples that set the threshold removed, {} trainings go on without a spike.",
+        events.removals
+    );
+    Some(conclude(
+        helps,
+        format!("**Without the responsible samples the spike goes.** {counts}"),
+        format!("**Without the responsible samples spikes remain.** {counts}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 mod batches;
 mod config;
+mod count;
 mod drawing;
 mod errors;
 mod findings;
@@ -77,6 +78,7 @@ impl Experiment for EdgeTest {
             seeds: &seeds,
             trainings: &trainings,
         };
+        table::write(results, "edge-test-findings", &findings::rows(&found))?;
         Finding::new(&config, config.seed, summary::as_text(&found), section::section(&found))
     }
 }

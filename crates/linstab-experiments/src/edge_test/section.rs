@@ -1,5 +1,6 @@
 //! What the edge test has to say on the page.
 
+use super::count::tolerance;
 use super::errors::{ALL, ErrorRow};
 use super::findings::{Results, findings, interpolating, row, shown, title};
 use super::settings::{Scope, runs};
@@ -33,8 +34,8 @@ fn headline(results: &Results<'_>) -> Option<Headline> {
     let gradient_descent = row(results.errors, Scope::Interpolating, GRADIENT_DESCENT);
     let mut numbers = vec![
         Number::new(
-            percent(exact.num_tight, exact.num_decided()),
-            format!("within {}", shown(results.verdicts.judgement.tight)),
+            percent(exact.num_tight, exact.num_decided),
+            format!("within {}", tolerance(results.verdicts.judgement.tight)),
         ),
         Number::new(shown(exact.median_error), "median error of η*"),
     ];
@@ -81,7 +82,8 @@ fn figures(results: &Results<'_>) -> Vec<Figure> {
             "edge-test-errors",
             "Error by predictor",
             "The median over settings of how far the predicted learning rate is from the observed one; 100 % is a factor of two, either way. Bars: 95 %, minima \
-             drawn anew. The learning rates that were run tell errors below 2 % from nothing only where shares are between 0 and 1.",
+             drawn anew. Where no run grew \
+             at one learning rate and all did at the next, the transition counts as half way, so errors below half of that step are not told apart.",
             "Rows, one a predictor, each with the median of its errors as a dot and its interval as a bar, on a logarithmic axis, for interpolating minima, live \
              second moments and minima of a finite loss.",
             "edge-test-errors",
@@ -118,9 +120,7 @@ fn error_table(errors: &[ErrorRow]) -> Table {
         .clone_into(&mut table.note);
     for scope in Scope::ALL {
         for row in errors.iter().filter(|row| (row.scope, row.by) == (scope, ALL)) {
-            table
-                .rows
-                .push(cells(vec![words::predictor(&row.predictor), scope.name().replace('-', " ")], row));
+            table.rows.push(cells(vec![row.title.clone(), scope.name().replace('-', " ")], row));
         }
     }
     table
@@ -128,10 +128,10 @@ fn error_table(errors: &[ErrorRow]) -> Table {
 
 fn cells(mut cells: Vec<String>, row: &ErrorRow) -> Vec<String> {
     let errors = [row.median_error, row.median_error_lower, row.median_error_upper];
-    cells.push(row.num_decided().to_string());
+    cells.push(row.num_decided.to_string());
     cells.extend(errors.map(shown));
     cells.push(significant(row.median_ratio, 3));
-    cells.extend([row.num_tight, row.num_loose].map(|count| percent(count, row.num_decided())));
+    cells.extend([row.num_tight, row.num_loose].map(|count| percent(count, row.num_decided)));
     cells
 }
 

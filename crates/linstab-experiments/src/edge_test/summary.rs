@@ -19,13 +19,13 @@ pub(super) fn as_text(results: &Results<'_>) -> String {
                 text,
                 "{:<20}{:<36}median error {:>8} ({} to {}); within tolerance in {} and {} of {} settings",
                 scope.name(),
-                words::predictor(&row.predictor),
+                row.title.clone(),
                 shown(row.median_error),
                 shown(row.median_error_lower),
                 shown(row.median_error_upper),
                 row.num_tight,
                 row.num_loose,
-                row.num_decided()
+                row.num_decided
             );
         }
     }

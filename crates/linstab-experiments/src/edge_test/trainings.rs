@@ -6,6 +6,7 @@ use linstab_driver::statistics::median;
 use linstab_driver::table::number;
 use linstab_dynamics::Optimizer;
 
+use super::count::Count;
 use super::records::TrainingStep;
 use super::settings::error;
 use super::words;
@@ -77,6 +78,58 @@ impl Training<'_> {
     }
 }
 
+/// What events of trainings say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Events {
+    /// Spikes of the loss, and of these those with a learning rate above the exact threshold at the checkpoint before.
+    pub(super) spikes: Count,
+    /// The same for checkpoints that no spike follows.
+    pub(super) calm: Count,
+    /// Trainings from which the responsible samples were removed, and of these those without a spike from then on.
+    pub(super) removals: Count,
+}
+
+impl Events {
+    pub(super) fn of(trainings: &[Training<'_>]) -> Self {
+        let mut events = Self::default();
+        for training in trainings {
+            let mut before: Option<bool> = None;
+            for step in &training.steps {
+                if let (true, Some(above)) = (step.event == SPIKE, before.take()) {
+                    events.spikes.add(above);
+                }
+                if let Some(threshold) = step.mean_square {
+                    if let Some(above) = before.replace(step.learning_rate > threshold) {
+                        events.calm.add(above);
+                    }
+                }
+            }
+            if let Some(removal) = training.steps.iter().position(|step| step.event == REMOVED) {
+                events.removals.add(training.steps[removal..].iter().all(|step| step.event != SPIKE));
+            }
+        }
+        events
+    }
+
+    /// Whether the threshold tells checkpoints before a spike from others: they are so much more often below the learning rate.
+    pub(super) fn spikes_are_predicted(self) -> Option<bool> {
+        Some(self.spikes.share()? - self.calm.share()? >= TELLING)
+    }
+
+    /// Whether no spike is left where the responsible samples were removed.
+    pub(super) fn removal_helps(self) -> Option<bool> {
+        self.removals.reaches(1.0)
+    }
+}
+
+/// The event of a loss that jumps.
+pub(super) const SPIKE: &str = "spike";
+/// The event of samples that are removed.
+const REMOVED: &str = "removed";
+
+/// A difference of shares that tells one kind of checkpoint from another.
+const TELLING: f64 = 0.5;
+
 /// A training rides a threshold if its learning rate is so close to it, a factor less one, over the last half of its steps: what an
 /// oscillation around the edge leaves of it.
 pub(super) const RIDES: f64 = 0.2;
@@ -103,4 +156,63 @@ pub(super) fn rows(trainings: &[Training<'_>]) -> Vec<TrainingRow> {
         training.steps.iter().map(row).collect()
     };
     trainings.iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(step: u64, threshold: Option<f64>, event: &str) -> TrainingStep {
+        TrainingStep {
+            training: "one".to_owned(),
+            optimizer: "sgd".to_owned(),
+            sampling: "reshuffling".to_owned(),
+            batch_size: 8,
+            step,
+            loss: 1.0,
+            learning_rate: 0.1,
+            mean_square: threshold,
+            gradient_descent_limit: None,
+            event: event.to_owned(),
+        }
+    }
+
+    /// Three checkpoints below the threshold, one above and then a spike; after a removal none.
+    #[test]
+    fn events_are_counted_by_the_checkpoint_before() {
+        let mut steps = vec![
+            step(0, Some(1.0), ""),
+            step(1, Some(0.5), ""),
+            step(2, Some(0.2), ""),
+            step(3, Some(0.09), ""),
+            step(4, None, SPIKE),
+            step(5, Some(0.2), REMOVED),
+            step(6, Some(0.2), ""),
+        ];
+        let events = Events::of(&trainings(&steps));
+        assert_eq!(
+            (events.spikes, events.calm),
+            (Count { num_right: 1, num: 1 }, Count { num_right: 0, num: 4 })
+        );
+        assert_eq!((events.spikes_are_predicted(), events.removal_helps()), (Some(true), Some(true)));
+        // Contradicting numbers: a spike from below the threshold, and one after the removal.
+        steps[3].mean_square = Some(0.11);
+        steps.push(step(7, None, SPIKE));
+        let events = Events::of(&trainings(&steps));
+        assert_eq!((events.spikes_are_predicted(), events.removal_helps()), (Some(false), Some(false)));
+        assert_eq!(Events::default().spikes_are_predicted(), None, "nothing to count");
+    }
+
+    #[test]
+    fn a_training_rides_what_its_learning_rate_is_close_to() {
+        let steps: Vec<TrainingStep> =
+            [1.0, 0.5, 0.11, 0.1, 0.09].iter().zip(0..).map(|(t, at)| step(at, Some(*t), "")).collect();
+        let training = &trainings(&steps)[0];
+        assert_eq!((training.rides(), training.title.as_str()), (Some(true), "SGD, B = 8, reshuffled"));
+        assert_eq!(
+            trainings(&steps[..3])[0].rides(),
+            Some(false),
+            "0.5 and 0.11 are far from 0.1 in the median"
+        );
+    }
 }

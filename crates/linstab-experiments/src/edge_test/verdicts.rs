@@ -7,29 +7,9 @@ use serde::Serialize;
 use linstab_driver::statistics::median;
 
 use super::config::Judgement;
+use super::count::{Count, tolerance};
 use super::settings::{Scope, Setting, error};
-use super::words::{ALMOST_SURE, EXACT, EXACT_AFRESH, GRADIENT_DESCENT};
-
-/// How often a prediction is right.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Count {
-    pub(super) num_right: usize,
-    pub(super) num: usize,
-}
-
-impl Count {
-    pub(super) fn of(mut holds: impl Iterator<Item = bool>) -> Self {
-        holds.by_ref().fold(Self::default(), |count, holds| Self {
-            num_right: count.num_right + usize::from(holds),
-            num: count.num + 1,
-        })
-    }
-
-    /// None if there is nothing to count.
-    pub(super) fn reaches(self, share: f64) -> Option<bool> {
-        (self.num > 0).then(|| self.num_right as f64 >= share * self.num as f64)
-    }
-}
+use super::words::{self, ALMOST_SURE, EXACT, EXACT_AFRESH, GRADIENT_DESCENT};
 
 /// The numbers behind the statements.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +17,7 @@ pub(super) struct Verdicts {
     pub(super) judgement: Judgement,
     /// Interpolating settings in which the exact threshold errs by at most the tight tolerance.
     pub(super) exact: Count,
-    /// The same for batch sizes of all samples and for others: without and with gradient noise.
+    /// The same where batches are not all samples: with gradient noise.
     pub(super) exact_with_noise: Count,
     /// The others: settings whose transition lies between the mean-square and the almost-sure threshold, within the tight tolerance.
     pub(super) misses_between: Count,
@@ -118,7 +98,7 @@ impl Verdicts {
     /// All statements, each with whether it holds.
     pub(super) fn statements(&self) -> Vec<(String, Option<bool>)> {
         let Judgement { tight, loose, share } = self.judgement;
-        let [tight, loose, share] = [tight, loose, share].map(|share| format!("{} %", 100.0 * share));
+        let [tight, loose, share] = [tight, loose, share].map(tolerance);
         vec![
             (
                 format!(
@@ -130,7 +110,7 @@ impl Verdicts {
                 format!("{share} of its misses lie between the mean-square and the almost-sure threshold"),
                 self.misses_are_explained(),
             ),
-            ("no other predictor has a smaller median error".to_owned(), self.exact_is_best()),
+            ("no predictor but the mean-square and the almost-sure threshold has the smallest median error".to_owned(), self.exact_is_best()),
             ("it errs less than 2/λmax".to_owned(), self.noise_matters()),
             (
                 format!(
@@ -179,7 +159,8 @@ fn ranking(settings: &[&Setting<'_>]) -> Vec<(String, f64)> {
             (errors.len() as f64 >= MOST * settings.len() as f64).then(|| (name.to_owned(), median(&errors)))
         })
         .collect();
-    ranking.sort_by(|a, b| a.1.total_cmp(&b.1));
+    // Of equals, the usual order.
+    ranking.sort_by(|a, b| a.1.total_cmp(&b.1).then_with(|| words::order(&a.0).cmp(&words::order(&b.0))));
     ranking
 }
 

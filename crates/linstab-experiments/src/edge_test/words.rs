@@ -12,23 +12,32 @@ pub(super) const ALMOST_SURE: &str = "almost_sure";
 pub(super) const GRADIENT_DESCENT: &str = "gradient_descent_limit";
 
 /// Predictors that have a name of their own, in the order in which they are shown.
-const PREDICTORS: [(&str, &str); 4] = [
+const PREDICTORS: [(&str, &str); 10] = [
     (EXACT, "exact mean square, η*"),
     (EXACT_AFRESH, "η* as if drawn afresh"),
     (ALMOST_SURE, "almost sure"),
     (GRADIENT_DESCENT, "gradient descent, 2/λmax"),
+    ("eq_87", "paper: Theorem 3.3"),
+    ("c_8_4", "paper: Theorem C.8"),
+    ("c_9_3", "paper: Theorem C.9"),
+    ("dexter_88", "Dexter et al.: divergence"),
+    ("dexter_88_on_sam", "Dexter et al. on SAM"),
+    ("dexter_89", "Dexter et al.: existence"),
 ];
+
+fn place(name: &str) -> Option<usize> {
+    let name = name.replace('-', "_");
+    PREDICTORS.iter().position(|(known, _)| *known == name)
+}
 
 /// A predictor's name.
 pub(super) fn predictor(name: &str) -> String {
-    let known = PREDICTORS.iter().find(|(known, _)| *known == name);
-    known.map_or_else(|| name.replace('_', " "), |(_, title)| (*title).to_owned())
+    place(name).map_or_else(|| name.replace(['_', '-'], " "), |place| PREDICTORS[place].1.to_owned())
 }
 
 /// The place of a predictor in lists: those of [`PREDICTORS`], then others by name.
 pub(super) fn order(name: &str) -> (usize, &str) {
-    let place = PREDICTORS.iter().position(|(known, _)| *known == name);
-    (place.unwrap_or(PREDICTORS.len()), name)
+    (place(name).unwrap_or(PREDICTORS.len()), name)
 }
 
 /// The kind of an optimizer, without the values of its parameters.
@@ -39,11 +48,13 @@ pub(super) fn optimizer(optimizer: Optimizer, is_live: bool) -> String {
         return format!("{name}, {}", if is_live { "live" } else { "frozen" });
     }
     let remembers = recursion.memory.abs() > 0.0;
+    let has_ascent = optimizer.without_ascent() != optimizer;
     let mut words: Vec<&str> = Vec::new();
-    if remembers && recursion.direct > 0.0 {
-        words.push("Nesterov");
-    } else if remembers {
-        words.push("momentum");
+    if has_ascent || !remembers {
+        words.push(optimizer.title());
+    }
+    if remembers {
+        words.push(if recursion.direct > 0.0 { "Nesterov" } else { "momentum" });
     }
     if recursion.coupled_decay + recursion.decoupled_decay > 0.0 {
         words.push("weight decay");
@@ -51,12 +62,7 @@ pub(super) fn optimizer(optimizer: Optimizer, is_live: bool) -> String {
     if optimizer.batch_ascent().is_some() {
         words.push("on batches");
     }
-    let is_plain = optimizer.without_ascent() == optimizer;
-    match (words.is_empty(), is_plain) {
-        (true, _) => optimizer.title().to_owned(),
-        (false, true) => words.join(", "),
-        (false, false) => format!("{}, {}", optimizer.title(), words.join(", ")),
-    }
+    words.join(", ")
 }
 
 /// A loader's name.
@@ -79,7 +85,7 @@ mod tests {
             ("sgd", false, "SGD"),
             ("sgd:momentum=0.9", false, "momentum"),
             ("sgd:momentum=0.9,nesterov=true", false, "Nesterov"),
-            ("sgd:weight_decay=0.001", false, "weight decay"),
+            ("sgd:weight_decay=0.001", false, "SGD, weight decay"),
             ("sam:rho_over_alpha=0.1", false, "SAM"),
             ("sam:rho_over_alpha=0.1,ascent=batch", false, "SAM, on batches"),
             ("adamw:beta1=0.9", false, "AdamW, frozen"),

@@ -1,9 +1,7 @@
 //! Along ordinary trainings: the learning rate in units of the threshold.
 
-use super::super::trainings::Training;
+use super::super::trainings::{SPIKE, Training};
 use linstab_report::drawing::{Columns, Grid, Scale, Series, Stroke, Svg, chart_with, colour};
-
-const SPIKE: &str = "spike";
 
 pub(super) fn draw(columns: Columns, trainings: &[Training<'_>]) -> Svg {
     let (per_row, height) = columns.choose((1, 96.0), (trainings.len().min(3), 112.0));

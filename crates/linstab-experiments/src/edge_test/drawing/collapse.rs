@@ -40,7 +40,7 @@ pub(super) fn draw(columns: Columns, settings: &[&Setting<'_>]) -> Svg {
             }
         });
     }
-    let note = format!("A line a setting: {}.", runs(settings));
+    let note = format!("A line a setting: {}. {}", runs(settings), around_one(settings));
     let mut entries = legend_of(settings);
     entries.push(Series::new("all together", colour::INK, Vec::new()).dotted());
     grid.finish(&mut figure, &[&entries], &[&note]);
@@ -128,7 +128,19 @@ fn pooled(settings: &[&Setting<'_>]) -> Vec<(f64, usize, usize)> {
     counts.into_iter().map(|(percent, (grown, all))| (percent as f64 / 100.0, grown, all)).collect()
 }
 
-/// The share of all runs at each ratio, with its number.
+/// How many runs grew just below and just above the exact threshold.
+fn around_one(settings: &[&Setting<'_>]) -> String {
+    let counts = pooled(settings);
+    let below = counts.iter().rfind(|(ratio, ..)| *ratio < 1.0);
+    let above = counts.iter().find(|(ratio, ..)| *ratio > 1.0);
+    let said = [below, above]
+        .into_iter()
+        .flatten()
+        .map(|&(ratio, grown, all)| format!("At {ratio} of the exact threshold {grown} of {all} runs grew."));
+    said.collect::<Vec<_>>().join(" ")
+}
+
+/// The share of all runs at each ratio.
 fn pooled_marks(figure: &mut Svg, panel: &Panel, settings: &[&Setting<'_>]) {
     let counts = pooled(settings);
     let points: Vec<(f64, f64)> =

@@ -1,11 +1,11 @@
 //! Predicted against observed: a panel a predictor, a dot a setting, right on the diagonal.
 
 use super::super::errors::{ALL, ErrorRow};
+use super::super::findings::in_words;
 use super::super::settings::{Scope, Setting};
 use super::super::words;
 use super::{batches, shade};
 use linstab_report::drawing::{Columns, Grid, Scale, Series, Stroke, Svg, chart_with, colour};
-use linstab_report::text::significant;
 
 /// More panels are no help.
 const MOST_PANELS: usize = 9;
@@ -26,8 +26,7 @@ pub(super) fn draw(columns: Columns, settings: &[&Setting<'_>], errors: &[ErrorR
         let y =
             Scale { label: if grid.is_first(index) { "observed transition" } else { "" }, ..axis.clone() };
         let panel = grid.panel(index, x, y);
-        let title =
-            format!("{}: {} %", words::predictor(&row.predictor), significant(100.0 * row.median_error, 2));
+        let title = format!("{}: {}", row.title.clone(), in_words(row.median_error));
         chart_with(&mut figure, &panel, &title, &[], |figure| {
             let (low, high) = axis.range;
             panel.line(
@@ -63,8 +62,7 @@ pub(super) fn draw(columns: Columns, settings: &[&Setting<'_>], errors: &[ErrorR
 
 /// The predictors that speak of the most settings, in their usual order.
 fn shown(errors: &[ErrorRow]) -> Vec<&ErrorRow> {
-    let of_all =
-        |row: &&ErrorRow| (row.scope, row.by) == (Scope::Interpolating, ALL) && row.num_decided() > 0;
+    let of_all = |row: &&ErrorRow| (row.scope, row.by) == (Scope::Interpolating, ALL) && row.num_decided > 0;
     let mut rows: Vec<&ErrorRow> = errors.iter().filter(of_all).collect();
     let mut counts: Vec<usize> = rows.iter().map(|row| row.num_settings).collect();
     counts.sort_unstable_by(|a, b| b.cmp(a));

@@ -13,7 +13,7 @@ const TOP: f64 = 22.0;
 const LEAST: f64 = 0.1;
 
 pub(super) fn draw(columns: Columns, errors: &[ErrorRow]) -> Svg {
-    let of_all: Vec<&ErrorRow> = errors.iter().filter(|row| row.by == ALL && row.num_decided() > 0).collect();
+    let of_all: Vec<&ErrorRow> = errors.iter().filter(|row| row.by == ALL && row.num_decided > 0).collect();
     let predictors = by_error(&of_all);
     let left = columns.choose(112.0, 150.0);
     let height = PITCH * predictors.len() as f64;
