@@ -1,9 +1,9 @@
 //! The experiment `edge-test` from outside, on records of runs whose transition is known.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
+#[expect(dead_code, reason = "other tests need more of it")]
 mod common;
 #[path = "common/page.rs"]
-#[expect(dead_code, reason = "other tests need more of it")]
 mod page;
 
 use std::fmt::Write;
@@ -112,6 +112,7 @@ impl Records {
             ("thresholds.csv", &self.thresholds),
             ("restarts.csv", &self.restarts),
             ("trainings.csv", trainings),
+            ("record.toml", "date = \"2026-11-29\"\nprocessor = \"a processor\"\nhours_of_one_core = 1.5\n"),
         ] {
             std::fs::write(evidence.join(name), text).unwrap();
         }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::batches::BatchRow;
 use super::count::tolerance;
 use super::errors::{ALL, ErrorRow};
+use super::records::Provenance;
 use super::settings::{Scope, Setting, runs};
 use super::trainings::{Events, RIDES, Training};
 use super::verdicts::{SeedRow, Verdicts, disagreements};
@@ -20,6 +21,7 @@ pub(super) struct Results<'a> {
     pub(super) verdicts: &'a Verdicts,
     pub(super) seeds: &'a [SeedRow],
     pub(super) trainings: &'a [Training<'a>],
+    pub(super) provenance: &'a Provenance,
 }
 
 pub(super) fn interpolating<'a>(results: &Results<'a>) -> Vec<&'a Setting<'a>> {
@@ -253,7 +255,7 @@ fn batches_in_words(rows: &[BatchRow]) -> Option<String> {
 }
 
 fn seeds_in_words(rows: &[SeedRow]) -> Option<String> {
-    let seeds = rows.iter().filter(|row| row.statement == rows[0].statement).count() - 1;
+    let seeds = rows.iter().filter(|row| row.statement == rows[0].statement).count().saturating_sub(1);
     if seeds < 2 {
         return None;
     }

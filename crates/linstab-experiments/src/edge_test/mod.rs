@@ -77,6 +77,7 @@ impl Experiment for EdgeTest {
             verdicts: &verdicts,
             seeds: &seeds,
             trainings: &trainings,
+            provenance: &records.provenance,
         };
         table::write(results, "edge-test-findings", &findings::rows(&found))?;
         Finding::new(&config, config.seed, summary::as_text(&found), section::section(&found))

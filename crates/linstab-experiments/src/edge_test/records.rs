@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use linstab_driver::config_file;
 use linstab_driver::experiment::DataDigest;
 use linstab_driver::manifest::sha256_hex;
 use linstab_driver::{DriverError, Result};
@@ -118,9 +119,18 @@ fn key((minimum, optimizer, sampling, batch_size): (&str, &str, &str, usize)) ->
     Key { minimum, optimizer, sampling, batch_size }
 }
 
+/// How the records came to be: `record.toml`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(super) struct Provenance {
+    pub(super) date: String,
+    pub(super) processor: String,
+    pub(super) hours_of_one_core: f64,
+}
+
 /// All records.
 #[derive(Clone, Debug)]
 pub(super) struct Records {
+    pub(super) provenance: Provenance,
     pub(super) minima: Vec<Minimum>,
     pub(super) thresholds: Vec<Threshold>,
     pub(super) restarts: Vec<Restarts>,
@@ -139,8 +149,10 @@ impl Records {
         let minima = rows(folder, "minima.csv", &mut digests)?;
         let thresholds = rows(folder, "thresholds.csv", &mut digests)?;
         let restarts = rows(folder, "restarts.csv", &mut digests)?;
-        let trainings = rows(folder, "trainings.csv", &mut digests)?;
-        let records = Self { minima, thresholds, restarts, trainings, digests };
+        let has_trainings = folder.join("trainings.csv").is_file();
+        let trainings = if has_trainings { rows(folder, "trainings.csv", &mut digests)? } else { Vec::new() };
+        let provenance = config_file::read(&folder.join("record.toml"))?;
+        let records = Self { provenance, minima, thresholds, restarts, trainings, digests };
         records.check(folder)?;
         Ok(records)
     }

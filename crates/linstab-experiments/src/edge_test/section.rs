@@ -18,6 +18,13 @@ pub(super) fn section(results: &Results<'_>) -> Section {
             "The paper has no such test. Here networks are trained to a minimum, and training starts again beside it at learning rates around the exact \
              threshold of its optimizer and loader; the learning rate at which half of the runs grow is held against every prediction."
                 .to_owned(),
+            format!(
+                "The runs are recorded in `data/evidence`, with all that was fixed before them: made on {} ({}) in {} hours of one core. `cargo xtask evidence` \
+                 makes them anew. All else is computed here.",
+                results.provenance.date,
+                results.provenance.processor,
+                significant(results.provenance.hours_of_one_core, 2)
+            ),
         ],
         findings: findings(results),
         headline: headline(results),

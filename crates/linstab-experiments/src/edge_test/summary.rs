@@ -5,7 +5,6 @@ use std::fmt::Write;
 use super::errors::ALL;
 use super::findings::{Results, findings, shown, title};
 use super::settings::Scope;
-use super::words;
 
 /// The result in short, each finding, and the errors of all predictors.
 pub(super) fn as_text(results: &Results<'_>) -> String {

@@ -95,8 +95,8 @@ impl Events {
         for training in trainings {
             let mut before: Option<bool> = None;
             for step in &training.steps {
-                if let (true, Some(above)) = (step.event == SPIKE, before.take()) {
-                    events.spikes.add(above);
+                if step.event == SPIKE {
+                    before.take().into_iter().for_each(|above| events.spikes.add(above));
                 }
                 if let Some(threshold) = step.mean_square {
                     if let Some(above) = before.replace(step.learning_rate > threshold) {

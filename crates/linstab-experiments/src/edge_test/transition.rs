@@ -1,10 +1,12 @@
 //! The learning rate at which half of the runs grow, from counts at a few learning rates.
 //!
 //! The share of runs that grow at learning rate `eta` is taken for `1 / (1 + exp(-s (log eta - t)))` with a steepness `s >= 0`, and `t` is the
-//! transition. Its interval is that of the profile likelihood: every `t` for which some steepness makes the counts likely enough (Wilks). This
-//! needs no penalty where the counts are separated, which is the usual case: every run decays up to one learning rate and grows from the next on.
-//! Any `t` between the two then explains the counts perfectly, with a steepness without bound, and no `t` beyond them does: the most likely
-//! transition is that whole interval. Its geometric mean stands for it.
+//! transition. What the counts say of it is its profile likelihood, that of the best steepness. The interval of 95 % holds every `t` whose profile
+//! is high enough (Wilks); the value is the mean of `t` under the profile, between the learning rates that were tried. This needs no penalty
+//! where the counts are separated, which is the usual case: every run decays up to one learning rate and grows from the next on. Any `t` between
+//! the two then explains the counts perfectly, with a steepness without bound, and no `t` beyond them does: that is the interval, and its
+//! geometric mean the value. The most likely `t` is no such thing there, and close to separation it sticks to one end: with 19 of 20 runs at the
+//! first learning rate that grow, and none before, it is that learning rate.
 //!
 //! Nothing is extrapolated: where the transition may lie beyond the learning rates that were tried, the interval ends at 0 or infinity.
 //!
@@ -44,22 +46,17 @@ impl Transition {
     pub(super) fn of(trials: &[Trial]) -> Self {
         let likelihood = Likelihood::of(trials);
         let (first, last) = likelihood.range();
-        let separation = likelihood.separation();
-        let (best, most) = match separation {
-            Some((low, high)) => (0.5 * (low + high), 0.0),
-            None => likelihood.top(),
-        };
-        // Rounding must not shut out the top itself.
+        let (best, most) = likelihood.top();
         let inside = |t: f64| likelihood.profile(t) >= most - DROP;
-        let (low, high) = separation.unwrap_or((best.clamp(first, last), best.clamp(first, last)));
-        let is_tried = first < best && best < last;
+        let (is_above, is_below) = (best > first, best < last);
+        let within = best.clamp(first, last);
         Self {
-            value: is_tried.then(|| best.exp()),
-            lower: if best <= first || inside(first) { 0.0 } else { boundary(low, first, inside).exp() },
-            upper: if best >= last || inside(last) {
-                f64::INFINITY
+            value: (is_above && is_below).then(|| likelihood.mean(most).exp()),
+            lower: if is_above && !inside(first) { boundary(within, first, inside).exp() } else { 0.0 },
+            upper: if is_below && !inside(last) {
+                boundary(within, last, inside).exp()
             } else {
-                boundary(high, last, inside).exp()
+                f64::INFINITY
             },
         }
     }
@@ -102,11 +99,16 @@ impl Likelihood {
         (at(self.counts.first()), at(self.counts.last()))
     }
 
-    /// The last learning rate at which all runs decay and the first at which all grow, if they are neighbours.
-    fn separation(&self) -> Option<(f64, f64)> {
-        let place = self.counts.iter().position(|&(_, grown, _)| grown > 0.0)?;
-        let (below, above) = self.counts.split_at(place);
-        above.iter().all(|&(_, _, decayed)| decayed <= 0.0).then_some((below.last()?.0, above.first()?.0))
+    /// The mean of the transition under its profile, whose top is `most`, between the learning rates that were tried.
+    fn mean(&self, most: f64) -> f64 {
+        const STEPS: u32 = 500;
+        let (first, last) = self.range();
+        let places = (0..=STEPS).map(|i| first + (last - first) * f64::from(i) / f64::from(STEPS));
+        let (sum, weights) = places.fold((0.0, 0.0), |(sum, weights), t| {
+            let weight = (self.profile(t) - most).exp();
+            (sum + weight * t, weights + weight)
+        });
+        sum / weights
     }
 
     /// Log likelihood of a transition with its best steepness.
@@ -204,11 +206,11 @@ mod tests {
     #[test]
     fn separated_counts_have_the_interval_between_the_last_that_decays_and_the_first_that_grows() {
         let found = Transition::of(&trials([0, 0, 0, 20, 20, 20, 20], 20));
-        assert!(close(found.value.unwrap(), (0.95_f64 * 1.05).sqrt(), 1e-12), "{found:?}");
+        assert!(close(found.value.unwrap(), (0.95_f64 * 1.05).sqrt(), 1e-3), "{found:?}");
         assert!(close(found.lower, 0.95, 1e-5) && close(found.upper, 1.05, 1e-5), "{found:?}");
         // Two runs each are not enough to tell: log 4 of likelihood is less than the interval may cost.
         let few = Transition::of(&trials([0, 0, 0, 2, 2, 2, 2], 2));
-        assert!(few.lower < 0.93 && few.upper > 1.07, "{few:?}");
+        assert!(few.lower < 0.948 && few.upper > 1.052, "{few:?}");
     }
 
     #[test]
@@ -224,24 +226,32 @@ mod tests {
         assert!(falls.value.is_none() && falls.lower <= 0.0 && falls.upper.is_infinite(), "{falls:?}");
     }
 
-    /// Half of the runs at one learning rate, none below, all above: that is where the transition is.
+    /// Half of the runs at one learning rate, none below, all above: the transition is about there. A single run that decays where others grow
+    /// moves it a little.
     #[test]
-    fn a_learning_rate_at_which_half_of_the_runs_grow_is_the_transition() {
-        let found = Transition::of(&trials([0, 0, 0, 10, 20, 20, 20], 20));
-        assert!(close(found.value.unwrap(), 1.05, 2e-3), "{found:?}");
-        assert!(found.lower > 1.0 && found.upper < 1.1, "{found:?}");
+    fn close_to_separation_the_transition_moves_smoothly() {
+        let half = Transition::of(&trials([0, 0, 0, 10, 20, 20, 20], 20));
+        assert!(close(half.value.unwrap(), 1.05, 5e-3), "{half:?}");
+        assert!(half.lower > 1.0 && half.upper < 1.1, "{half:?}");
+        let values = [20, 19, 15, 10, 5, 1, 0]
+            .map(|grown| Transition::of(&trials([0, 0, 0, grown, 20, 20, 20], 20)).value.unwrap());
+        assert!(values.windows(2).all(|pair| pair[1] > pair[0] && pair[1] < 1.035 * pair[0]), "{values:?}");
     }
 
-    /// The slow twin: every transition and every steepness of a fine grid.
+    /// The slow twin: every transition and every steepness of a fine grid; mean and ends of the interval.
     fn twin(trials: &[Trial]) -> (f64, f64, f64) {
         let likelihood = Likelihood::of(trials);
         let places = (0..=1200).map(|i| 0.5_f64.ln() + 1.8 * f64::from(i) / 1200.0);
         let steepnesses: Vec<f64> = (0..=500).map(|i| 1e-3 * (23.0 * f64::from(i) / 500.0).exp()).collect();
         let best = |t: f64| steepnesses.iter().map(|&s| likelihood.at(t, s)).fold(f64::MIN, f64::max);
         let scored: Vec<(f64, f64)> = places.map(|t| (t, best(t))).collect();
-        let (top, most) = *scored.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        let most = scored.iter().map(|(_, score)| *score).fold(f64::MIN, f64::max);
+        let tried = scored.iter().filter(|(t, _)| (0.8_f64.ln()..=1.5_f64.ln()).contains(t));
+        let (sum, weights) = tried.fold((0.0, 0.0), |(sum, weights), (t, score)| {
+            (sum + t * (score - most).exp(), weights + (score - most).exp())
+        });
         let inside = || scored.iter().filter(|(_, score)| *score >= most - DROP);
-        (top.exp(), inside().next().unwrap().0.exp(), inside().next_back().unwrap().0.exp())
+        ((sum / weights).exp(), inside().next().unwrap().0.exp(), inside().next_back().unwrap().0.exp())
     }
 
     #[test]
@@ -264,11 +274,10 @@ mod tests {
                 "{grown:?}: {found:?}, {lower} to {upper}"
             );
             let Some(found) = found.value else { continue };
-            let is_plateau = Likelihood::of(&trials).separation().is_some();
-            assert!(is_plateau || close(found, value, 4e-3), "{grown:?}: {found}, {value}");
-            // Negative control: a learning rate that is 5 percent off is told apart from the most likely one.
-            assert!(is_plateau || !close(1.05 * found, value, 4e-3));
-            num_compared += usize::from(!is_plateau);
+            assert!(close(found, value, 4e-3), "{grown:?}: {found}, {value}");
+            // Negative control: a learning rate that is 2 percent off is told apart.
+            assert!(!close(1.02 * found, value, 4e-3));
+            num_compared += 1;
         }
         assert!(num_compared > 20, "{num_compared}");
     }

@@ -263,9 +263,14 @@ fn edge_test(tables: &Tables) -> Result<Vec<(&'static str, String)>> {
     ])
 }
 
+/// A predictor is listed if it speaks of so many of all settings.
+const LISTED: f64 = 0.25;
+
 /// The predictors over all settings at interpolating minima, the smallest error first.
 fn errors_table(tables: &Tables) -> Result<String> {
     let mut rows = tables.rows("edge-test-errors", &[("scope", "interpolating"), ("by", "all")])?;
+    let most = rows.iter().map(|row| number(row, "num_settings")).fold(0.0, f64::max);
+    rows.retain(|row| number(row, "num_decided") >= LISTED * most);
     rows.sort_by(|a, b| number(a, "median_error").total_cmp(&number(b, "median_error")));
     let mut text = String::from(
         "| predictor | settings | median error | within 5 % | within 10 % |\n|---|---|---|---|---|\n",

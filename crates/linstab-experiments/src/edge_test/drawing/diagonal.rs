@@ -3,7 +3,6 @@
 use super::super::errors::{ALL, ErrorRow};
 use super::super::findings::in_words;
 use super::super::settings::{Scope, Setting};
-use super::super::words;
 use super::{batches, shade};
 use linstab_report::drawing::{Columns, Grid, Scale, Series, Stroke, Svg, chart_with, colour};
 

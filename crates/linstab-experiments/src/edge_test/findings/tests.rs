@@ -19,8 +19,12 @@ fn verdicts() -> Verdicts {
     }
 }
 
-fn results(verdicts: &Verdicts) -> Results<'_> {
-    Results { settings: &[], errors: &[], batches: &[], verdicts, seeds: &[], trainings: &[] }
+fn nowhere() -> Provenance {
+    Provenance { date: String::new(), processor: String::new(), hours_of_one_core: 0.0 }
+}
+
+fn results<'a>(verdicts: &'a Verdicts, provenance: &'a Provenance) -> Results<'a> {
+    Results { settings: &[], errors: &[], batches: &[], verdicts, seeds: &[], trainings: &[], provenance }
 }
 
 /// What is said is said of numbers that hold, and the other sentence of numbers that do not.
@@ -40,7 +44,7 @@ fn what_is_said_follows_from_the_numbers() {
         ..holds.clone()
     };
     assert!(fails.statements().iter().all(|(_, holds)| *holds == Some(false)), "{fails:?}");
-    let [said, other] = [&holds, &fails].map(|verdicts| findings(&results(verdicts)));
+    let [said, other] = [&holds, &fails].map(|verdicts| findings(&results(verdicts, &nowhere())));
     let begins = |text: &str, start: &str| assert!(text.starts_with(start), "{text}");
     for (index, (first, second)) in [
         ("**The exact threshold predicts where", "**The exact threshold does not predict everywhere"),
@@ -79,7 +83,7 @@ fn nothing_is_said_of_nothing() {
         finite_loss: none,
         ..verdicts()
     };
-    assert_eq!(findings(&results(&nothing)).len(), 1, "that of the exact threshold");
+    assert_eq!(findings(&results(&nothing, &nowhere())).len(), 1, "that of the exact threshold");
 }
 
 #[test]
