@@ -6,6 +6,7 @@ use linstab_driver::Experiment;
 pub mod coherence_dynamics;
 mod data_file;
 pub mod digits;
+pub mod edge_test;
 mod error;
 pub mod example_factors;
 pub mod golden;
@@ -26,4 +27,5 @@ pub const ALL: &[&dyn Experiment] = &[
     &solutions::Solutions,
     &digits::Digits,
     &published_criteria::PublishedCriteria,
+    &edge_test::EdgeTest,
 ];

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use linstab_driver::DriverError;
 use linstab_driver::Result;
 use linstab_driver::manifest::Manifest;
+use linstab_report::text::significant;
 
 /// A row of a table, by column.
 type Row = BTreeMap<String, String>;
@@ -66,6 +67,7 @@ pub(super) fn all(tables: &Tables) -> Result<Vec<(&'static str, String)>> {
     blocks.extend(maps(tables)?);
     blocks.extend(digits(tables)?);
     blocks.extend(edge(tables)?);
+    blocks.extend(edge_test(tables)?);
     Ok(blocks)
 }
 
@@ -239,4 +241,57 @@ fn edge(tables: &Tables) -> Result<Vec<(&'static str, String)>> {
         ("edge-sgd", sgd.first().map_or_else(String::new, value)),
         ("edge-sam", format!("{} times the rate (ρ = {})", enumeration(&times), radii.join(", "))),
     ])
+}
+
+/// What restarts say of every prediction.
+fn edge_test(tables: &Tables) -> Result<Vec<(&'static str, String)>> {
+    let settings = tables.rows("edge-test", &[])?;
+    let num_runs: f64 = settings.iter().map(|row| number(row, "num_runs")).sum();
+    let num = |key: &str| distinct(&settings, key).len();
+    let runs = format!(
+        "{num_runs} restarts at {} minima of {} networks on {} data sets",
+        num("minimum"),
+        num("network"),
+        num("data")
+    );
+    let findings = tables.rows("edge-test-findings", &[])?;
+    let findings = findings.iter().map(|row| format!("- {}\n", row["finding"])).collect();
+    Ok(vec![
+        ("edge-test-runs", runs),
+        ("edge-test-findings", findings),
+        ("edge-test-table", errors_table(tables)?),
+    ])
+}
+
+/// A predictor is listed if it speaks of so many of all settings.
+const LISTED: f64 = 0.25;
+
+/// The predictors over all settings at interpolating minima, the smallest error first.
+fn errors_table(tables: &Tables) -> Result<String> {
+    let mut rows = tables.rows("edge-test-errors", &[("scope", "interpolating"), ("by", "all")])?;
+    let most = rows.iter().map(|row| number(row, "num_settings")).fold(0.0, f64::max);
+    rows.retain(|row| number(row, "num_decided") >= LISTED * most);
+    rows.sort_by(|a, b| number(a, "median_error").total_cmp(&number(b, "median_error")));
+    let mut text = String::from(
+        "| predictor | settings | median error | within 5 % | within 10 % |\n|---|---|---|---|---|\n",
+    );
+    for row in &rows {
+        let of = |key: &str| number(row, key);
+        let [error, low, high] =
+            ["median_error", "median_error_lower", "median_error_upper"].map(|key| percent(of(key)));
+        let share = |key: &str| format!("{:.0} %", 100.0 * of(key) / of("num_decided"));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {error} ({low} to {high}) | {} | {} |",
+            row["title"],
+            row["num_decided"],
+            share("num_tight"),
+            share("num_loose")
+        );
+    }
+    Ok(text)
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", significant(100.0 * share, 2))
 }

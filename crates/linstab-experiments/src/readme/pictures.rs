@@ -10,7 +10,8 @@ use linstab_driver::Result;
 use linstab_driver::files::write_atomically;
 
 /// Each picture, relative to the README, and the figure that it is a copy of, relative to the results.
-const PICTURES: [(&str, &str); 3] = [
+const PICTURES: [(&str, &str); 4] = [
+    ("data/readme/edge-test.png", "figures/edge-test.png"),
     ("data/readme/figure-1a.png", "figures/figure-1a.png"),
     ("data/readme/digits.png", "figures/digits.png"),
     ("data/readme/edge.png", "figures/coherence-dynamics-edge.png"),
