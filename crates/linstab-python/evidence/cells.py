@@ -81,7 +81,7 @@ def follow(protocol: Protocol, minimum: Minimum, setting: Setting, specification
     divisor = jnp.asarray(minimum.divisor) if rule.preconditioned else jnp.ones_like(centre)
     own = rules.Setting(jnp.asarray(rates), numbers["radius"], numbers["decay"], centre, divisor)
     images, targets = jnp.asarray(minimum.images), jnp.asarray(minimum.targets)
-    num_epochs = protocol.epochs_per_record(loader)
+    num_epochs = protocol.epochs_per_record(loader, specification)
     records = [restarts.measure(model, place, centre, images, targets)]
     for record in range(protocol.num_records):
         key = jax.random.key(seed_of(seed, record))

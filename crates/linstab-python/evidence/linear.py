@@ -66,7 +66,7 @@ def almost_sure(
     """The learning rate above which almost every run of the linearised training grows, by six chains at each point of a grid.
 
     Below it exponents are those of the slowest direction, nearly zero: the crossing is where a line through the two smallest clearly
-    positive ones reaches zero, and at least the largest point that is not clearly positive.
+    positive ones reaches zero, but not beyond the points beside it.
     """
     rates = jnp.asarray(np.repeat(GRID * mean_square, NUM_CHAINS))[:, None]
     start = jax.random.normal(jax.random.key(seed), (len(rates), len(gram)))
@@ -93,7 +93,7 @@ def crossing(exponents: np.ndarray) -> Crossing:
     if first == len(GRID):
         return Crossing(GRID[-1], GRID[-1], np.inf)
     below, above = GRID[first - 1], GRID[first]
-    value = above
+    value = (below + above) / 2
     if first + 1 < len(GRID) and np.isfinite(means[first + 1]) and means[first + 1] > means[first]:
         slope = (means[first + 1] - means[first]) / (GRID[first + 1] - above)
         value = above - means[first] / slope

@@ -42,7 +42,6 @@ class Task:
 class Protocol:
     """All of it."""
 
-    text: str
     tasks: tuple[Task, ...]
     num_training_steps: int
     num_runs: int
@@ -53,15 +52,17 @@ class Protocol:
     radius: float
     weight_decay: float
     num_steps: dict[int, int]
+    memory_factor: int
 
     @property
     def fingerprint(self) -> str:
         """Of everything that results depend on."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
-    def epochs_per_record(self, loader: Loader) -> int:
-        """So that the records of a run make up at least the steps of its batch size."""
-        epochs = -(-self.num_steps[loader.batch_size] // len(loader.sizes))
+    def epochs_per_record(self, loader: Loader, specification: str) -> int:
+        """So that the records of a run make up at least the steps of its batch size, and of its optimizer's memory."""
+        factor = self.memory_factor if rules.parse(specification)[0].momentum else 1
+        epochs = -(-factor * self.num_steps[loader.batch_size] // len(loader.sizes))
         return -(-epochs // self.num_records)
 
 
@@ -69,7 +70,7 @@ def read(path: Path, *, quick: bool) -> Protocol:
     """The protocol in a file, or its quick part."""
     try:
         text = path.read_text(encoding="utf-8")
-        return _parsed(text, tomllib.loads(text), quick=quick)
+        return _parsed(tomllib.loads(text), quick=quick)
     except OSError as error:
         raise ProtocolError(f"{path}: {error.strerror}") from error
     except KeyError as error:
@@ -78,7 +79,7 @@ def read(path: Path, *, quick: bool) -> Protocol:
         raise ProtocolError(f"{path}: {error}") from error
 
 
-def _parsed(text: str, table: dict[str, Any], *, quick: bool) -> Protocol:
+def _parsed(table: dict[str, Any], *, quick: bool) -> Protocol:
     runs, part = table["runs"], table["quick"]
     num_steps = {int(size): int(steps) for size, steps in runs["num_steps"].items()}
     tasks = _tasks(table, part if quick else None)
@@ -87,7 +88,6 @@ def _parsed(text: str, table: dict[str, Any], *, quick: bool) -> Protocol:
             if setting.batch_size not in num_steps:
                 raise ValueError(f"runs.num_steps has none for batch size {setting.batch_size}")
     return Protocol(
-        text=text,
         tasks=tasks,
         num_training_steps=_positive(table["minima"], "num_steps"),
         num_runs=_positive(part if quick else runs, "num_runs"),
@@ -98,6 +98,7 @@ def _parsed(text: str, table: dict[str, Any], *, quick: bool) -> Protocol:
         radius=float(runs["radius"]),
         weight_decay=float(runs["weight_decay"]),
         num_steps=num_steps,
+        memory_factor=_positive(runs, "memory_factor"),
     )
 
 

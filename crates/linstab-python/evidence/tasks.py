@@ -83,7 +83,7 @@ def restarted(protocol: Protocol, analysed: Analysed, setting: Setting) -> dict[
         "batch_size": setting.batch_size,
     }
     loader = cells.loader_of(minimum, setting)
-    num_epochs = protocol.epochs_per_record(loader) * protocol.num_records
+    num_epochs = protocol.epochs_per_record(loader, specification) * protocol.num_records
     seed = cells.seed_of("almost-sure", *key.values())
     if setting.live:
         # Predicted with the moment frozen: those predictions stand in the part of the frozen rule.
