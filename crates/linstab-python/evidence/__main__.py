@@ -35,10 +35,12 @@ def main(arguments: list[str]) -> int:
         index, count = shard
         for task in plan.tasks[index - 1 :: count]:
             tasks.run(plan, task, parts)
+        for training in plan.trainings[index - 1 :: count]:
+            tasks.train(training, parts)
         return 0
     start = time.perf_counter()
     failed = 0 if chosen.gather else in_shares(arguments, max(1, chosen.jobs))
-    found = parts.tables()
+    found = parts.tables(tasks.parts_of(plan))
     tables.write(out, found)
     record.write(out, plan, found, quick=chosen.quick, seconds=time.perf_counter() - start)
     print(f"{sum(row['num_runs'] for row in found['restarts'])} restarts in {len(found['restarts'])} cells: {out}")

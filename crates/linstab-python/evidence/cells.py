@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import replace
 from typing import Any
@@ -11,17 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import restarts, rules
+from . import restarts, rules, streams
 from .minima import Minimum
 from .protocol import Protocol, Setting
 from .rules import EPSILON, State
 
 Row = dict[str, Any]
-
-
-def seed_of(*parts: object) -> int:
-    """A root of random streams that depends on what a cell is, not on which others are run."""
-    return int.from_bytes(hashlib.sha256("|".join(map(str, parts)).encode()).digest()[:4], "big") >> 1
 
 
 def loader_of(minimum: Minimum, setting: Setting) -> restarts.Loader:
@@ -74,7 +68,7 @@ def follow(protocol: Protocol, minimum: Minimum, setting: Setting, specification
     rule = replace(rule, live=setting.live)
     loader, centre = loader_of(minimum, setting), jnp.asarray(minimum.place)
     model = restarts.Model(minimum.network, minimum.problem.loss, "misfit" if minimum.interpolating else "distance")
-    seed = seed_of(minimum.problem.name, setting.optimizer, setting.sampling, setting.batch_size, setting.live)
+    seed = streams.seed_of(minimum.problem.name, setting.optimizer, setting.sampling, setting.batch_size, setting.live)
     place = jnp.asarray(minimum.place + beside(minimum.place.size, len(rates), protocol.distance, seed))
     second = jnp.broadcast_to((jnp.asarray(minimum.divisor) - EPSILON) ** 2, place.shape) if rule.live else jnp.zeros((len(rates), 0))
     state = State(place, jnp.zeros_like(place), second)
@@ -84,7 +78,7 @@ def follow(protocol: Protocol, minimum: Minimum, setting: Setting, specification
     num_epochs = protocol.epochs_per_record(loader, specification)
     records = [restarts.measure(model, place, centre, images, targets)]
     for record in range(protocol.num_records):
-        key = jax.random.key(seed_of(seed, record))
+        key = jax.random.key(streams.seed_of(seed, record))
         state, misfits = restarts.follow(rule, loader, model, num_epochs, key, state, own, images, targets)
         records.append(misfits)
         if protocol.judge.decided(np.asarray(records)):

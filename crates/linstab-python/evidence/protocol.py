@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import datasets, losses, minima, networks, rules
+from . import along, datasets, losses, minima, networks, rules
 from .restarts import Judge, Loader
 
 
@@ -42,7 +42,9 @@ class Task:
 class Protocol:
     """All of it."""
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[Task, ...] = field(repr=False)
+    trainings: tuple[along.Training, ...] = field(repr=False)
+    num_samples: int
     num_training_steps: int
     num_runs: int
     ratios: tuple[float, ...]
@@ -56,7 +58,7 @@ class Protocol:
 
     @property
     def fingerprint(self) -> str:
-        """Of everything that results depend on."""
+        """Of what a cell depends on beside its own name: more cells change no others."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
     def epochs_per_record(self, loader: Loader, specification: str) -> int:
@@ -89,6 +91,8 @@ def _parsed(table: dict[str, Any], *, quick: bool) -> Protocol:
                 raise ValueError(f"runs.num_steps has none for batch size {setting.batch_size}")
     return Protocol(
         tasks=tasks,
+        trainings=_trainings(table, part if quick else None),
+        num_samples=_positive(table["minima"], "num_samples"),
         num_training_steps=_positive(table["minima"], "num_steps"),
         num_runs=_positive(part if quick else runs, "num_runs"),
         ratios=tuple(float(ratio) for ratio in runs["ratios"]),
@@ -107,6 +111,11 @@ def _positive(table: dict[str, Any], key: str) -> int:
     if not isinstance(value, int) or value < 1:
         raise ValueError(f"{key} is {value!r}, allowed: a whole number of at least 1")
     return value
+
+
+def _trainings(table: dict[str, Any], quick: dict[str, Any] | None) -> tuple[along.Training, ...]:
+    found = along.of_table(table, _positive(table["minima"], "num_samples"))
+    return tuple(training for training in found if quick is None or training.name in quick["trainings"])
 
 
 def _tasks(table: dict[str, Any], quick: dict[str, Any] | None) -> tuple[Task, ...]:

@@ -105,7 +105,8 @@ def follow(
             own = Setting(learning_rate, setting.radius, setting.decay, setting.centre, setting.divisor)
             return rule.step(state, of_batch, of_all, own)
 
-        return jax.vmap(one)(state, chosen, setting.learning_rate), None
+        after: State = jax.vmap(one)(state, chosen, setting.learning_rate)
+        return after, None
 
     def epoch(state: State, key: Any) -> tuple[State, None]:
         return jax.lax.scan(step, state, (loader.draw(key, len(state.place)), weights))

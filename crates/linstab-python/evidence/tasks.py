@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from . import cells, minima
+from . import along, cells, minima, streams
 from .predictors import Analysed
 from .protocol import Protocol, Setting, Task
 from .restarts import Model
@@ -37,6 +37,19 @@ def run(protocol: Protocol, task: Task, parts: Parts, told: Told = tell) -> None
         found = parts.once(part_of(name, setting), lambda: restarted(protocol, analysed, setting))
         grown = [cell["num_grown"] for cell in found["restarts"]]
         told(f"{part_of(name, setting)}: grown {grown} of {protocol.num_runs}, {time.perf_counter() - start:.0f} s")
+
+
+def train(training: along.Training, parts: Parts, told: Told = tell) -> None:
+    """A training, if it is not there yet."""
+    parts.once(training.part, lambda: along.run(training, told))
+
+
+def parts_of(protocol: Protocol) -> list[str]:
+    """Names of all parts of a protocol."""
+    names = [training.part for training in protocol.trainings]
+    for task in protocol.tasks:
+        names += [task.problem.name, *(part_of(task.problem.name, setting) for setting in task.settings)]
+    return names
 
 
 def part_of(name: str, setting: Setting) -> str:
@@ -84,7 +97,7 @@ def restarted(protocol: Protocol, analysed: Analysed, setting: Setting) -> dict[
     }
     loader = cells.loader_of(minimum, setting)
     num_epochs = protocol.epochs_per_record(loader, specification) * protocol.num_records
-    seed = cells.seed_of("almost-sure", *key.values())
+    seed = streams.seed_of("almost-sure", *key.values())
     if setting.live:
         # Predicted with the moment frozen: those predictions stand in the part of the frozen rule.
         threshold = analysed.mean_square(specification, setting.sampling, setting.batch_size).learning_rate

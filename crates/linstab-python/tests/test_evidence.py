@@ -122,7 +122,10 @@ def test_the_almost_sure_threshold_of_two_scalar_samples() -> None:
     assert found.lower <= found.value <= found.upper
 
 
-@pytest.mark.parametrize(("sampling", "batch_size"), [("reshuffling", 4), ("reshuffling-drop-last", 4), ("independent", 4), ("independent", 1)])
+DRAWN = [("reshuffling", 4), ("reshuffling-drop-last", 4), ("independent", 4), ("independent", 1)]
+
+
+@pytest.mark.parametrize(("sampling", "batch_size"), DRAWN)
 def test_what_a_loader_draws(sampling: str, batch_size: int) -> None:
     loader = restarts.Loader(sampling, 10, batch_size)
     drawn = np.asarray(loader.draw(jax.random.key(0), 50))
@@ -152,8 +155,8 @@ def test_how_a_run_is_judged() -> None:
     assert judge.grown(np.array([[1.0], [np.nan]])).tolist() == [True]
 
 
-def _text_without_seconds(parts: tables.Parts, name: str) -> str:
-    rows = parts.tables()[name]
+def _text_without_seconds(plan: protocol.Protocol, parts: tables.Parts, name: str) -> str:
+    rows = parts.tables(tasks.parts_of(plan))[name]
     return tables.text(name, [{**row, "seconds": 0} if "seconds" in row else row for row in rows])
 
 
@@ -173,9 +176,9 @@ def test_shards_and_interruptions_change_nothing(plan: protocol.Protocol, tmp_pa
     for task in plan.tasks:
         tasks.run(plan, task, split, quiet)
     for name in ("minima", "thresholds", "restarts"):
-        assert _text_without_seconds(whole, name) == _text_without_seconds(split, name)
+        assert _text_without_seconds(plan, whole, name) == _text_without_seconds(plan, split, name)
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
-    assert len(whole.tables()["restarts"]) == 8
+    assert len(whole.tables(tasks.parts_of(plan))["restarts"]) == 8
 
 
 @pytest.mark.parametrize(
