@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> int:
         return 2
     if shard is not None:
         index, count = shard
-        for task in plan.tasks[index - 1 :: count]:
+        for task in plan.tasks[index::count]:
             tasks.run(plan, task, parts)
-        for training in plan.trainings[index - 1 :: count]:
+        for training in plan.trainings[index::count]:
             tasks.train(training, parts)
         return 0
     start = time.perf_counter()
@@ -52,15 +52,15 @@ def share(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
-        raise ValueError(f"--shard {text}: allowed is I/N with I from 1 to N")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise ValueError(f"--shard {text}: allowed is I/N with I from 0 to N - 1")
     return int(index), int(count)
 
 
 def in_shares(arguments: list[str], jobs: int) -> int:
     """Runs every share in a process of its own; the largest exit code."""
     command = [sys.executable, "-m", "evidence", *arguments]
-    processes = [subprocess.Popen([*command, "--shard", f"{index}/{jobs}"]) for index in range(1, jobs + 1)]
+    processes = [subprocess.Popen([*command, "--shard", f"{index}/{jobs}"]) for index in range(jobs)]
     return max(process.wait() for process in processes)
 
 
