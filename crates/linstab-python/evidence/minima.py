@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import jax
@@ -64,19 +63,28 @@ class Minimum:
         return losses.misfit(self.problem.loss, self.outputs(), jnp.asarray(self.targets))
 
 
-@lru_cache(maxsize=4)
 def find(problem: Problem, num_steps: int) -> Minimum:
     """Adam on all samples, then Gauss-Newton steps of least norm, or Newton's where the network is too small to interpolate."""
     start = time.perf_counter()
-    data = datasets.load(problem.data, problem.num_samples, problem.seed)
-    if problem.loss != "squared_error" and not data.is_classes:
-        raise ValueError(f"{problem.name}: cross-entropy needs data with classes")
-    network = networks.named(problem.network, data.num_outputs)
-    targets = losses.targets_of(problem.loss, data.targets)
+    network, data, targets = _posed(problem)
     place, divisor = _adam(network, problem.loss, network.initial(problem.seed), data.images, targets, num_steps)
     polish = _gauss_newton if network.num_parameters > targets.size else _newton
     place = polish(problem, network, np.asarray(place), data.images, targets)
     return Minimum(problem, network, place, np.asarray(divisor), data.images, targets, time.perf_counter() - start)
+
+
+def restored(problem: Problem, place: np.ndarray, divisor: np.ndarray, seconds: float) -> Minimum:
+    """A minimum that has been found before."""
+    network, data, targets = _posed(problem)
+    return Minimum(problem, network, place, divisor, data.images, targets, seconds)
+
+
+def _posed(problem: Problem) -> tuple[networks.Network, datasets.Dataset, np.ndarray]:
+    """The network of a problem, its data, and the targets of its loss."""
+    data = datasets.load(problem.data, problem.num_samples, problem.seed)
+    if problem.loss != "squared_error" and not data.is_classes:
+        raise ValueError(f"{problem.name}: cross-entropy needs data with classes")
+    return networks.named(problem.network, data.num_outputs), data, losses.targets_of(problem.loss, data.targets)
 
 
 def mean_loss(network: networks.Network, loss: str, place: Any, images: Any, targets: Any) -> Any:

@@ -119,19 +119,19 @@ def _trainings(table: dict[str, Any], quick: dict[str, Any] | None) -> tuple[alo
 
 
 def _tasks(table: dict[str, Any], quick: dict[str, Any] | None) -> tuple[Task, ...]:
-    """Checkpoints in the order of the file, all of the first seed before those of the next; settings of one that is named twice are joined."""
+    """Checkpoints and settings in the order of the file, all of the first seed before those of the next."""
     num_samples = _positive(table["minima"], "num_samples")
-    joined: dict[minima.Problem, list[Setting]] = {}
+    found = []
     for seed in (quick or table)["seeds"]:
         for group in table["problems"]:
             names = [name for name in group["settings"] if quick is None or name in quick["settings"]]
-            settings = [setting for name in names for row in table["settings"][name] for setting in _settings(row)]
+            settings = tuple(setting for name in names for row in table["settings"][name] for setting in _settings(row))
             for network in group["networks"]:
                 for data in group["data"]:
                     _check_names(network, data, group["loss"])
                     if settings and (quick is None or (network in quick["networks"] and data in quick["data"])):
-                        joined.setdefault(minima.Problem(network, data, group["loss"], seed, num_samples), []).extend(settings)
-    return tuple(Task(problem, tuple(settings)) for problem, settings in joined.items())
+                        found.append(Task(minima.Problem(network, data, group["loss"], seed, num_samples), settings))
+    return tuple(found)
 
 
 def _check_names(network: str, data: str, loss: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -29,14 +30,27 @@ def run(protocol: Protocol, task: Task, parts: Parts, told: Told = tell) -> None
     wanted = [setting for setting in task.settings if not parts.done(part_of(name, setting))]
     if not wanted and parts.done(name):
         return
-    minimum = minima.find(task.problem, protocol.num_training_steps)
+    minimum = found(protocol, task.problem, parts)
     analysed = Analysed(minimum)
     parts.once(name, lambda: {"minima": [row(analysed)]})
     for setting in wanted:
         start = time.perf_counter()
-        found = parts.once(part_of(name, setting), lambda: restarted(protocol, analysed, setting))
-        grown = [cell["num_grown"] for cell in found["restarts"]]
+        part = parts.once(part_of(name, setting), lambda: restarted(protocol, analysed, setting))
+        grown = [cell["num_grown"] for cell in part["restarts"]]
         told(f"{part_of(name, setting)}: grown {grown} of {protocol.num_runs}, {time.perf_counter() - start:.0f} s")
+
+
+def found(protocol: Protocol, problem: minima.Problem, parts: Parts) -> minima.Minimum:
+    """A minimum, from the folder of parts if it has been found before."""
+    path = parts.folder / f"{problem.name}.npz"
+    if path.is_file():
+        with np.load(path) as kept:
+            return minima.restored(problem, kept["place"], kept["divisor"], float(kept["seconds"]))
+    minimum = minima.find(problem, protocol.num_training_steps)
+    written = path.with_suffix(f".{os.getpid()}.npz")
+    np.savez(written, place=minimum.place, divisor=minimum.divisor, seconds=minimum.seconds)
+    written.replace(path)
+    return minimum
 
 
 def train(training: along.Training, parts: Parts, told: Told = tell) -> None:
@@ -49,7 +63,8 @@ def parts_of(protocol: Protocol) -> list[str]:
     names = [training.part for training in protocol.trainings]
     for task in protocol.tasks:
         names += [task.problem.name, *(part_of(task.problem.name, setting) for setting in task.settings)]
-    return names
+    # A checkpoint can have several tasks.
+    return list(dict.fromkeys(names))
 
 
 def part_of(name: str, setting: Setting) -> str:
