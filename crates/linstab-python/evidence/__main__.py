@@ -19,6 +19,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--shard", metavar="I/N", help="only the share I of N; without it, all shares and the tables")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="shares that run at a time (default: one a core)")
     parser.add_argument("--gather", action="store_true", help="only write the tables of what is there")
+    parser.add_argument("--estimate-anew", action="store_true", help="only renew the thresholds of epochs, and the tables")
     parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="folder of the tables (default: target/evidence)")
     parser.add_argument("--protocol", type=Path, default=None, metavar="FILE", help="(default: data/evidence/protocol.toml)")
     chosen = parser.parse_args(arguments)
@@ -34,7 +35,9 @@ def main(arguments: list[str]) -> int:
     if shard is not None:
         index, count = shard
         for task in plan.tasks[index::count]:
-            tasks.run(plan, task, parts)
+            (tasks.estimate_anew if chosen.estimate_anew else tasks.run)(plan, task, parts)
+        if chosen.estimate_anew:
+            return 0
         for training in plan.trainings[index::count]:
             tasks.train(training, parts)
         return 0

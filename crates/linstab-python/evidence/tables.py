@@ -48,17 +48,25 @@ class Parts:
     def once(self, name: str, compute: Callable[[], dict[str, list[Row]]]) -> dict[str, list[Row]]:
         """The tables of a part, computed if they are not there."""
         if not self.done(name):
-            written = self._path(name).with_suffix(f".{os.getpid()}")
-            written.write_text(json.dumps(compute(), indent=0), encoding="utf-8")
-            written.replace(self._path(name))
+            self.write(name, compute())
+        return self.read(name)
+
+    def read(self, name: str) -> dict[str, list[Row]]:
+        """The tables of a part that is there."""
         found: dict[str, list[Row]] = json.loads(self._path(name).read_text(encoding="utf-8"))
         return found
+
+    def write(self, name: str, tables: dict[str, list[Row]]) -> None:
+        """Makes or replaces a part."""
+        written = self._path(name).with_suffix(f".{os.getpid()}")
+        written.write_text(json.dumps(tables, indent=0), encoding="utf-8")
+        written.replace(self._path(name))
 
     def tables(self, names: Iterable[str]) -> dict[str, list[Row]]:
         """All rows of those of these parts that are there."""
         tables: dict[str, list[Row]] = {name: [] for name in COLUMNS}
         for part in filter(self.done, names):
-            for name, rows in json.loads(self._path(part).read_text(encoding="utf-8")).items():
+            for name, rows in self.read(part).items():
                 tables[name].extend(rows)
         return tables
 

@@ -181,6 +181,23 @@ def test_shards_and_interruptions_change_nothing(plan: protocol.Protocol, tmp_pa
     assert len(whole.tables(tasks.parts_of(plan))["restarts"]) == 8
 
 
+def test_thresholds_of_epochs_can_be_estimated_anew(plan: protocol.Protocol, tmp_path: Path) -> None:
+    parts = tables.Parts(tmp_path)
+    task = protocol.Task(PROBLEM, (protocol.Setting("sgd", "reshuffling", 3, False),))
+    told: list[str] = []
+    tasks.run(plan, task, parts, lambda _: None)
+    name = tasks.part_of(PROBLEM.name, task.settings[0])
+    right = parts.read(name)
+    tasks.estimate_anew(plan, task, parts, told.append)
+    assert parts.read(name) == right and not told
+    wrong = parts.read(name)
+    wrong["thresholds"][0]["learning_rate"] *= 1.25
+    parts.write(name, wrong)
+    tasks.estimate_anew(plan, task, parts, told.append)
+    assert [row["ratio"] for row in parts.read(name)["restarts"]] == pytest.approx([0.9, 1.2])
+    assert parts.read(name)["thresholds"] == right["thresholds"] and len(told) == 1
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
