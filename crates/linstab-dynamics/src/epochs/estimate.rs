@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::population::Population;
 use super::{CoarseEpochs, Epochs, FEWEST_DIRECTIONS};
 use crate::error::require_nonnegative;
+use crate::mean_square::ThresholdSolver;
 use crate::sampling::EpochOrder;
 use crate::{BatchSampling, MeanSquare, Result, SamplingScheme};
 
@@ -37,6 +38,8 @@ const FARTHEST: f64 = 10.0;
 const TAIL: (f64, f64) = (10.0, 0.04);
 /// The same where the threshold of batches drawn afresh is that of another optimizer: ascent on the full batch.
 const UNLIKE_TAIL: (f64, f64) = (0.5, 1.0);
+/// Width of the interval of a threshold of batches drawn afresh: far below what an estimate tells.
+const REFERENCE_TOLERANCE: f64 = 1e-5;
 /// Half the bend of a growth, in slopes.
 const CURVATURE: f64 = 8.0;
 /// Largest correction of a growth for its logarithm that is one: up to it that logarithm is about normal.
@@ -178,14 +181,13 @@ impl Epochs {
             .take_while(|&rank| rank < full)
             .collect();
         ranks.push(full);
-        let mut thresholds: Vec<f64> = Vec::new();
+        let mut thresholds = Vec::new();
         for &rank in &ranks {
             self.interrupt.check()?;
-            let reference = self.leading(rank).reference()?;
-            thresholds.push(match thresholds.last() {
-                Some(&nearby) => reference.max_learning_rate_near(nearby)?,
-                None => reference.max_learning_rate()?.value,
-            });
+            let leading = self.leading(rank);
+            let solver = ThresholdSolver::new(&leading.original).with_interrupt(self.interrupt.clone());
+            let mut solver = solver.with_tolerance(REFERENCE_TOLERANCE)?;
+            thresholds.push(solver.max_learning_rate(&leading.reference()?)?.value);
         }
         let whole = thresholds[ranks.len() - 1];
         let enough = thresholds.iter().position(|start| (whole / start).ln().abs() <= tolerance);
