@@ -1,9 +1,7 @@
 //! The streamed Gram matrix against the sum that defines it.
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
-use linstab_linalg::{
-    GRAM_CHUNK, GramAccumulator, GramPlan, LinalgError, Mat, MatRef, Vectors, gram_matrix,
-};
+use linstab_linalg::{GRAM_CHUNK, GramAccumulator, GramPlan, LinalgError, Mat, MatRef, Vectors, gram_matrix};
 use proptest::prelude::*;
 
 /// Entries without structure, of different size from row to row.

@@ -109,7 +109,8 @@ impl MeanSquare {
             let rows = factors.subrows(start, ROWS.min(factors.nrows() - start));
             let moved: Mat<f64> = multiply(rows, critical.as_ref());
             let again = (form.difference.abs() > 0.0).then(|| multiply(moved.as_ref(), critical.as_ref()));
-            let moved_again = |i: usize, a: usize| again.as_ref().map_or(0.0, |again: &Mat<f64>| again[(i, a)]);
+            let moved_again =
+                |i: usize, a: usize| again.as_ref().map_or(0.0, |again: &Mat<f64>| again[(i, a)]);
             let of = |i: usize| {
                 form.derivative(lambda, h, [&|a| rows[(i, a)], &|a| moved[(i, a)], &|a| moved_again(i, a)])
             };

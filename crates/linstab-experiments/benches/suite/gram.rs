@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use linstab_coherence::top_coherence;
-use linstab_linalg::lanczos::LanczosOptions;
 use linstab_linalg::Vectors::{self, UpTo256Bits, Widest};
+use linstab_linalg::lanczos::LanczosOptions;
 use linstab_linalg::{GramAccumulator, Mat, MatRef, gram_matrix};
 
 use crate::harness::{Suite, seconds};

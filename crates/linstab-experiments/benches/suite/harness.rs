@@ -87,7 +87,8 @@ impl Suite {
     /// The exponent of a power of the size that fits the medians of measured benchmarks best (least squares of logarithms), if all of them
     /// were measured.
     pub(crate) fn fit(&mut self, name: &'static str, points: &[(usize, &str)]) {
-        let median = |of: &str| self.records.iter().find(|record| record.name == of).map(|record| record.median);
+        let median =
+            |of: &str| self.records.iter().find(|record| record.name == of).map(|record| record.median);
         let logarithms: Option<Vec<(f64, f64)>> =
             points.iter().map(|&(size, of)| Some(((size as f64).ln(), median(of)?.ln()))).collect();
         let Some(logarithms) = logarithms else { return };
