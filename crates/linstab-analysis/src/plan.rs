@@ -9,11 +9,12 @@ use crate::range::{largest_square, require_in_range};
 use crate::{AnalysisError, Grams, Loader, Request, Result, units};
 
 /// Matrices of the order of the factors that thresholds and growths hold at a time, at most: their inner products, the factors in the
-/// eigenbasis, and what a solver keeps and works on (`mean_square/subspace.rs`); with what does not grow apart. Of few factors it
-/// keeps more, and the allocator its share: measured at 300 to 1000 factors.
-const MATRICES: u64 = 8;
-const APART: u64 = 96 << 20;
-const MATRICES_OF_FEW: u64 = 24;
+/// eigenbasis, and what a solver keeps and works on (`mean_square/subspace.rs`); with what does not grow.
+const MATRICES: (u64, u64) = (8, 544 << 20);
+/// The same with what the allocator keeps of blocks that were freed, as it does below 32 MiB each: of up to 2900 factors, and of few, for
+/// which a solver keeps more. Measured at 300 to 2000.
+const MATRICES_OF_MANY: (u64, u64) = (15, 96 << 20);
+const MATRICES_OF_FEW: (u64, u64) = (24, 0);
 
 /// Besides: the factors that SAM sees, conjugate gradients for a perturbation, a second ensemble with its solver, inner products
 /// and projections of all factors, sampled orders.
@@ -28,9 +29,11 @@ const PROGRAM: u64 = 8 << 20;
 
 fn analysis_bytes(rows: usize, work: Work) -> u64 {
     let square = (rows as u64).saturating_pow(2).saturating_mul(8);
-    let more = work.more_matrices;
-    let many = square.saturating_mul(MATRICES + more).saturating_add(APART);
-    square.saturating_mul(MATRICES_OF_FEW + more).min(many).saturating_add(PROGRAM)
+    let bytes = |(matrices, apart): (u64, u64)| {
+        square.saturating_mul(matrices + work.more_matrices).saturating_add(apart)
+    };
+    let least = bytes(MATRICES_OF_FEW).min(bytes(MATRICES_OF_MANY)).min(bytes(MATRICES));
+    least.saturating_add(PROGRAM)
 }
 
 /// Squared lengths of factors within which products neither overflow nor lose digits.

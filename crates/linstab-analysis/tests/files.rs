@@ -263,3 +263,13 @@ fn analysed(gram: &linstab_linalg::Mat<f64>, file: &FactorFile) {
         assert!(threshold > 0.0 && findings.report.sharpness.is_finite(), "{:?}", findings.report);
     }
 }
+
+/// Ten classes of a thousand samples fit into eight gibibytes, the second ensemble of a preconditioner does not.
+#[test]
+fn what_is_announced_depends_on_what_is_asked_for() {
+    let limit = 8 << 30;
+    let adam: Vec<linstab_dynamics::Optimizer> = vec!["adam".parse().unwrap()];
+    assert!(Plan::of_inner_products(10_000, Work::of_thresholds(2, &[]), limit).is_ok());
+    let error = Plan::of_inner_products(10_000, Work::of_thresholds(2, &adam), limit).unwrap_err();
+    assert!(matches!(error, AnalysisError::Memory { needed, .. } if needed > 10 << 30), "{error}");
+}

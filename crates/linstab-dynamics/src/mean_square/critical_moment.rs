@@ -40,7 +40,7 @@ impl MeanSquare {
         if leading.len() == packed::packed_len(threshold.rank) {
             return Ok(leading);
         }
-        Ok(all.get_or_init(|| {
+        Ok(all.get_or_make(|| {
             let unit = self.sharpness();
             let family = InverseRate { weights: self.critical_weights().in_units_of(unit) };
             let spread = spread_blocks(&self.plain, blocks, threshold.rank);
@@ -51,7 +51,7 @@ impl MeanSquare {
     /// `V_i P V_i^T` of every sample, row-major, one after the other.
     pub(super) fn blocks_of_samples<'a>(&self, threshold: &'a Threshold) -> Result<&'a [f64]> {
         let moment = self.packed_moment(threshold)?;
-        Ok(threshold.moment.of_samples.get_or_init(|| inner_products(&self.effective, moment)))
+        Ok(threshold.moment.of_samples.get_or_make(|| inner_products(&self.effective, moment)))
     }
 
     /// The problem in sample space with the weights of a family.

@@ -57,6 +57,7 @@ mod bounds;
 mod certificate;
 mod columns;
 mod critical_moment;
+mod derived;
 mod family;
 mod gradient_noise;
 mod growth;

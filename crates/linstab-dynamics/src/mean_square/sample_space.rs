@@ -36,13 +36,12 @@
 //! in `lambda`, with `h + decay` in the place of `h`; for the others (Nesterov and its relatives) the kernel is checked where a certificate
 //! uses it.
 
-use std::sync::OnceLock;
-
 use linstab_linalg::{LinalgError, Reduced, inner_products};
 
 use super::blocks::{dot, pack_blocks, spread_blocks};
 use super::certificate::{Doubt, SHARE_OF_STEP, Trial, is_positive};
 use super::columns::for_columns;
+use super::derived::Derived;
 use super::family::Family;
 use super::subspace::{Projected, SampleSubspace};
 use super::tail::KernelOf;
@@ -115,8 +114,8 @@ pub(super) struct CriticalMoment {
     /// `<P, D o P>` of the other columns, in units of the sharpness.
     pub(super) tail: f64,
     /// All columns, and `V_i P V_i^T` of every sample, once somebody has asked for them.
-    pub(super) all: OnceLock<Vec<f64>>,
-    pub(super) of_samples: OnceLock<Vec<f64>>,
+    pub(super) all: Derived,
+    pub(super) of_samples: Derived,
 }
 
 /// A place just above the root in a subspace.

@@ -22,7 +22,7 @@ const FACTORS: &Grid = &[
 ];
 
 pub(crate) fn register(suite: &mut Suite) {
-    for &(name, samples, k) in [SAMPLES, SAMPLES_OF_TEN, FACTORS].concat().iter() {
+    for (name, samples, k) in [SAMPLES, SAMPLES_OF_TEN, FACTORS].concat() {
         suite.measure((name, "s"), 3, NUM_THREADS, || {
             // Twice as many parameters as factors.
             let path = factors(Shape(samples, k, 2 * samples * k));
