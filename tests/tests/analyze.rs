@@ -14,7 +14,8 @@ fn the_verdict_comes_first_and_the_cost_before_it() {
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
     let first_line = text.lines().next().unwrap();
     assert!(
-        first_line.starts_with("stable at batch size 10 up to learning rate 0.07804, limited by sharpness"),
+        first_line
+            .starts_with("stable up to learning rate 0.03819 at batch size 1 and 0.07804 at batch size 10,"),
         "{first_line}"
     );
     let first = text.split("\n\n").next().unwrap().replace('\n', " ");

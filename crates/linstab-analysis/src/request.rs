@@ -11,6 +11,7 @@ pub const TOLERANCE: f64 = 1e-6;
 
 /// What to find out.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for by itself")]
 pub struct Request {
     /// Batch sizes, in the order of the report.
     pub batch_sizes: Vec<usize>,

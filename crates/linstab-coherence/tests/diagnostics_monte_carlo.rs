@@ -27,7 +27,9 @@ fn draws(ensemble: &Factored, coefficients: &[f64], sampling: BatchSampling, see
     let mut draw = || {
         sampler.draw_indices(&mut rng, &mut batch);
         let mut sum = Mat::<f64>::zeros(h.nrows(), 1);
-        batch.iter().for_each(|&i| sum += &singles[i]);
+        for &i in &batch {
+            sum += &singles[i];
+        }
         let g = sum * linstab_linalg::Scale(1.0 / sampling.batch_size() as f64);
         (form(&g, &h), g.squared_norm_l2())
     };

@@ -130,13 +130,10 @@ fn of_claim(rows: &[&DiagnosticReport], claims: &str, taken: usize) -> Vec<Serie
     for row in rows.iter().filter(|row| binding(row) == claims) {
         let Some(ratio) = row.ratio_to_exact else { continue };
         let (name, point) = (title(&row.name), (row.batch_size as f64, ratio));
-        match series.iter_mut().find(|one| one.name == name) {
-            Some(one) => one.points.push(point),
-            None => {
-                let mut one = distinct(name, taken + series.len());
-                one.points.push(point);
-                series.push(one);
-            }
+        if let Some(one) = series.iter_mut().find(|one| one.name == name) {
+            one.points.push(point);
+        } else {
+            series.push(Series { points: vec![point], ..distinct(name, taken + series.len()) });
         }
     }
     for one in &mut series {

@@ -176,7 +176,7 @@ fn of_gradients(all: &[Ranked<'_>]) -> Option<String> {
 }
 
 fn table(all: &[Ranked<'_>]) -> Table {
-    let columns: Vec<&str> = ["criterion", "claims"].into_iter().chain(ENSEMBLES.map(title)).collect();
+    let columns: Vec<&str> = ["criterion", "claims"].into_iter().chain(ENSEMBLES).collect();
     let mut table = Table::new(
         "Learning rates at which criteria switch, over the exact threshold",
         &columns,
