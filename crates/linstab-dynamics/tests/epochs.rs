@@ -228,7 +228,7 @@ fn intervals_hold_the_thresholds_of_long_epochs() {
         60..90 => 1.0 + axis as f64,
         _ => 8.0,
     };
-    for (dim, b) in [(1, 1), (1, 2), (1, 5), (1, 10), (2, 1), (3, 1), (3, 10), (1, 30)] {
+    for (dim, b) in [(1, 1), (3, 1), (1, 10), (1, 30)] {
         let diagonals: Vec<Vec<f64>> =
             (0..100).map(|i| (0..dim).map(|a| curvature(i, a)).collect()).collect();
         let ensemble = AxisAligned::from_diagonals(&diagonals).unwrap();

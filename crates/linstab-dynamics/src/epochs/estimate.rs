@@ -300,10 +300,10 @@ impl<R: Rng + Send> Search<'_, R> {
     fn growths(&mut self, num_epochs: usize, of: impl Fn(usize) -> f64 + Sync) -> Result<Vec<f64>> {
         self.spent += self.cost(num_epochs);
         let epochs = self.epochs;
-        let advanced = self.populations.par_iter_mut().enumerate().map(|(index, population)| {
-            population.advance(epochs, of(index), num_epochs / 2)?;
-            population.advance(epochs, of(index), num_epochs)
-        });
+        let advanced =
+            self.populations.par_iter_mut().enumerate().map(|(index, population)| {
+                population.advance(epochs, of(index), (num_epochs / 2, num_epochs))
+            });
         advanced.collect()
     }
 

@@ -18,6 +18,8 @@ use crate::simulation::stepper::Stepper;
 
 /// Share of the states below which the effective number calls for drawing.
 const FEWEST: f64 = 0.5;
+/// Value of what is added of every direction, in mean values.
+const FRESH: f64 = 0.01;
 
 #[derive(Clone, Debug)]
 struct Particle {
@@ -81,21 +83,42 @@ impl<R: Rng> Population<R> {
         self.drawn = self.particles.clone();
     }
 
-    /// The mean growth over epochs, an epoch, as a logarithm: infinite where states overflow, or vanish.
-    pub(super) fn advance(&mut self, epochs: &Epochs, learning_rate: f64, num_epochs: usize) -> Result<f64> {
+    /// The mean growth over epochs after others that do not count, an epoch, as a logarithm: infinite where states overflow, or vanish.
+    pub(super) fn advance(
+        &mut self,
+        epochs: &Epochs,
+        learning_rate: f64,
+        (burn_in, num_epochs): (usize, usize),
+    ) -> Result<f64> {
         let (stepper, guide) = (epochs.stepper(learning_rate)?, Guide::new(epochs, learning_rate));
         let mut walk = Walk { epochs, stepper, guide };
-        self.normalise(&walk.guide);
+        self.stir(&walk);
         let mut sum = 0.0;
-        for _ in 0..num_epochs {
+        for epoch in 0..burn_in + num_epochs {
             epochs.interrupt.check()?;
-            sum += self.epoch(&mut walk);
-            if !sum.is_finite() {
+            let growth = self.epoch(&mut walk);
+            if !growth.is_finite() {
                 start(&mut self.particles, epochs.effective.rank(), &mut self.rng);
-                return Ok(if sum < 0.0 { f64::NEG_INFINITY } else { f64::INFINITY });
+                return Ok(if growth < 0.0 { f64::NEG_INFINITY } else { f64::INFINITY });
             }
+            sum += if epoch < burn_in { 0.0 } else { growth };
         }
         Ok(sum / num_epochs as f64)
+    }
+
+    /// Adds a little of every direction: what nothing else moves may have died out at another learning rate.
+    fn stir(&mut self, walk: &Walk<'_>) {
+        self.normalise(&walk.guide);
+        let rank = walk.epochs.effective.rank();
+        let mut fresh = vec![0.0; 2 * rank];
+        for particle in &mut self.particles {
+            fresh.iter_mut().take(rank).for_each(|x| *x = StandardNormal.sample(&mut self.rng));
+            let scale = (FRESH / walk.guide.value(&fresh)).sqrt();
+            for (entry, x) in particle.state.iter_mut().zip(&fresh) {
+                *entry += scale * x;
+            }
+        }
+        self.normalise(&walk.guide);
     }
 
     /// The logarithm of the growth of the mean value over an epoch; afterwards it is 1.
@@ -189,8 +212,7 @@ mod tests {
         let growths: Vec<f64> = (0..num)
             .map(|index| {
                 let mut population = Population::new(epochs, 256, Pcg64::new(seed.into(), index));
-                population.advance(epochs, learning_rate, 32).unwrap();
-                population.advance(epochs, learning_rate, num_epochs).unwrap()
+                population.advance(epochs, learning_rate, (32, num_epochs)).unwrap()
             })
             .collect();
         let mean = growths.iter().sum::<f64>() / num as f64;
@@ -236,9 +258,8 @@ mod tests {
         let epochs = Epochs::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
         let exact: f64 = (0..40).map(|i| (1.0_f64 - 0.3 * f64::from(i % 4).powi(2)).powi(2).ln()).sum();
         let mut population = Population::new(&epochs, 64, Pcg64::seed_from_u64(1));
-        let before = population.advance(&epochs, 0.3, 1).unwrap();
-        population.advance(&epochs, 0.3, 3).unwrap();
-        let found = population.advance(&epochs, 0.3, 8).unwrap();
+        let before = population.advance(&epochs, 0.3, (0, 1)).unwrap();
+        let found = population.advance(&epochs, 0.3, (3, 8)).unwrap();
         assert!((found - exact).abs() < 1e-9, "{found} against {exact}");
         // Negative control: the first epoch, which knows no scores.
         assert!((before - exact).abs() > 1e-3, "{before} against {exact}");
