@@ -19,6 +19,10 @@ use crate::{DriverError, Result};
 const MAGIC: &[u8; 8] = b"LINSTABK";
 /// Raise it whenever the layout, a stored type or the meaning of a stored number changes.
 const FORMAT_VERSION: u32 = 2;
+/// bincode allocates what a length in the payload says before it looks for as many bytes. Payloads up to this size
+const SMALL: usize = 16 << 20;
+/// are not believed to hold more than this; the length of a larger one costs little beside the file.
+const LIMIT: usize = 16 * SMALL;
 const HEADER_LEN: usize = 8 + 4 + 32 + 32 + 8 + 32;
 
 /// Identifies a computation: a checkpoint continues only the very same one, by the very same program.
@@ -128,8 +132,13 @@ pub fn decode<T: DeserializeOwned>(
     if rest.len() as u64 != length || Sha256::digest(rest)[..] != digest {
         return Err(CheckpointFault::Damaged);
     }
-    let (value, used) = bincode::serde::decode_from_slice(rest, bincode::config::legacy())
-        .map_err(|_| CheckpointFault::Damaged)?;
+    let (legacy, limited) = (bincode::config::legacy(), bincode::config::legacy().with_limit::<LIMIT>());
+    let decoded = if rest.len() <= SMALL {
+        bincode::serde::decode_from_slice(rest, limited)
+    } else {
+        bincode::serde::decode_from_slice(rest, legacy)
+    };
+    let (value, used) = decoded.map_err(|_| CheckpointFault::Damaged)?;
     // bincode does not report trailing bytes itself.
     if used == rest.len() { Ok(value) } else { Err(CheckpointFault::Damaged) }
 }
@@ -146,6 +155,20 @@ mod tests {
 
     fn fault(bytes: &[u8], identity: Identity) -> CheckpointFault {
         decode::<Vec<Option<f64>>>(bytes, identity).expect_err("the bytes were damaged")
+    }
+
+    /// A length that lies, in a payload whose digest is right.
+    #[test]
+    fn a_length_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint");
+        let identity = Identity::new("program", &["experiment"]);
+        write(&path, identity, &"cells").unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[HEADER_LEN..HEADER_LEN + 8].copy_from_slice(&(1_u64 << 45).to_le_bytes());
+        let digest = Sha256::digest(&bytes[HEADER_LEN..]);
+        bytes[HEADER_LEN - 32..HEADER_LEN].copy_from_slice(&digest);
+        assert_eq!(decode::<String>(&bytes, identity), Err(CheckpointFault::Damaged));
     }
 
     #[test]
