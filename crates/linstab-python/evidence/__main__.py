@@ -32,15 +32,21 @@ def main(arguments: list[str]) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    failed = 0
     if shard is not None:
         index, count = shard
         for task in plan.tasks[index::count]:
-            (tasks.estimate_anew if chosen.estimate_anew else tasks.run)(plan, task, parts)
+            try:
+                (tasks.estimate_anew if chosen.estimate_anew else tasks.run)(plan, task, parts)
+            except RuntimeError as error:
+                # The others go on: what is missing is named, and told by the exit code.
+                print(f"error: {error}", file=sys.stderr)
+                failed = 1
         if chosen.estimate_anew:
-            return 0
+            return failed
         for training in plan.trainings[index::count]:
             tasks.train(training, parts)
-        return 0
+        return failed
     start = time.perf_counter()
     failed = 0 if chosen.gather else in_shares(arguments, max(1, chosen.jobs))
     found = parts.tables(tasks.parts_of(plan))

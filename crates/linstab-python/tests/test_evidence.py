@@ -18,7 +18,7 @@ import jax.numpy as jnp  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from evidence import __main__ as command  # noqa: E402
-from evidence import cells, linear, losses, minima, networks, predictors, protocol, restarts, rules, tables, tasks  # noqa: E402
+from evidence import along, cells, linear, losses, minima, networks, predictors, protocol, restarts, rules, tables, tasks  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 PROTOCOL = ROOT / "data" / "evidence" / "protocol.toml"
@@ -220,11 +220,40 @@ def test_a_bad_protocol_is_refused_in_a_line(old: str, new: str, said: str, tmp_
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("shard", ["2/2", "-1/2", "1", "a/b"])
+@pytest.mark.parametrize("shard", ["2/2", "1/0", "1", "a/b"])
 def test_a_bad_shard_is_refused(shard: str, tmp_path: Path, capsys: Any) -> None:
     assert command.main(["--shard", shard, "--out", str(tmp_path / "out")]) == 2
     assert re.fullmatch(r"error: --shard .*\n", capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_loss_rises_where_the_threshold_of_the_checkpoint_before_is_passed() -> None:
+    """With a growing learning rate; without the sample that limits it most the threshold is higher."""
+    training = along.Training(
+        name="test",
+        network="mlp-tanh",
+        data="regression",
+        optimizer="sgd",
+        sampling="independent",
+        batch_size=3,
+        learning_rate=0.05,
+        num_checkpoints=16,
+        steps_per_checkpoint=200,
+        seed=1,
+        num_samples=12,
+        ramp_from=6,
+        ramp=1.3,
+        num_removed=1,
+    )
+    rows = along.run(training, lambda _: None)["trainings"]
+    usual = [row for row in rows if row["training"] == "test"]
+    spike = next(index for index, row in enumerate(usual) if row["event"] == "spike")
+    assert usual[spike - 1]["learning_rate"] > usual[spike - 1]["mean_square"]
+    assert all(row["learning_rate"] < row["mean_square"] for row in usual[: training.ramp_from])
+    removed = [row for row in rows if row["training"] == "test.removed"]
+    assert removed[0]["event"] == "removed"
+    before = next(row for row in usual if row["step"] == removed[0]["step"])
+    assert removed[0]["mean_square"] > before["mean_square"]
 
 
 def test_the_record_that_is_published_is_that_of_its_protocol() -> None:
@@ -237,4 +266,12 @@ def test_the_record_that_is_published_is_that_of_its_protocol() -> None:
     rows = tables.read(published)
     assert {row["minimum"] for row in rows} <= names
     assert {int(row["num_runs"]) for row in rows} == {full.num_runs}
+    thresholds = {
+        tuple(row[key] for key in ("minimum", "optimizer", "sampling", "batch_size")): float(row["learning_rate"])
+        for row in tables.read(PROTOCOL.parent / "thresholds.csv")
+        if row["predictor"] == "mean_square"
+    }
+    for row in rows:
+        own = thresholds[row["minimum"], row["optimizer"], row["sampling"], row["batch_size"]]
+        assert float(row["learning_rate"]) == pytest.approx(float(row["ratio"]) * own, rel=1e-12)
     assert not any(row["minimum"].startswith("pilot") for row in rows)
