@@ -127,7 +127,8 @@ impl Manifest {
 
     /// The manifest of a results folder, if it has one of this schema.
     pub fn read(folder: &Path) -> Option<Self> {
-        let read: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
+        let read: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
         let manifest = Self::deserialize(&read).ok()?;
         // Keys that are none of ours are the work of somebody else.
         let whole = serde_json::to_value(&manifest).is_ok_and(|written| written == read);

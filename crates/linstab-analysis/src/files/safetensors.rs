@@ -38,10 +38,13 @@ fn tensor(mut bytes: Bytes<'static>, wanted: &Wanted<'_>) -> Result<Tensor<'stat
         return Err(truncated());
     }
     // Tensors fill the file: what is beyond them was meant to be something, and what is missing may be part of another one.
-    let end = names.iter().filter_map(|name| metadata.info(name)).map(|info| info.data_offsets.1 as u64).max();
+    let end =
+        names.iter().filter_map(|name| metadata.info(name)).map(|info| info.data_offsets.1 as u64).max();
     let filled = end.unwrap_or_default().saturating_add(8 + length);
     if filled != len {
-        return Err(wanted.damaged(format!("has {len} bytes, its tensors end at {filled}: it is truncated or its header lies")));
+        return Err(wanted.damaged(format!(
+            "has {len} bytes, its tensors end at {filled}: it is truncated or its header lies"
+        )));
     }
     let data_type = data_type(info.dtype).ok_or_else(|| {
         wanted.unsupported(format!("`{chosen}` has entries of type {}, {}", info.dtype, Kind::SUPPORTED))
