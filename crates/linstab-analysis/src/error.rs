@@ -125,9 +125,11 @@ impl AnalysisError {
     pub fn as_option(self) -> Self {
         use linstab_dynamics::DynamicsError;
         match self {
-            Self::Dynamics(DynamicsError::OutOfRange { name, value, allowed }) => {
-                Self::Option { name: name.to_owned(), value: value.to_string(), allowed: allowed.to_owned() }
-            }
+            Self::Dynamics(DynamicsError::OutOfRange { name, value, allowed }) => Self::Option {
+                name: name.to_owned(),
+                value: linstab_report::text::short(value),
+                allowed: allowed.to_owned(),
+            },
             other => other,
         }
     }

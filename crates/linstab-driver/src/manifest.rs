@@ -16,7 +16,6 @@ use crate::{DriverError, Result};
 
 /// Where a run took place. Faces fill it in: the driver does not ask the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Provenance {
     /// Revision of the source that the program was built from, with `-dirty` appended if it had been changed; empty if
     /// unknown.
@@ -38,7 +37,6 @@ const SCHEMA: u32 = 3;
 
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Manifest {
     schema: u32,
     program: String,
@@ -73,7 +71,6 @@ pub struct RunRecord {
 
 /// An experiment that could not be completed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct FailureRecord {
     /// Its name.
     pub id: String,
@@ -83,7 +80,6 @@ pub struct FailureRecord {
 
 /// A file of the results.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct FileRecord {
     /// Its path below the results folder.
     pub(crate) path: String,
@@ -131,8 +127,12 @@ impl Manifest {
 
     /// The manifest of a results folder, if it has one of this schema.
     pub fn read(folder: &Path) -> Option<Self> {
-        let manifest: Self = serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
-        manifest.is_current().then_some(manifest)
+        let read: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
+        let manifest = Self::deserialize(&read).ok()?;
+        // Keys that are none of ours are the work of somebody else.
+        let whole = serde_json::to_value(&manifest).is_ok_and(|written| written == read);
+        (whole && manifest.is_current()).then_some(manifest)
     }
 
     /// Whether it is one of ours, of this schema.

@@ -14,6 +14,8 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 /// What a program may take beside its limit: code that is read in late, buffers of files, fragments.
 const SLACK: u64 = 8 * MIB;
+/// Address space that a thread reserves at its first product of matrices, mostly without use: on the main thread and one worker.
+const PRODUCTS: u64 = 2 * 64 * MIB;
 
 pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
     let stage = match Stage::new(effort) {
@@ -37,8 +39,9 @@ pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
         count += 1;
     }
     let detail = format!(
-        "limit on address space (ulimit -v): memory_limit + {} MiB that a tiny file takes + {} MiB; {completed} analysed, the others refused in a line",
+        "limit on address space (ulimit -v): memory_limit + {} MiB that a tiny file takes + {} MiB that products reserve + {} MiB; {completed} analysed, the others refused in a line",
         stage.reserved / MIB,
+        PRODUCTS / MIB,
         SLACK / MIB
     );
     vec![Line {
@@ -107,7 +110,7 @@ impl<'a> Stage<'a> {
     fn attempt(&self, random: &mut Random) -> Result<bool, String> {
         let case = &self.cases[random.below(self.cases.len())];
         let limit = (random.between(1.0, 1.0 + 6.5).exp2() * MIB as f64).round() as u64;
-        let run = self.analyse(case.flags, &case.path, limit, self.reserved + limit + SLACK)?;
+        let run = self.analyse(case.flags, &case.path, limit, self.reserved + PRODUCTS + limit + SLACK)?;
         let said = stderr(&run);
         let refused =
             run.status.code() == Some(2) && said.lines().count() == 1 && said.contains("of memory, allowed");

@@ -37,12 +37,14 @@ fn tensor(mut bytes: Bytes<'static>, wanted: &Wanted<'_>) -> Result<Tensor<'stat
     if place.end > len {
         return Err(truncated());
     }
-    // Tensors fill the file: what is beyond them was meant to be something.
+    // Tensors fill the file: what is beyond them was meant to be something, and what is missing may be part of another one.
     let end =
         names.iter().filter_map(|name| metadata.info(name)).map(|info| info.data_offsets.1 as u64).max();
-    let beyond = len.saturating_sub(8 + length + end.unwrap_or_default());
-    if beyond > 0 {
-        return Err(wanted.damaged(format!("has {beyond} bytes after its last tensor, or its header lies")));
+    let filled = end.unwrap_or_default().saturating_add(8 + length);
+    if filled != len {
+        return Err(wanted.damaged(format!(
+            "has {len} bytes, its tensors end at {filled}: it is truncated or its header lies"
+        )));
     }
     let data_type = data_type(info.dtype).ok_or_else(|| {
         wanted.unsupported(format!("`{chosen}` has entries of type {}, {}", info.dtype, Kind::SUPPORTED))

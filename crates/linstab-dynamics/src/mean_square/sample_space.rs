@@ -303,8 +303,14 @@ impl<'a> Problem<'a> {
             }
             p = next;
         }
-        Err(LinalgError::NotConverged { method: "Newton", num_applications: MAX_STEPS, residual: f64::NAN }
-            .into())
+        // Where rounding decides on which side a place is, the bracket still holds: its end is above the root, if not as near as was asked.
+        let projected = self.project(subspace, high);
+        let (value, vector, slope) = projected.top()?;
+        if !(value <= 1.0) {
+            let (method, residual) = ("Newton", f64::NAN);
+            return Err(LinalgError::NotConverged { method, num_applications: MAX_STEPS, residual }.into());
+        }
+        Ok(Above { p: high, projected, root: low.min(high), vector, slope })
     }
 
     fn project(&self, subspace: &SampleSubspace, p: f64) -> Projected {
