@@ -93,7 +93,7 @@ fn commands_of_the_readme_work() {
                 "cargo",
                 "xtask",
                 "test" | "python" | "test-torch" | "python-docs" | "test-slurm" | "test-processors"
-                | "release",
+                | "release" | "evidence",
                 ..,
             ]
             | ["pip" | "cd", ..]
