@@ -1,5 +1,6 @@
 //! Whole-program tests: helpers; the tests are in `tests/`.
 #![expect(clippy::missing_panics_doc, reason = "test helpers panic to fail a test")]
+#![expect(clippy::disallowed_types, reason = "seeds of tests follow the calendar")]
 
 pub mod analyze;
 pub mod browser;

@@ -28,7 +28,7 @@ pub fn date(days: i64) -> (i64, i64, i64) {
 pub fn iso_week(days: i64) -> (i64, i64) {
     let thursday = days - (days + 3).rem_euclid(7) + 3;
     let (year, _, _) = date(thursday);
-    let first = (0..).map(|back| thursday - 7 * back).find(|&earlier| date(earlier - 7).0 < year);
+    let first = (0..54).map(|back| thursday - 7 * back).find(|&earlier| date(earlier - 7).0 < year);
     (year, 1 + (thursday - first.unwrap_or(thursday)) / 7)
 }
 

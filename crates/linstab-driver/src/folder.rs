@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use linstab_report::drawing;
 
@@ -75,7 +75,7 @@ impl ResultsFolder {
     ) -> Result<()> {
         let Some(files) = &self.files else { return Ok(()) };
         write_with(&files.work, &files.root.join(relative), fill)?;
-        files.written.lock().expect("nobody panics while holding it").insert(relative.to_owned());
+        files.written.lock().unwrap_or_else(PoisonError::into_inner).insert(relative.to_owned());
         Ok(())
     }
 
@@ -177,7 +177,7 @@ impl RunFolder {
     pub(crate) fn accept(&self, part: &ResultsFolder) -> Result<Vec<String>> {
         let Some(Files { root, written, .. }) = &part.files else { return Ok(Vec::new()) };
         let written: Vec<String> =
-            written.lock().expect("nobody panics while holding it").iter().cloned().collect();
+            written.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         for path in &written {
             let target = self.results().join(path);
             create_folder_below(&self.work, target.parent().unwrap_or(&target))?;

@@ -35,7 +35,9 @@ pub fn trial<C: Cells>(cells: &C, most: usize) -> Result<Trial<C::Output>, C::Er
         (Some(before), Some(after)) => ((after - before) / begun.elapsed().as_secs_f64()).min(1.0),
         _ => 1.0,
     };
-    seconds.iter_mut().for_each(|seconds| *seconds *= share);
+    for seconds in &mut seconds {
+        *seconds *= share;
+    }
     let stored_bytes = checkpoint::encode(&results)?.len() as f64 / results.len().max(1) as f64;
     Ok(Trial { results, stored_bytes, seconds })
 }

@@ -306,7 +306,7 @@ impl<'a> Problem<'a> {
         // Where rounding decides on which side a place is, the bracket still holds: its end is above the root, if not as near as was asked.
         let projected = self.project(subspace, high);
         let (value, vector, slope) = projected.top()?;
-        if !(value <= 1.0) {
+        if value.is_nan() || value > 1.0 {
             let (method, residual) = ("Newton", f64::NAN);
             return Err(LinalgError::NotConverged { method, num_applications: MAX_STEPS, residual }.into());
         }
