@@ -264,34 +264,41 @@ fn edge_test(tables: &Tables) -> Result<Vec<(&'static str, String)>> {
 }
 
 /// A predictor is listed if it speaks of so many of all settings.
-const LISTED: f64 = 0.25;
+const LISTED: f64 = 0.5;
 
-/// The predictors over all settings at interpolating minima, the smallest error first.
+/// Median errors at interpolating minima by batch size, the smallest error first.
 fn errors_table(tables: &Tables) -> Result<String> {
-    let mut rows = tables.rows("edge-test-errors", &[("scope", "interpolating"), ("by", "all")])?;
+    let interpolating = tables.rows("edge-test-errors", &[("scope", "interpolating")])?;
+    let of_batch = |row: &&Row| row["by"] == "batch-size";
+    let mut batches = distinct(&interpolating.iter().filter(of_batch).cloned().collect::<Vec<_>>(), "value");
+    batches.sort_by_key(|batch| batch.parse().unwrap_or(usize::MAX));
+    let mut rows: Vec<&Row> = interpolating.iter().filter(|row| row["by"] == "all").collect();
     let most = rows.iter().map(|row| number(row, "num_settings")).fold(0.0, f64::max);
     rows.retain(|row| number(row, "num_decided") >= LISTED * most);
     rows.sort_by(|a, b| number(a, "median_error").total_cmp(&number(b, "median_error")));
-    let mut text = String::from(
-        "| predictor | settings | median error | within 5 % | within 10 % |\n|---|---|---|---|---|\n",
+    let heads: String = batches.iter().map(|batch| format!(" B = {batch} |")).collect();
+    let mut text = format!(
+        "| predictor | settings | median error |{heads} within 5 % |\n|---|---|---|---|{}\n",
+        "---|".repeat(batches.len())
     );
-    for row in &rows {
+    for row in rows {
         let of = |key: &str| number(row, key);
         let [error, low, high] =
             ["median_error", "median_error_lower", "median_error_upper"].map(|key| percent(of(key)));
-        let share = |key: &str| format!("{:.0} %", 100.0 * of(key) / of("num_decided"));
-        let _ = writeln!(
-            text,
-            "| {} | {} | {error} ({low} to {high}) | {} | {} |",
-            row["title"],
-            row["num_decided"],
-            share("num_tight"),
-            share("num_loose")
-        );
+        let _ = write!(text, "| {} | {} | {error} ({low} to {high}) |", row["title"], row["num_decided"]);
+        for batch in &batches {
+            let of_batch = |other: &&Row| {
+                of_batch(other) && other["value"] == *batch && other["predictor"] == row["predictor"]
+            };
+            let error =
+                interpolating.iter().find(of_batch).map_or(f64::NAN, |row| number(row, "median_error"));
+            let _ = write!(text, " {} |", percent(error));
+        }
+        let _ = writeln!(text, " {:.0} % |", 100.0 * of("num_tight") / of("num_decided"));
     }
     Ok(text)
 }
 
 fn percent(share: f64) -> String {
-    format!("{} %", significant(100.0 * share, 2))
+    if share.is_nan() { "-".to_owned() } else { format!("{} %", significant(100.0 * share, 2)) }
 }
