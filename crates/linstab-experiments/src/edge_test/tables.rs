@@ -22,6 +22,7 @@ pub(super) struct SettingRow {
     sampling: String,
     batch_size: usize,
     num_samples: usize,
+    num_parameters: usize,
     num_runs: usize,
     num_grown: usize,
     /// NaN if it lies beyond the learning rates that were tried.
@@ -55,6 +56,7 @@ impl SettingRow {
             sampling: setting.sampling.to_owned(),
             batch_size: setting.batch_size,
             num_samples: minimum.num_samples,
+            num_parameters: minimum.num_parameters,
             num_runs: setting.num_runs(),
             num_grown: setting.trials.iter().map(|trial| trial.num_grown).sum(),
             transition: setting.transition.value.unwrap_or(f64::NAN),

@@ -66,16 +66,21 @@ impl Training<'_> {
         self.steps.iter().filter_map(at).collect()
     }
 
-    /// The median of the learning rate in units of the exact threshold over the last half of its steps.
-    pub(super) fn late_ratio(&self) -> Option<f64> {
-        let ratios = self.over(|step| step.mean_square);
+    /// The median of the learning rate in units of a threshold over the last half of its steps.
+    pub(super) fn late_ratio(&self, threshold: fn(&TrainingStep) -> Option<f64>) -> Option<f64> {
+        let ratios = self.over(threshold);
         let late: Vec<f64> = ratios[ratios.len() / 2..].iter().map(|point| point.1).collect();
         (!late.is_empty()).then(|| median(&late))
     }
 
+    /// Whether the learning rate is the same at all steps.
+    pub(super) fn has_one_learning_rate(&self) -> bool {
+        self.steps.windows(2).all(|pair| pair[0].learning_rate.to_bits() == pair[1].learning_rate.to_bits())
+    }
+
     /// Whether it rides the threshold in the end; none without thresholds.
     pub(super) fn rides(&self) -> Option<bool> {
-        self.late_ratio().map(|ratio| error(ratio) <= RIDES)
+        self.late_ratio(|step| step.mean_square).map(|ratio| error(ratio) <= RIDES)
     }
 }
 
@@ -233,8 +238,8 @@ mod tests {
         };
         assert_eq!(said(events), [Some(true); 3]);
         // Contradicting numbers: a loss that rises before, a spike from below the threshold, and a rise as early as with all samples.
-        steps[1].loss = 2.0;
-        steps[3].learning_rate = 0.19;
+        steps[2].loss = 2.0;
+        steps[3].mean_square = Some(0.5);
         steps[6].loss = 1.0;
         assert_eq!(said(Events::of(&trainings(&steps))), [Some(false); 3]);
         assert_eq!(said(Events::default()), [None; 3], "nothing to count");

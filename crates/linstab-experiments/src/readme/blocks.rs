@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use linstab_driver::DriverError;
 use linstab_driver::Result;
 use linstab_driver::manifest::Manifest;
-use linstab_report::text::significant;
+use linstab_report::text::{range, significant};
 
 /// A row of a table, by column.
 type Row = BTreeMap<String, String>;
@@ -248,11 +248,14 @@ fn edge_test(tables: &Tables) -> Result<Vec<(&'static str, String)>> {
     let settings = tables.rows("edge-test", &[])?;
     let num_runs: f64 = settings.iter().map(|row| number(row, "num_runs")).sum();
     let num = |key: &str| distinct(&settings, key).len();
+    let span = |key: &str| range(settings.iter().map(|row| number(row, key)), |value| value.to_string());
     let runs = format!(
-        "{num_runs} restarts at {} minima of {} networks on {} data sets",
+        "{num_runs} restarts at {} minima of {} networks ({} parameters) on {} data sets ({} samples)",
         num("minimum"),
         num("network"),
-        num("data")
+        span("num_parameters"),
+        num("data"),
+        span("num_samples")
     );
     let findings = tables.rows("edge-test-findings", &[])?;
     let findings = findings.iter().map(|row| format!("- {}\n", row["finding"])).collect();
