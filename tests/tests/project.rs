@@ -89,7 +89,12 @@ fn commands_of_the_readme_work() {
         let words: Vec<&str> = command.split_whitespace().collect();
         let run = match words[..] {
             // This very run; and a step outside of a checkout.
-            ["cargo", "xtask", "test" | "python" | "test-torch" | "python-docs" | "test-slurm"]
+            [
+                "cargo",
+                "xtask",
+                "test" | "python" | "test-torch" | "python-docs" | "test-slurm" | "evidence",
+                ..,
+            ]
             | ["pip" | "cd", ..]
             | ["git", "clone", ..] => continue,
             ["cargo", "xtask", "reproduce", ..] => {

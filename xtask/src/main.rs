@@ -29,6 +29,8 @@ cargo xtask VERB [ARGUMENTS]
   test        everything that must pass before a change lands, but test-torch; --fast: what to run at every save
   python      the part of it that tests the Python package, on NumPy and JAX [arguments for pytest]
   test-torch  the tests of the Python package that need PyTorch, which is installed for them if it is not there
+  evidence    restart checkpoints of networks around their thresholds [--quick] [--shard I/N] [--out DIR] (--help: all);
+              writes target/evidence, or adds to what is there
   python-docs build the guide, with the reference of the package and the crates, into target/guide
   test-slurm  shards on a Slurm of two nodes on this machine, with kills; Slurm is installed if it is not there
   lines       count the lines of source code, by crate
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         "test" if rest.is_empty() => needs::check().and_then(|()| all(TEST)),
         "python" => python::test(&rest),
         "test-torch" => python::test_torch(&rest),
+        "evidence" => python::evidence(&rest),
         "python-docs" if rest.is_empty() => python::docs(),
         "test-slurm" if rest.is_empty() => slurm_test::test(),
         "test" if rest == ["--fast"] => all(FAST),

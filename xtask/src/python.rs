@@ -38,6 +38,16 @@ pub(crate) fn test_torch(arguments: &[&str]) -> Result<(), u8> {
     environment.pytest(if arguments.is_empty() { &usual } else { arguments })
 }
 
+/// The edge test: checkpoints of networks restarted around their thresholds, with the wheel of these sources.
+pub(crate) fn evidence(arguments: &[&str]) -> Result<(), u8> {
+    let environment = Environment::of_tests()?;
+    environment.install(&environment.program("maturin"))?;
+    // A folder that is given is the caller's, whose own the working directory has to be.
+    let caller = std::env::current_dir().map_err(|error| failed(&error))?;
+    let mut python = environment.python(&[&["-m", "evidence"], arguments].concat(), &caller);
+    finish(python.env("PYTHONPATH", package()))
+}
+
 /// Builds the guide into `target/guide`: its pages, the reference of the Python package, and the documentation of the crates beside them.
 pub(crate) fn docs() -> Result<(), u8> {
     let environment = Environment::ready("python-guide", "docs/requirements.txt")?;
@@ -116,15 +126,20 @@ impl Environment {
         self.run(&[&["-m", "pytest"], arguments].concat(), &package())
     }
 
-    /// The environment's Python in a folder; the package's sources are not on its path.
     fn run(&self, arguments: &[&str], folder: &Path) -> Result<(), u8> {
+        finish(&mut self.python(arguments, folder))
+    }
+
+    /// The environment's Python in a folder; the package's sources are not on its path.
+    fn python(&self, arguments: &[&str], folder: &Path) -> Command {
         eprintln!("== python {}", arguments.join(" "));
         let mut python = Command::new(self.program("python"));
         // Without the folder itself on the path, even where `-m` would put it there.
         python.args(arguments).current_dir(folder).env("PYTHONSAFEPATH", "1");
         // An advertisement of a successor, which is not this project's business.
         python.env("NO_MKDOCS_2_WARNING", "1");
-        finish(python.env("CARGO_TARGET_DIR", target()))
+        python.env("CARGO_TARGET_DIR", target());
+        python
     }
 
     fn program(&self, name: &str) -> PathBuf {

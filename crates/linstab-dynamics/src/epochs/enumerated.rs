@@ -39,6 +39,30 @@ impl Epochs {
         Some(EnumeratedEpochs { epochs: self, orders: orders? })
     }
 
+    /// Length of the state: the iterate, and the memory if there is one.
+    pub(super) fn state_len(&self) -> usize {
+        let rank = self.effective.rank();
+        if self.optimizer.recursion().is_memoryless() { rank } else { 2 * rank }
+    }
+
+    /// The product of the steps of an epoch in this order.
+    fn product(&self, order: &[usize], learning_rate: f64) -> Result<Mat<f64>> {
+        let (len, rank) = (self.state_len(), self.effective.rank());
+        let mut stepper = self.stepper(learning_rate)?;
+        let mut product = Mat::zeros(len, len);
+        let mut state = vec![0.0; 2 * rank];
+        for column in 0..len {
+            state.fill(0.0);
+            state[column] = 1.0;
+            let (w, memory) = state.split_at_mut(rank);
+            for batch in self.sampling.batches(order) {
+                stepper.step((w, memory), batch, batch.len(), |_| ());
+            }
+            (0..len).for_each(|row| product[(row, column)] = state[row]);
+        }
+        Ok(product)
+    }
+
     fn samples(&self) -> Vec<usize> {
         (0..self.sampling.num_samples()).collect()
     }

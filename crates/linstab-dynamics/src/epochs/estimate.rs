@@ -1,40 +1,49 @@
-//! Thresholds from sampled orders, with a confidence interval.
+//! Thresholds from populations of states, with a confidence interval.
 //!
-//! The growth of the epoch map in the mean over `N` orders ([`SampledMap`]) passes 1 at a learning rate near the threshold. With its eigenmatrix
-//! `X` there and that of the adjoint `Z`, the growths `<Z, J X J^T> / <Z, X>` of the single orders have the growth as their mean, and
-//! their spread is its statistical error. A map of few orders grows faster than their mean, by a bias of the order of one over their number: halves
-//! of the orders have twice the bias, which says what it is, and it is taken off. Both, and by how much the last directions moved the crossing,
-//! are in the interval.
+//! Sixteen populations ([`Population`]) follow the growth to where it is about 1. Then half of them stay at a learning rate just below, half just
+//! above: the line through both mean growths passes 1 at the threshold, and the populations, which know nothing of one another, say by their spread how
+//! well it is known. The product of a population's growths is unbiased, its logarithm is not: it is too small by about half its variance, which is
+//! added. That correction, and what is left open by the directions without which it is done, are in the interval.
 //!
-//! It is done in the directions of the largest mean curvatures, twice as many until that moves the crossing no more, and with four times as
-//! many orders until the interval is narrow enough.
+//! Directions of little curvature move a threshold by little, but make everything slow, in time and in epochs until populations have
+//! settled. They are left out, and the threshold is multiplied by what they do to that of batches drawn afresh, which is known exactly.
 
-use linstab_linalg::Mat;
 use rand::Rng;
+use rayon::prelude::*;
 
-use super::sampled::{Eigenmatrix, SampledMap, eigenmatrix, inner, left_eigenmatrix};
-use super::{Epochs, FEWEST_DIRECTIONS};
+use super::population::Population;
+use super::{CoarseEpochs, Epochs, FEWEST_DIRECTIONS};
 use crate::error::require_nonnegative;
+use crate::sampling::EpochOrder;
 use crate::{BatchSampling, MeanSquare, Result, SamplingScheme};
 
-/// Probability with which an interval holds the threshold, and the quantile of the normal law for it on both sides.
+/// Probability with which an interval holds the threshold, and the quantile of Student's law for it on both sides: two groups of eight.
 const CONFIDENCE: f64 = 0.95;
-const QUANTILE: f64 = 1.959_964;
-/// By how much twice as many directions may move the crossing.
-const COARSE: f64 = 2e-3;
-/// Orders of the first map.
-const FIRST_ORDERS: usize = 256;
-/// The fewest orders of a map, where one costs much.
-const FEWEST_ORDERS: usize = 32;
-/// Most numbers in the products of a map: 512 MiB.
-const MAX_ENTRIES: usize = 1 << 26;
-/// Width of the bracket of a crossing, and the first step of the search for it.
-const WIDTH: f64 = 0.005;
+const QUANTILE: f64 = 2.145;
+const POPULATIONS: usize = 16;
+/// States of a population in the search; the rounds double them before all else.
+const FIRST_STATES: usize = 16;
+/// Epochs of a step of the search, and of the first round. Half as many before them are not counted.
+const SEARCH_EPOCHS: usize = 6;
+const FIRST_EPOCHS: usize = 16;
+/// The first step of the search, and the width of the bracket that ends it.
 const STEP: f64 = 1.02;
-/// Allowance for the eigenmatrices, which are iterated to a residual.
-const ROUNDING: f64 = 1e-4;
-/// Applications of a map for an eigenmatrix, roughly.
-const APPLICATIONS: f64 = 40.0;
+const WIDTH: f64 = 0.02;
+/// Least and largest distance of a round's learning rates from their middle, as logarithms; and how many of them the next middle is away at most.
+const DISTANCES: (f64, f64) = (0.001, 0.05);
+const FARTHEST: f64 = 10.0;
+/// What the directions left out may do to the threshold of batches drawn afresh, in tolerances; and how much of that is open where it is taken
+/// over for epochs. Measured on digits: a thirtieth (ARCHITECTURE, "Epochs by populations").
+const TAIL: f64 = 10.0;
+const OPEN_TAIL: f64 = 0.04;
+/// Half the bend of a growth, in slopes.
+const CURVATURE: f64 = 8.0;
+/// Largest correction of a growth for its logarithm that is one: up to it that logarithm is about normal.
+const LARGEST_BIAS: f64 = 0.5;
+/// Largest relative error of a slope that is one.
+const SLOPE_ERROR: f64 = 0.5;
+/// Multiplications that drawing a sample and keeping its books are worth.
+const DRAW: f64 = 30.0;
 
 /// How much an estimate may cost, and how good it has to be.
 ///
@@ -68,7 +77,7 @@ pub struct EpochThreshold {
     pub confidence: f64,
     /// Whether the interval is as narrow as was asked for.
     pub settled: bool,
-    /// Orders that were sampled.
+    /// Orders that were sampled in the last round.
     pub num_orders: usize,
 }
 
@@ -77,54 +86,38 @@ impl EpochThreshold {
         Self { value, interval: (value, value), confidence: 1.0, settled: true, num_orders: 0 }
     }
 
+    /// The same where more directions move it by `tail`, of which a share is open.
+    fn moved(self, tail: f64, open: f64, options: EpochOptions) -> Self {
+        let value = self.value * tail.exp();
+        let half = 0.5 * (self.interval.1 / self.interval.0).ln() + open;
+        let interval = (value * (-half).exp(), value * half.exp());
+        let settled = self.settled && half <= options.relative_error;
+        Self { value, interval, settled, confidence: CONFIDENCE, ..self }
+    }
+
     /// Nothing is known but where the search ended.
     fn unknown(value: f64) -> Self {
         Self { value, interval: (0.0, f64::INFINITY), confidence: CONFIDENCE, settled: false, num_orders: 0 }
     }
 }
 
-/// A learning rate and what grows there.
-struct Point {
-    eta: f64,
-    top: Eigenmatrix,
-}
-
-impl Point {
-    /// Where the secant to a point above passes 0, at least so large a share of the way from either.
-    fn between(&self, above: &Self, least_share: f64) -> f64 {
-        let (low, high) = (self.top.log_growth, above.top.log_growth);
-        let share = (-low / (high - low)).clamp(least_share, 1.0 - least_share);
-        self.eta * (above.eta / self.eta).powf(if share.is_nan() { 0.5 } else { share })
-    }
-}
-
-/// The crossing of a map, between two learning rates.
-struct Place {
+/// The directions in which a threshold is estimated.
+struct Space {
     epochs: Epochs,
-    num_orders: usize,
-    below: Point,
-    above: Point,
-    crossing: f64,
-    /// By how much the last directions moved it, as a logarithm; 0 with all of them.
-    moved: f64,
-}
-
-impl Place {
-    fn new(epochs: Epochs, num_orders: usize, [below, above]: [Point; 2], moved: f64) -> Self {
-        let crossing = below.between(&above, 0.0);
-        Self { epochs, num_orders, below, above, crossing, moved }
-    }
+    /// The threshold there of batches drawn afresh.
+    start: f64,
+    /// By how much the other directions move it, as a logarithm.
+    tail: f64,
 }
 
 impl Epochs {
-    /// The mean-square threshold, estimated; exact without noise (one batch an epoch).
+    /// The mean-square threshold, estimated; exact without noise (one batch an epoch), and, to the directions left out, in one order for good.
     ///
-    /// `generator(i)` makes the random numbers of group `i` of orders. The search starts at the threshold of batches drawn afresh and
+    /// `generator(i)` makes the random numbers of population `i`. The search starts at the threshold of batches drawn afresh and
     /// follows the growth to where it is 1: of several crossings it finds one nearby.
     /// # Cost
-    /// For states of `s` numbers (`r` directions, twice that with a memory) and `N` orders: `2 n k r s N` multiplications for the map at a
-    /// learning rate and `4 s^3 N` an application, some thirty of which make an eigenvalue. Runs on the ambient rayon pool, with the same bits for any
-    /// number of threads.
+    /// `2 n k r` multiplications for a state and an epoch (`r` the directions that are needed), twenty thousand of which are usual, and quadrupled until
+    /// the interval is narrow enough. Runs on the ambient rayon pool, with the same bits for any number of threads.
     /// # Errors
     /// [`crate::DynamicsError::OutOfRange`] for a bad tolerance; those of [`crate::MeanSquare::max_learning_rate`].
     /// # Examples
@@ -141,35 +134,60 @@ impl Epochs {
     /// assert!((found.value / 2.7223 - 1.0).abs() < 0.01 && found.interval.0 < found.interval.1);
     /// # Ok::<(), linstab_dynamics::DynamicsError>(())
     /// ```
-    pub fn estimate<R: Rng + Send>(
+    pub fn estimate<R: Rng + Clone + Send>(
         &self,
         options: EpochOptions,
-        generator: impl Fn(usize) -> R + Sync,
+        generator: impl Fn(usize) -> R,
     ) -> Result<EpochThreshold> {
         require_nonnegative("relative_error", options.relative_error, true)?;
         if self.effective.rank() == 0 || self.is_full_batch() {
             return Ok(EpochThreshold::exact(self.gradient_descent_limit()));
         }
-        let start = self.reference()?.max_learning_rate()?.value;
-        let mut estimation = Estimation { epochs: self, options, generator: &generator, spent: 0.0 };
-        let Some(mut place) = estimation.place(start)? else {
-            return Ok(EpochThreshold::unknown(start));
-        };
-        loop {
-            let found = estimation.refine(&place)?;
-            let next = 4 * place.num_orders;
-            // More orders do not help where the directions are what is not known.
-            let hopeless = 2.0 * place.moved >= options.relative_error;
-            if found.settled || hopeless || !estimation.affords(&place.epochs, next) {
-                return Ok(found);
-            }
-            let Place { epochs, moved, above, crossing, .. } = place;
-            let x = &above.top.matrix;
-            place = match estimation.crossing(&epochs, next, crossing, x)? {
-                Some(points) => Place::new(epochs, next, points, moved),
-                None => return Ok(found),
-            };
+        if self.sampling.order() == EpochOrder::Cyclic {
+            return self.of_one_order(options);
         }
+        let Space { epochs, start, tail } = self.space(TAIL * options.relative_error)?;
+        let populations =
+            (0..POPULATIONS).map(|i| Population::new(&epochs, FIRST_STATES, generator(i))).collect();
+        let mut search =
+            Search { epochs: &epochs, options, populations, num_states: FIRST_STATES, spent: 0.0 };
+        let found = search.threshold(start)?;
+        Ok(found.moved(tail, OPEN_TAIL * tail.abs(), options))
+    }
+
+    fn of_one_order(&self, options: EpochOptions) -> Result<EpochThreshold> {
+        let CoarseEpochs { epochs, moved, .. } = self.coarse()?;
+        let Some(enumerated) = epochs.enumerated() else {
+            return Ok(EpochThreshold::unknown(self.gradient_descent_limit()));
+        };
+        let found = EpochThreshold::exact(enumerated.max_learning_rate()?);
+        Ok(if moved > 0.0 { found.moved(0.0, moved, options) } else { found })
+    }
+
+    /// As few of the leading directions as leave the threshold of batches drawn afresh where it is, to `tolerance`.
+    fn space(&self, tolerance: f64) -> Result<Space> {
+        let full = self.effective.rank();
+        let mut ranks: Vec<usize> = std::iter::successors(Some(FEWEST_DIRECTIONS), |rank| Some(2 * rank))
+            .take_while(|&rank| rank < full)
+            .collect();
+        ranks.push(full);
+        let mut thresholds: Vec<f64> = Vec::new();
+        for &rank in &ranks {
+            self.interrupt.check()?;
+            let reference = self.leading(rank).reference()?;
+            thresholds.push(match thresholds.last() {
+                Some(&nearby) => reference.max_learning_rate_near(nearby)?,
+                None => reference.max_learning_rate()?.value,
+            });
+        }
+        let whole = thresholds[ranks.len() - 1];
+        let enough = thresholds.iter().position(|start| (whole / start).ln().abs() <= tolerance);
+        let at = enough.unwrap_or(ranks.len() - 1);
+        Ok(Space {
+            epochs: self.leading(ranks[at]),
+            start: thresholds[at],
+            tail: (whole / thresholds[at]).ln(),
+        })
     }
 
     /// The same optimizer with batches drawn afresh, with SAM's ascent on the full batch: what a search starts from.
@@ -185,161 +203,176 @@ impl Epochs {
         let (original, effective) = (self.original.leading(rank), self.effective.leading(rank));
         Self { effective, original, ..self.clone() }
     }
+
+    /// Multiplications of an epoch of a state, roughly.
+    fn cost(&self) -> f64 {
+        let (rank, num_factors) = (self.effective.rank() as f64, self.effective.num_factors() as f64);
+        let num_samples = self.sampling.batch_sizes().sum::<usize>() as f64;
+        let evaluations = if self.optimizer.batch_ascent().is_some() { 2.0 } else { 1.0 };
+        let values = 4.0 * self.sampling.num_batches() as f64 * rank;
+        num_samples * (2.0 * evaluations * num_factors * rank + DRAW) + values
+    }
 }
 
-struct Estimation<'a, F> {
+/// Populations on their way to a threshold.
+struct Search<'a, R> {
     epochs: &'a Epochs,
     options: EpochOptions,
-    generator: &'a F,
+    populations: Vec<Population<R>>,
+    /// States of each.
+    num_states: usize,
     /// Multiplications so far.
     spent: f64,
 }
 
-impl<R: Rng + Send, F: Fn(usize) -> R + Sync> Estimation<'_, F> {
-    /// The orders of a map: those of a smaller one come first.
-    fn orders(&self, count: usize) -> Vec<Vec<usize>> {
-        let mut rng = (self.generator)(0);
-        let mut order: Vec<usize> = (0..self.epochs.sampling.num_samples()).collect();
-        (0..count).map(|_| self.epochs.draw(&mut order, &mut rng)).collect()
-    }
+/// What a round says of the threshold.
+struct Crossing {
+    /// The logarithm of its distance from the middle of the round.
+    shift: f64,
+    /// Half of the width of its interval, and what sampling has to do with it.
+    half: f64,
+    random: f64,
+}
 
-    /// Whether the crossing of a map in these directions is within what may be spent.
-    fn affords(&self, epochs: &Epochs, num_orders: usize) -> bool {
-        self.spent + 8.0 * cost(epochs, num_orders) <= self.options.max_multiplications
-            && num_orders * epochs.state_len().pow(2) <= MAX_ENTRIES
-    }
-
-    /// The crossing of a map, in as many directions as it needs or may have; `None` if there is none.
-    fn place(&mut self, start: f64) -> Result<Option<Place>> {
-        let full = self.epochs.effective.rank();
-        let (mut rank, mut earlier): (usize, Option<Place>) = (FEWEST_DIRECTIONS, None);
+impl<R: Rng + Send> Search<'_, R> {
+    fn threshold(&mut self, start: f64) -> Result<EpochThreshold> {
+        let Some(mut middle) = self.bracket(start)? else {
+            return Ok(EpochThreshold::unknown(start));
+        };
+        let mut found = EpochThreshold::unknown(middle);
+        let (mut num_epochs, mut distance) = (FIRST_EPOCHS, self.options.relative_error);
+        self.double();
         loop {
-            let whole = 2 * rank > full;
-            let epochs = if whole { self.epochs.clone() } else { self.epochs.leading(rank) };
-            if let Some(earlier) = earlier.take_if(|_| !self.affords(&epochs, FIRST_ORDERS)) {
-                return Ok(Some(earlier));
+            distance = distance.clamp(DISTANCES.0, DISTANCES.1);
+            let crossing = self.round(middle, distance, num_epochs)?;
+            // Beyond its sides a line says where to go on, no more.
+            let is_within = crossing.as_ref().is_none_or(|crossing| crossing.shift.abs() <= distance);
+            if let Some(Crossing { shift, half, random }) = crossing {
+                middle *= shift.clamp(-FARTHEST * distance, FARTHEST * distance).exp();
+                found = EpochThreshold {
+                    value: middle,
+                    interval: (middle * (-half).exp(), middle * half.exp()),
+                    settled: is_within && half <= self.options.relative_error,
+                    num_orders: POPULATIONS * self.num_states * num_epochs,
+                    ..found
+                };
+                // The next slope is then known to a quarter.
+                distance = 2.0 * random;
+            } else {
+                distance *= 2.0;
             }
-            let len = epochs.state_len();
-            let (eta, x) = match &earlier {
-                Some(place) => (place.crossing, embedded(&place.above.top.matrix, &place.epochs, &epochs)),
-                None => (start, Mat::identity(len, len)),
-            };
-            // The first space may be the whole one, and large.
-            let mut num_orders = FIRST_ORDERS;
-            while num_orders > FEWEST_ORDERS && !self.affords(&epochs, num_orders) {
-                num_orders /= 2;
+            if found.settled || !self.affords(if is_within { 4 } else { 1 }, num_epochs) {
+                return Ok(found);
             }
-            let Some(points) = self.crossing(&epochs, num_orders, eta, &x)? else { return Ok(None) };
-            let mut place = Place::new(epochs, num_orders, points, 0.0);
-            if whole {
-                return Ok(Some(place));
+            if is_within {
+                self.double();
+                num_epochs *= 2;
             }
-            place.moved =
-                earlier.map_or(f64::INFINITY, |earlier| (place.crossing / earlier.crossing).ln().abs());
-            if place.moved <= COARSE {
-                return Ok(Some(place));
-            }
-            (earlier, rank) = (Some(place), 2 * rank);
         }
     }
 
-    /// Where the growth of a map passes 1: learning rates just below and above; `None` if it never does.
-    fn crossing(
-        &mut self,
-        epochs: &Epochs,
-        num_orders: usize,
-        start: f64,
-        x: &Mat<f64>,
-    ) -> Result<Option<[Point; 2]>> {
-        let orders = self.orders(num_orders);
-        let mut point = |eta: f64, x: &Mat<f64>| -> Result<Point> {
-            epochs.interrupt.check()?;
-            self.spent += cost(epochs, num_orders);
-            let map = SampledMap::new(epochs, eta, &orders)?;
-            Ok(Point { eta, top: eigenmatrix(map.all(), x) })
+    fn double(&mut self) {
+        self.populations.iter_mut().for_each(Population::double);
+        self.num_states *= 2;
+    }
+
+    /// Whether so many times the last round is within what may be spent.
+    fn affords(&self, times: usize, num_epochs: usize) -> bool {
+        self.spent + times as f64 * self.cost(num_epochs) <= self.options.max_multiplications
+    }
+
+    /// Multiplications of all populations for so many epochs, after half as many.
+    fn cost(&self, num_epochs: usize) -> f64 {
+        self.epochs.cost() * (POPULATIONS * self.num_states) as f64 * 1.5 * num_epochs as f64
+    }
+
+    /// The mean growth of each population over so many epochs after half as many, at the learning rate that `of` says.
+    fn growths(&mut self, num_epochs: usize, of: impl Fn(usize) -> f64 + Sync) -> Result<Vec<f64>> {
+        self.spent += self.cost(num_epochs);
+        let epochs = self.epochs;
+        let advanced = self.populations.par_iter_mut().enumerate().map(|(index, population)| {
+            population.advance(epochs, of(index), num_epochs / 2)?;
+            population.advance(epochs, of(index), num_epochs)
+        });
+        advanced.collect()
+    }
+
+    /// A learning rate near which the growth passes 1; `None` if it never does.
+    fn bracket(&mut self, start: f64) -> Result<Option<f64>> {
+        let mut growth = |eta: f64| -> Result<f64> {
+            Ok(self.growths(SEARCH_EPOCHS, |_| eta)?.iter().sum::<f64>() / POPULATIONS as f64)
         };
-        let mut last = point(start, x)?;
-        let (upwards, mut step) = (last.top.log_growth <= 0.0, STEP);
-        let [mut low, mut high] = loop {
-            let eta = if upwards { last.eta * step } else { last.eta / step };
+        let (mut last, mut step) = ((start, growth(start)?), STEP);
+        let upwards = last.1 <= 0.0;
+        let (mut low, mut high) = loop {
+            let eta = if upwards { last.0 * step } else { last.0 / step };
             if !(1e-9..1e9).contains(&(eta / start)) {
                 return Ok(None);
             }
-            let next = point(eta, &last.top.matrix)?;
-            if (next.top.log_growth > 0.0) == upwards {
-                break if upwards { [last, next] } else { [next, last] };
+            let next = (eta, growth(eta)?);
+            if (next.1 > 0.0) == upwards {
+                break if upwards { (last, next) } else { (next, last) };
             }
             (last, step) = (next, step.powf(1.5));
         };
-        while high.eta > low.eta * (1.0 + WIDTH) {
-            // The secant, kept from the ends: growth is no straight line, and below the threshold not even rising.
-            let middle = point(low.between(&high, 0.2), &high.top.matrix)?;
-            if middle.top.log_growth > 0.0 { high = middle } else { low = middle }
+        while high.0 > low.0 * (1.0 + WIDTH) {
+            let eta = between(low, high, 0.2);
+            let middle = (eta, growth(eta)?);
+            if middle.1 > 0.0 { high = middle } else { low = middle }
         }
-        Ok(Some([low, high]))
+        Ok(Some(between(low, high, 0.0)))
     }
 
-    /// The threshold that the single orders say next to the crossing of their map.
-    fn refine(&mut self, place: &Place) -> Result<EpochThreshold> {
-        let &Place { ref epochs, num_orders, ref below, ref above, moved, .. } = place;
-        epochs.interrupt.check()?;
-        let orders = self.orders(num_orders);
-        self.spent += 3.0 * cost(epochs, num_orders);
-        let map = SampledMap::new(epochs, above.eta, &orders)?;
-        let x = &above.top.matrix;
-        let len = epochs.state_len();
-        let z = left_eigenmatrix(map.all(), &Mat::identity(len, len)).matrix;
-        // What single orders say a little below, with the same eigenmatrices: the slope of this mode, whatever else there is.
-        let quotients = map.quotients(&z, x);
-        let lower = SampledMap::new(epochs, below.eta, &orders)?.quotients(&z, x);
-        let (mean, deviation) = mean_and_deviation(&quotients);
-        let slope = (mean / mean_and_deviation(&lower).0).ln() / (above.eta / below.eta).ln();
-        let base = inner(&z, x);
-        let halves = map.halves().map(|half| eigenmatrix(half, x).log_growth);
-        let bias = 0.5 * (halves[0] + halves[1]) - (mean / base).ln();
-        if !(slope > 0.0 && slope.is_finite() && bias.is_finite() && (mean / base) > 0.0) {
-            return Ok(EpochThreshold::unknown(place.crossing));
+    /// The crossing of the line through the growths at both sides of `middle`; `None` where they do not say that it rises.
+    fn round(&mut self, middle: f64, distance: f64, num_epochs: usize) -> Result<Option<Crossing>> {
+        let sides = [middle * (-distance).exp(), middle * distance.exp()];
+        let growths = self.growths(num_epochs, |index| sides[index % 2])?;
+        let [below, above] = [0, 1].map(|side| {
+            let of_side: Vec<f64> = growths.iter().copied().skip(side).step_by(2).collect();
+            Mean::of(&of_side, num_epochs)
+        });
+        let error = 0.5 * below.error.hypot(above.error);
+        let slope = (above.corrected() - below.corrected()) / (2.0 * distance);
+        let slope_error = QUANTILE * error / (distance * slope);
+        let is_skewed = below.bias.max(above.bias) > LARGEST_BIAS;
+        if is_skewed || !(slope > 0.0 && slope_error <= SLOPE_ERROR) {
+            return Ok(None);
         }
-        // The quotient has the square of the error of the eigenvalue; the bias is that of a map of as many orders.
-        let shift = -((mean / base).ln() - bias) / slope;
-        let value = above.eta * shift.exp();
-        let random = QUANTILE * deviation / mean.abs() / (num_orders as f64).sqrt() / slope;
-        let half = random.hypot(bias / slope) + moved + shift * shift + ROUNDING;
-        Ok(EpochThreshold {
-            value,
-            interval: (value * (-half).exp(), value * half.exp()),
-            confidence: CONFIDENCE,
-            settled: half <= self.options.relative_error,
-            num_orders,
-        })
+        let shift = -0.5 * (below.corrected() + above.corrected()) / slope;
+        let random = QUANTILE * error / (slope * (1.0 - slope_error));
+        let bias = 0.5 * (below.bias + above.bias) / slope;
+        // Growth is no straight line.
+        let bend = CURVATURE * distance.max(shift.abs()).powi(2);
+        Ok(Some(Crossing { shift, half: random.hypot(bias) + bend, random }))
     }
 }
 
-/// Multiplications of the growth of a map of so many orders: its products, and its applications.
-fn cost(epochs: &Epochs, num_orders: usize) -> f64 {
-    let Epochs { effective, sampling, .. } = epochs;
-    let len = epochs.state_len() as f64;
-    let step = 2.0 * (sampling.num_samples() * effective.num_factors() * effective.rank()) as f64;
-    num_orders as f64 * len * (step + 0.5 * APPLICATIONS * len * len)
+/// The mean growth of some populations.
+struct Mean {
+    value: f64,
+    /// Its standard error.
+    error: f64,
+    /// By how much it is too small.
+    bias: f64,
 }
 
-/// A second moment of few directions among more of them.
-fn embedded(x: &Mat<f64>, few: &Epochs, many: &Epochs) -> Mat<f64> {
-    let (small, large) = (few.effective.rank(), many.effective.rank());
-    let place = |at: usize| {
-        let (part, direction) = (at / large, at % large);
-        (direction < small).then_some(part * small + direction)
-    };
-    let len = many.state_len();
-    Mat::from_fn(len, len, |i, j| match (place(i), place(j)) {
-        (Some(i), Some(j)) => x[(i, j)],
-        _ => 0.0,
-    })
+impl Mean {
+    fn of(growths: &[f64], num_epochs: usize) -> Self {
+        let n = growths.len() as f64;
+        let value = growths.iter().sum::<f64>() / n;
+        let variance = growths.iter().map(|x| (x - value).powi(2)).sum::<f64>() / (n - 1.0);
+        // The variance of the logarithm of all growth rises by so much an epoch.
+        let rate = variance * num_epochs as f64;
+        Self { value, error: (variance / n).sqrt(), bias: 0.5 * rate }
+    }
+
+    fn corrected(&self) -> f64 {
+        self.value + self.bias
+    }
 }
 
-fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
-    (mean, variance.sqrt())
+/// Where the secant passes 0, at least so large a share of the way from either point.
+fn between(low: (f64, f64), high: (f64, f64), least_share: f64) -> f64 {
+    let share = (-low.1 / (high.1 - low.1)).clamp(least_share, 1.0 - least_share);
+    low.0 * (high.0 / low.0).powf(if share.is_nan() { 0.5 } else { share })
 }

@@ -24,10 +24,13 @@
 
 mod axis_aligned;
 mod coarse;
+mod draws;
 mod enumerated;
 mod estimate;
 mod exponent;
-mod sampled;
+mod guide;
+mod population;
+mod scores;
 mod simulation;
 
 use linstab_linalg::Reduced;

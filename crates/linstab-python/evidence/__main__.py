@@ -1,0 +1,77 @@
+"""`python -m evidence`: run the edge test, as `cargo xtask evidence` does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from . import datasets, protocol, record, tables, tasks
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: 2 for a bad request."""
+    parser = argparse.ArgumentParser(prog="cargo xtask evidence", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a part of it, in minutes")
+    parser.add_argument("--shard", metavar="I/N", help="only the share I of N; without it, all shares and the tables")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="shares that run at a time (default: one a core)")
+    parser.add_argument("--gather", action="store_true", help="only write the tables of what is there")
+    parser.add_argument("--estimate-anew", action="store_true", help="only renew the thresholds of epochs, and the tables")
+    parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="folder of the tables (default: target/evidence)")
+    parser.add_argument("--protocol", type=Path, default=None, metavar="FILE", help="(default: data/evidence/protocol.toml)")
+    chosen = parser.parse_args(arguments)
+    root = datasets.repository()
+    out = chosen.out or root / "target" / "evidence"
+    try:
+        plan = protocol.read(chosen.protocol or root / "data" / "evidence" / "protocol.toml", quick=chosen.quick)
+        shard = share(chosen.shard)
+        parts = tables.Parts(out / "parts" / plan.fingerprint)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    failed = 0
+    if shard is not None:
+        index, count = shard
+        for task in plan.tasks[index::count]:
+            try:
+                (tasks.estimate_anew if chosen.estimate_anew else tasks.run)(plan, task, parts)
+            except RuntimeError as error:
+                # The others go on: what is missing is named, and told by the exit code.
+                print(f"error: {error}", file=sys.stderr)
+                failed = 1
+        if chosen.estimate_anew:
+            return failed
+        for training in plan.trainings[index::count]:
+            tasks.train(training, parts)
+        return failed
+    start = time.perf_counter()
+    failed = 0 if chosen.gather else in_shares(arguments, max(1, chosen.jobs))
+    found = parts.tables(tasks.parts_of(plan))
+    tables.write(out, found)
+    record.write(out, plan, found, quick=chosen.quick, seconds=time.perf_counter() - start)
+    print(f"{sum(row['num_runs'] for row in found['restarts'])} restarts in {len(found['restarts'])} cells: {out}")
+    return failed
+
+
+def share(text: str | None) -> tuple[int, int] | None:
+    """I and N of a shard I/N."""
+    if text is None:
+        return None
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise ValueError(f"--shard {text}: allowed is I/N with I from 0 to N - 1")
+    return int(index), int(count)
+
+
+def in_shares(arguments: list[str], jobs: int) -> int:
+    """Runs every share in a process of its own; the largest exit code."""
+    command = [sys.executable, "-m", "evidence", *arguments]
+    processes = [subprocess.Popen([*command, "--shard", f"{index}/{jobs}"]) for index in range(jobs)]
+    return max(process.wait() for process in processes)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
