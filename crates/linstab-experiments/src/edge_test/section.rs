@@ -40,7 +40,10 @@ fn headline(results: &Results<'_>) -> Option<Headline> {
     let runs = runs(&interpolating(results));
     let gradient_descent = row(results.errors, Scope::Interpolating, GRADIENT_DESCENT);
     let mut numbers = vec![
-        Number::new(verdicts.safe.to_string(), "runs below 0.95 η* decay"),
+        Number::new(
+            verdicts.safe.to_string(),
+            format!("runs up to {} η* decay", 1.0 - verdicts.judgement.tight),
+        ),
         Number::new(
             percent(almost_sure.num_tight, almost_sure.num_decided),
             format!("tip within {} of the almost-sure threshold", tolerance(verdicts.judgement.tight)),

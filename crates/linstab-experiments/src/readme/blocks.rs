@@ -258,10 +258,10 @@ fn edge_test(tables: &Tables) -> Result<Vec<(&'static str, String)>> {
         span("num_samples")
     );
     let findings = tables.rows("edge-test-findings", &[])?;
-    let findings = findings.iter().map(|row| format!("- {}\n", row["finding"])).collect();
+    let findings: Vec<String> = findings.iter().map(|row| format!("- {}", row["finding"])).collect();
     Ok(vec![
         ("edge-test-runs", runs),
-        ("edge-test-findings", findings),
+        ("edge-test-findings", findings.join("\n")),
         ("edge-test-table", errors_table(tables)?),
     ])
 }
@@ -279,9 +279,10 @@ fn errors_table(tables: &Tables) -> Result<String> {
     let most = rows.iter().map(|row| number(row, "num_settings")).fold(0.0, f64::max);
     rows.retain(|row| number(row, "num_decided") >= LISTED * most);
     rows.sort_by(|a, b| number(a, "median_error").total_cmp(&number(b, "median_error")));
-    let heads: String = batches.iter().map(|batch| format!(" B = {batch} |")).collect();
+    let heads: Vec<String> = batches.iter().map(|batch| format!(" B = {batch} |")).collect();
     let mut text = format!(
-        "| predictor | settings | median error |{heads} within 5 % |\n|---|---|---|---|{}\n",
+        "| predictor | settings | median error |{} within 5 % |\n|---|---|---|---|{}\n",
+        heads.concat(),
         "---|".repeat(batches.len())
     );
     for row in rows {
