@@ -103,7 +103,9 @@ impl Records {
     fn written(&self) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         let (evidence, configurations) = (folder.path().join("evidence"), folder.path().join("configs"));
-        [&evidence, &configurations].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        for folder in [&evidence, &configurations] {
+            std::fs::create_dir(folder).unwrap();
+        }
         std::fs::copy(configs().join("edge-test.toml"), configurations.join("edge-test.toml")).unwrap();
         let trainings = "training,optimizer,sampling,batch_size,step,loss,learning_rate,mean_square,gradient_descent_limit,batch_sharpness,event\n\
                          mlp,sgd,reshuffling,8,0,1.0,0.1,0.5,0.9,,\nmlp,sgd,reshuffling,8,100,0.1,0.1,0.11,0.3,,spike\n";
@@ -180,7 +182,7 @@ fn a_threshold_that_is_right_is_found_to_predict() {
         assert!(number(row, "median_error") < 0.05 && number(row, "num_settings") > 10.0, "{row:?}");
     }
     let seeds = table(&out, "edge-test-seeds");
-    assert!(seeds.iter().all(|row| row["holds"] != "false") && seeds.len() % 3 == 0, "{seeds:?}");
+    assert!(seeds.iter().all(|row| row["holds"] != "false") && seeds.len().is_multiple_of(3), "{seeds:?}");
     let batches = table(&out, "edge-test-batches");
     let exact = find(&batches, &[("scope", "interpolating"), ("predictor", "mean_square")]);
     assert!(number(exact, "num_asked") > 100.0 && exact["num_right"] == exact["num_asked"], "{exact:?}");
@@ -209,10 +211,12 @@ fn a_wrong_scale_is_seen_as_a_factor_of_two() {
     }
 }
 
+type Damage = fn(&mut Records);
+
 #[test]
 fn records_that_make_no_sense_are_refused() {
     let records = || Records::new(1.0);
-    let cases: [(fn(&mut Records), &str); 5] = [
+    let cases: [(Damage, &str); 5] = [
         (
             |records| records.minima = records.minima.replace("mlp.digits.mse.1", "mlp"),
             "restarts.csv: line 2: no minimum `mlp.digits.mse.1`",
@@ -232,7 +236,7 @@ fn records_that_make_no_sense_are_refused() {
         (
             |records| {
                 records.restarts =
-                    records.restarts.replacen(",0.01,", ",x,", 1).replacen(",20,0,", ",y,0,", 1)
+                    records.restarts.replacen(",0.01,", ",x,", 1).replacen(",20,0,", ",y,0,", 1);
             },
             "restarts.csv: line 2",
         ),

@@ -49,7 +49,9 @@ pub(super) fn rows(settings: &[Setting<'_>]) -> Vec<BatchRow> {
                 num_too_large: 0,
                 num_too_small: 0,
             };
-            groups.values().for_each(|group| row.add(group));
+            for group in groups.values() {
+                row.add(group);
+            }
             if row.num_asked > 0 {
                 rows.push(row);
             }

@@ -21,6 +21,11 @@ impl Count {
         count
     }
 
+    /// Of the same things, the others.
+    pub(super) fn complement(self) -> Self {
+        Self { num_right: self.num - self.num_right, num: self.num }
+    }
+
     /// None if there is nothing to count.
     pub(super) fn share(self) -> Option<f64> {
         (self.num > 0).then(|| self.num_right as f64 / self.num as f64)

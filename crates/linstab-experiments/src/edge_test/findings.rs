@@ -1,15 +1,20 @@
 //! What the edge test found: sentences chosen by tests on the numbers.
 
+mod along;
+
 use serde::Serialize;
 
+use along::{onsets_in_words, removals_in_words, spikes_in_words, trainings_in_words};
+
 use super::batches::BatchRow;
+use super::config::Judgement;
 use super::count::tolerance;
 use super::errors::{ALL, ErrorRow};
 use super::records::Provenance;
-use super::settings::{Scope, Setting, runs};
-use super::trainings::{Events, RIDES, Training};
+use super::settings::{Scope, Setting};
+use super::trainings::{Events, Training};
 use super::verdicts::{SeedRow, Verdicts, disagreements};
-use super::words::{self, EXACT, GRADIENT_DESCENT};
+use super::words::{self, ALMOST_SURE, EXACT, GRADIENT_DESCENT};
 use linstab_report::conclusion::conclude;
 use linstab_report::text::{list, significant};
 
@@ -59,7 +64,7 @@ fn with_interval(row: &ErrorRow) -> String {
 }
 
 pub(super) fn title(verdicts: &Verdicts) -> &'static str {
-    if verdicts.exact_predicts() == Some(true) {
+    if verdicts.exact_is_safe() == Some(true) && verdicts.almost_sure_predicts() == Some(true) {
         "Exact thresholds predict where training becomes unstable"
     } else {
         "Exact thresholds do not everywhere predict where training becomes unstable"
@@ -68,42 +73,77 @@ pub(super) fn title(verdicts: &Verdicts) -> &'static str {
 
 pub(super) fn findings(results: &Results<'_>) -> Vec<String> {
     let verdicts = results.verdicts;
-    let mut findings = vec![exact_in_words(results)];
-    findings.extend(misses_in_words(results));
-    findings.extend(ranking_in_words(verdicts));
-    findings.extend(loader_in_words(verdicts));
-    findings.extend(freezing_in_words(results));
-    findings.extend(finite_loss_in_words(results));
-    findings.extend(batches_in_words(results.batches));
-    findings.extend(seeds_in_words(results.seeds));
-    findings.extend(trainings_in_words(results.trainings));
-    findings.extend(spikes_in_words(Events::of(results.trainings)));
-    findings.extend(removals_in_words(Events::of(results.trainings)));
-    findings
+    let events = Events::of(results.trainings);
+    let all = [
+        safe_in_words(verdicts),
+        almost_sure_in_words(results),
+        exact_in_words(results),
+        misses_in_words(results),
+        ranking_in_words(results),
+        loader_in_words(verdicts),
+        batches_in_words(results.batches),
+        freezing_in_words(results),
+        finite_loss_in_words(results),
+        seeds_in_words(results.seeds),
+        trainings_in_words(results.trainings),
+        onsets_in_words(events),
+        spikes_in_words(events),
+        removals_in_words(events),
+    ];
+    all.into_iter().flatten().collect()
 }
 
-fn exact_in_words(results: &Results<'_>) -> String {
-    let verdicts = results.verdicts;
-    let tight = tolerance(verdicts.judgement.tight);
-    let settings = interpolating(results);
-    let median = row(results.errors, Scope::Interpolating, EXACT).map_or_else(String::new, with_interval);
-    let bracketed = row(results.errors, Scope::Interpolating, EXACT).map_or(0, |row| row.num_bracketed);
+/// What is certain: hardly any run grows below the one threshold or decays above the other.
+fn safe_in_words(verdicts: &Verdicts) -> Option<String> {
+    let Judgement { tight, .. } = verdicts.judgement;
+    let (below, above) = (1.0 - tight, 1.0 + tight);
+    let (grown, decayed) = (verdicts.safe.complement(), verdicts.tipped.complement());
     let counts = format!(
-        "{} settings ({}) it lies within {tight} of the learning rate at which half of the runs grow; in {bracketed} the whole interval of that learning \
-         rate does. With gradient noise (batches that are not all samples) it does in {}. The median error is {median}",
-        verdicts.exact,
-        runs(&settings),
-        verdicts.exact_with_noise
+        "Up to {below} times the exact mean-square threshold η*, {grown} runs grew; from {above} times the almost-sure threshold on, {decayed} decayed."
     );
-    conclude(
-        verdicts.exact_predicts() == Some(true),
-        format!(
-            "**The exact threshold predicts where runs begin to grow.** At interpolating minima in {counts}."
-        ),
-        format!(
-            "**The exact threshold does not predict everywhere where runs begin to grow.** At interpolating minima in {counts}."
-        ),
-    )
+    Some(conclude(
+        verdicts.exact_is_safe()? && verdicts.almost_sure_tips()?,
+        format!("**Below η* runs decay, above the almost-sure threshold they grow.** {counts}"),
+        format!("**Not all runs decay below η* and grow above the almost-sure threshold.** {counts}"),
+    ))
+}
+
+fn almost_sure_in_words(results: &Results<'_>) -> Option<String> {
+    let verdicts = results.verdicts;
+    let predicts = verdicts.almost_sure_predicts()?;
+    let median =
+        row(results.errors, Scope::Interpolating, ALMOST_SURE).map_or_else(String::new, with_interval);
+    let counts = format!(
+        "In {} settings at interpolating minima it is within {} of the learning rate at which half of the runs grow; median error {median}. (It is the rate of a \
+         single linear run, by simulation; no training enters.)",
+        verdicts.almost_sure,
+        tolerance(verdicts.judgement.tight)
+    );
+    Some(conclude(
+        predicts,
+        format!("**Single runs tip at the almost-sure threshold.** {counts}"),
+        format!("**Single runs do not everywhere tip at the almost-sure threshold.** {counts}"),
+    ))
+}
+
+fn exact_in_words(results: &Results<'_>) -> Option<String> {
+    let verdicts = results.verdicts;
+    let predicts = verdicts.exact_predicts()?;
+    let exact = row(results.errors, Scope::Interpolating, EXACT);
+    let counts = format!(
+        "η* is within {} of that learning rate in {} settings (in {} the whole interval of it is), with gradient noise (batches that are not all samples) in {}; \
+         median error {}.",
+        tolerance(verdicts.judgement.tight),
+        verdicts.exact,
+        exact.map_or(0, |row| row.num_bracketed),
+        verdicts.exact_with_noise,
+        exact.map_or_else(String::new, with_interval)
+    );
+    Some(conclude(
+        predicts,
+        format!("**They tip at the mean-square threshold, too.** {counts}"),
+        format!("**The mean square can grow well before most runs do.** {counts}"),
+    ))
 }
 
 /// Groups are named as the place of misses if they have at least so many times the share of all.
@@ -117,11 +157,11 @@ fn misses_in_words(results: &Results<'_>) -> Option<String> {
     let said = conclude(
         explained,
         format!(
-            "**Where it fails, the almost-sure threshold says why:** {between} misses lie between the two, where the mean square grows, carried by rare runs, \
-             while most runs decay."
+            "**The gap between the two thresholds says where:** in {between} settings where η* errs by more, runs tip between the two, where the mean square grows, carried \
+             by rare runs, while most decay."
         ),
         format!(
-            "**Where it fails, the almost-sure threshold is not the whole reason:** {between} misses lie between the two."
+            "**The gap between the two thresholds is not the whole reason:** in {between} settings where η* errs by more, runs tip between the two."
         ),
     );
     Some(format!("{said} {}", places(results.errors)))
@@ -150,19 +190,39 @@ fn places(errors: &[ErrorRow]) -> String {
     if named.is_empty() { String::new() } else { format!("They are frequent for {}.", list(&named)) }
 }
 
-fn ranking_in_words(verdicts: &Verdicts) -> Option<String> {
+/// So many of the nearest predictors are named.
+const NAMED: usize = 5;
+
+fn ranking_in_words(results: &Results<'_>) -> Option<String> {
+    let verdicts = results.verdicts;
     let is_best = verdicts.exact_is_best()?;
-    let ranked = |(name, error): &(String, f64)| format!("{} {}", words::predictor(name), in_words(*error));
-    let ranking = list(&verdicts.ranking.iter().map(ranked).collect::<Vec<_>>());
+    let is_named = |(place, (name, _)): &(usize, &(String, f64))| *place < NAMED || name == GRADIENT_DESCENT;
+    let ranked = verdicts.ranking.iter().enumerate().filter(is_named);
+    let named = ranked.map(|(_, (name, error))| format!("{} {}", words::predictor(name), in_words(*error)));
+    let counts = format!(
+        "Median errors, of {} predictors that speak of most settings: {}.{}",
+        verdicts.ranking.len(),
+        list(&named.collect::<Vec<_>>()),
+        with_most_noise(results.errors)
+    );
     Some(conclude(
         is_best,
-        format!(
-            "**No other predictor is nearer.** Median errors of those that speak of most settings: {ranking}."
-        ),
-        format!(
-            "**Another predictor is nearer than the exact thresholds.** Median errors of those that speak of most settings: {ranking}."
-        ),
+        format!("**No other predictor is nearer than the exact thresholds.** {counts}"),
+        format!("**Another predictor is nearer than the exact thresholds.** {counts}"),
     ))
+}
+
+/// The same where noise is largest: one sample a batch.
+fn with_most_noise(errors: &[ErrorRow]) -> String {
+    let of = |predictor: &str| {
+        let here = |row: &&ErrorRow| {
+            (row.scope, row.by, row.value.as_str()) == (Scope::Interpolating, "batch-size", "1")
+                && row.predictor == predictor
+        };
+        errors.iter().find(here).map(|row| format!("{} {}", row.title, in_words(row.median_error)))
+    };
+    let named: Vec<String> = [ALMOST_SURE, EXACT, GRADIENT_DESCENT].into_iter().filter_map(of).collect();
+    if named.is_empty() { String::new() } else { format!(" With one sample a batch: {}.", list(&named)) }
 }
 
 fn loader_in_words(verdicts: &Verdicts) -> Option<String> {
@@ -184,15 +244,28 @@ fn freezing_in_words(results: &Results<'_>) -> Option<String> {
     let predicts = verdicts.freezing_predicts()?;
     let median = row(results.errors, Scope::Live, EXACT).map_or_else(String::new, with_interval);
     let counts = format!(
-        "The threshold with the second moment frozen at the minimum is within {} of where runs with a live one begin to grow in {} settings; its median error is {median}.",
+        "The threshold with the second moment frozen at the minimum is within {} of where runs with a live one begin to grow in {} settings; its median error is {median}.{}",
         tolerance(verdicts.judgement.loose),
-        verdicts.freezing
+        verdicts.freezing,
+        why_freezing_fails(results.settings)
     );
     Some(conclude(
         predicts,
         format!("**Freezing predicts live AdamW.** {counts}"),
         format!("**Freezing does not predict live AdamW.** {counts}"),
     ))
+}
+
+/// Beside an interpolating minimum gradients vanish: if the frozen threshold is too high everywhere, that is what it looks like.
+fn why_freezing_fails(settings: &[Setting<'_>]) -> &'static str {
+    let live = settings.iter().filter(|setting| setting.scope() == Scope::Live);
+    let ratios: Vec<f64> = live.filter_map(|setting| setting.ratio(EXACT)).collect();
+    if !ratios.is_empty() && ratios.iter().all(|ratio| *ratio > 1.0) {
+        " It is too high in all of them: beside an interpolating minimum gradients vanish, a live second moment forgets larger ones within its memory, and steps \
+         grow. Freezing is for times shorter than that memory."
+    } else {
+        ""
+    }
 }
 
 fn finite_loss_in_words(results: &Results<'_>) -> Option<String> {
@@ -237,20 +310,23 @@ fn batches_in_words(rows: &[BatchRow]) -> Option<String> {
     let of_scope = |predictor: &str| {
         rows.iter().find(|row| row.scope == Scope::Interpolating.name() && row.predictor == predictor)
     };
-    let (exact, gradient_descent) = (of_scope(EXACT)?, of_scope(GRADIENT_DESCENT)?);
+    let said = |row: &BatchRow| {
+        let BatchRow { num_right, num_asked, num_too_large, num_too_small, .. } = row;
+        format!(
+            "right in {num_right} of {num_asked} cases, too large in {num_too_large}, too small in {num_too_small}"
+        )
+    };
+    let (almost_sure, exact) = (of_scope(ALMOST_SURE)?, of_scope(EXACT)?);
     let counts = format!(
-        "Asked for the smallest stable batch size at a learning rate, of those tried, it is right in {} of {} cases (2/λmax in {} of {}); where it is not, \
-         it asks for too large a batch in {}.",
-        exact.num_right,
-        exact.num_asked,
-        gradient_descent.num_right,
-        gradient_descent.num_asked,
-        exact.num_too_large
+        "Asked for the smallest batch size at which runs decay, of those tried, the almost-sure threshold is {}; η* is {}; 2/λmax is {}.",
+        said(almost_sure),
+        said(exact),
+        said(of_scope(GRADIENT_DESCENT)?)
     );
     Some(conclude(
-        10 * exact.num_right >= 9 * exact.num_asked,
-        format!("**It predicts the smallest stable batch size, too.** {counts}"),
-        format!("**It does not always predict the smallest stable batch size.** {counts}"),
+        10 * almost_sure.num_right >= 9 * almost_sure.num_asked,
+        format!("**They predict the smallest stable batch size, too.** {counts}"),
+        format!("**They do not always predict the smallest stable batch size.** {counts}"),
     ))
 }
 
@@ -269,55 +345,6 @@ fn seeds_in_words(rows: &[SeedRow]) -> Option<String> {
             "**{seeds} seeds of everything do not all say the same:** they differ about whether {}.",
             differ.join("; whether ")
         ),
-    ))
-}
-
-fn trainings_in_words(trainings: &[Training<'_>]) -> Option<String> {
-    let known: Vec<(&Training<'_>, f64, bool)> = trainings
-        .iter()
-        .filter_map(|training| Some((training, training.late_ratio()?, training.rides()?)))
-        .collect();
-    let shown: Vec<String> =
-        known.iter().map(|(training, ratio, _)| format!("{:.2} ({})", ratio, training.title)).collect();
-    (!known.is_empty()).then(|| {
-        let ratios = format!(
-            "Over the last half of its steps the learning rate is, in units of the threshold, {}.",
-            list(&shown)
-        );
-        conclude(
-            known.iter().all(|(.., rides)| *rides),
-            format!("**Ordinary training rides its exact threshold,** within {}. {ratios}", tolerance(RIDES)),
-            format!(
-                "**Not every ordinary training rides its exact threshold,** within {}. {ratios}",
-                tolerance(RIDES)
-            ),
-        )
-    })
-}
-
-fn spikes_in_words(events: Events) -> Option<String> {
-    let predicted = events.spikes_are_predicted()?;
-    let counts = format!(
-        "The learning rate was above the exact threshold at the checkpoint before in {} spikes of the loss, and at {} checkpoints that no spike follows.",
-        events.spikes, events.calm
-    );
-    Some(conclude(
-        predicted,
-        format!("**A spike is told from the checkpoint before it.** {counts}"),
-        format!("**A spike is not told from the checkpoint before it.** {counts}"),
-    ))
-}
-
-fn removals_in_words(events: Events) -> Option<String> {
-    let helps = events.removal_helps()?;
-    let counts = format!(
-        "With the samples that set the threshold removed, {} trainings go on without a spike.",
-        events.removals
-    );
-    Some(conclude(
-        helps,
-        format!("**Without the responsible samples the spike goes.** {counts}"),
-        format!("**Without the responsible samples spikes remain.** {counts}"),
     ))
 }
 

@@ -69,7 +69,7 @@ impl Experiment for EdgeTest {
         table::write(results, "edge-test-batches", &batches)?;
         table::write(results, "edge-test-seeds", &seeds)?;
         table::write(results, "edge-test-trainings", &trainings::rows(&trainings))?;
-        drawing::draw(&settings, &errors, &trainings, results)?;
+        drawing::draw(&settings, &errors, &verdicts, &trainings, results)?;
         let found = Results {
             settings: &settings,
             errors: &errors,

@@ -16,6 +16,7 @@ use super::transition::Trial;
 
 /// A minimum of a network: a row of `minima.csv`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the columns")]
 pub(super) struct Minimum {
     pub(super) minimum: String,
     pub(super) network: String,

@@ -35,28 +35,32 @@ pub(super) fn section(results: &Results<'_>) -> Section {
 }
 
 fn headline(results: &Results<'_>) -> Option<Headline> {
-    let exact = row(results.errors, Scope::Interpolating, EXACT)?;
-    let settings = interpolating(results);
-    let count_of_runs = runs(&settings);
+    let verdicts = results.verdicts;
+    let almost_sure = row(results.errors, Scope::Interpolating, ALMOST_SURE)?;
+    let runs = runs(&interpolating(results));
     let gradient_descent = row(results.errors, Scope::Interpolating, GRADIENT_DESCENT);
     let mut numbers = vec![
         Number::new(
-            percent(exact.num_tight, exact.num_decided),
-            format!("within {}", tolerance(results.verdicts.judgement.tight)),
+            verdicts.safe.to_string(),
+            format!("runs up to {} η* decay", 1.0 - verdicts.judgement.tight),
         ),
-        Number::new(shown(exact.median_error), "median error of η*"),
+        Number::new(
+            percent(almost_sure.num_tight, almost_sure.num_decided),
+            format!("tip within {} of the almost-sure threshold", tolerance(verdicts.judgement.tight)),
+        ),
+        Number::new(shown(almost_sure.median_error), "its median error"),
     ];
-    numbers.extend(gradient_descent.map(|row| Number::new(shown(row.median_error), "of 2/λmax")));
+    numbers.extend(gradient_descent.map(|row| Number::new(shown(row.median_error), "that of 2/λmax")));
     Some(Headline {
-        title: title(results.verdicts).to_owned(),
+        title: title(verdicts).to_owned(),
         numbers,
         sentence: format!(
-            "Restarted beside interpolating minima, {count_of_runs}: they begin to grow where the exact threshold of their optimizer and loader lies."
+            "Restarted beside interpolating minima, {runs}: each is asked whether it grows at learning rates around the exact thresholds of its optimizer and loader."
         ),
         picture: Picture::new(
             "edge-test-headline",
             format!(
-                "Share of the runs that grew over the learning rate in units of the exact threshold, a line a setting and dots for all together. {count_of_runs}."
+                "Share of the runs that grew over the learning rate in units of the almost-sure threshold, a line a setting and dots for all together. {runs}."
             ),
             "edge-test-runs",
         ),
@@ -67,14 +71,15 @@ fn figures(results: &Results<'_>) -> Vec<Figure> {
     let mut figures = vec![
         Figure::new(
             "edge-test",
-            "The same runs in units of two predictions",
+            "The same runs in units of three predictions",
             format!(
-                "Each line is a setting: the share of its runs that grew, over the learning rate. In units of 2/λmax (left) they begin to grow at all learning \
-                 rates; in units of the exact threshold of their optimizer and loader (middle, same axis) all at one. {}.",
+                "Each line is a setting (minimum, optimizer, loader, batch size): the share of its runs that grew, over the learning rate. In units of 2/λmax they begin \
+                 to grow at all learning rates; in units of the exact mean-square threshold η* of their optimizer and loader, on the same axis, at one. From nearby: \
+                 below η* hardly any run grows, and single runs tip at the almost-sure threshold. {}.",
                 runs(&interpolating(results))
             ),
-            "Three panels of steps from no to all runs that grew. In the first the steps are spread over decades of the learning rate, in the second they stand \
-             on one another, in the third the same is seen from nearby, with dots for all settings together.",
+            "Four panels of steps from no to all runs that grew. In the first the steps are spread over decades of the learning rate, in the second they stand \
+             on one another; the others show the neighbourhood of two thresholds, with dots for all settings together.",
             "edge-test-runs",
         ),
         Figure::new(

@@ -72,7 +72,7 @@ impl Setting<'_> {
         self.predictions.iter().find(|prediction| prediction.predictor == predictor)
     }
 
-    /// What it predicts over what was observed; see [`Transition::ratio`].
+    /// What it predicts over what was observed; see [`Prediction::ratio`].
     pub(super) fn ratio(&self, predictor: &str) -> Option<f64> {
         self.prediction(predictor)?.ratio(&self.transition)
     }

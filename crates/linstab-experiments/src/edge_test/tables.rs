@@ -6,7 +6,7 @@ use linstab_driver::table::number;
 
 use super::settings::{Prediction, Setting};
 use super::transition::Trial;
-use super::words::{EXACT, GRADIENT_DESCENT};
+use super::words::{ALMOST_SURE, EXACT, GRADIENT_DESCENT};
 
 /// A row of `tables/edge-test.csv`: a setting, where its runs begin to grow, and the exact threshold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -22,6 +22,7 @@ pub(super) struct SettingRow {
     sampling: String,
     batch_size: usize,
     num_samples: usize,
+    num_parameters: usize,
     num_runs: usize,
     num_grown: usize,
     /// NaN if it lies beyond the learning rates that were tried.
@@ -55,6 +56,7 @@ impl SettingRow {
             sampling: setting.sampling.to_owned(),
             batch_size: setting.batch_size,
             num_samples: minimum.num_samples,
+            num_parameters: minimum.num_parameters,
             num_runs: setting.num_runs(),
             num_grown: setting.trials.iter().map(|trial| trial.num_grown).sum(),
             transition: setting.transition.value.unwrap_or(f64::NAN),
@@ -124,6 +126,8 @@ pub(super) struct RunsRow {
     #[serde(serialize_with = "number")]
     over_mean_square: f64,
     #[serde(serialize_with = "number")]
+    over_almost_sure: f64,
+    #[serde(serialize_with = "number")]
     over_gradient_descent_limit: f64,
     num_runs: usize,
     num_grown: usize,
@@ -144,6 +148,7 @@ impl RunsRow {
                 batch_size: setting.batch_size,
                 learning_rate: trial.learning_rate,
                 over_mean_square: over(trial, EXACT),
+                over_almost_sure: over(trial, ALMOST_SURE),
                 over_gradient_descent_limit: over(trial, GRADIENT_DESCENT),
                 num_runs: trial.num_runs,
                 num_grown: trial.num_grown,

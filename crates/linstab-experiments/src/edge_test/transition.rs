@@ -147,7 +147,7 @@ impl Likelihood {
         const STEPS: u32 = 600;
         let (first, last) = self.range();
         let step = (1.0 + 2.0 * BEYOND) * (last - first) / f64::from(STEPS);
-        let grid = (0..=STEPS).map(|i| BEYOND.mul_add(first - last, first) + step * f64::from(i));
+        let grid = (0..=STEPS).map(|i| first - BEYOND * (last - first) + step * f64::from(i));
         let scored = grid.map(|t| (t, self.profile(t)));
         let near = scored.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(first, |best| best.0);
         let best = self.climb(near - step, near + step);
@@ -241,8 +241,8 @@ mod tests {
     /// The slow twin: every transition and every steepness of a fine grid; mean and ends of the interval.
     fn twin(trials: &[Trial]) -> (f64, f64, f64) {
         let likelihood = Likelihood::of(trials);
-        let places = (0..=1200).map(|i| 0.5_f64.ln() + 1.8 * f64::from(i) / 1200.0);
-        let steepnesses: Vec<f64> = (0..=500).map(|i| 1e-3 * (23.0 * f64::from(i) / 500.0).exp()).collect();
+        let places = (0..=800).map(|i| 0.5_f64.ln() + 1.8 * f64::from(i) / 800.0);
+        let steepnesses: Vec<f64> = (0..=300).map(|i| 1e-3 * (23.0 * f64::from(i) / 300.0).exp()).collect();
         let best = |t: f64| steepnesses.iter().map(|&s| likelihood.at(t, s)).fold(f64::MIN, f64::max);
         let scored: Vec<(f64, f64)> = places.map(|t| (t, best(t))).collect();
         let most = scored.iter().map(|(_, score)| *score).fold(f64::MIN, f64::max);
@@ -258,7 +258,7 @@ mod tests {
     fn the_fit_agrees_with_its_slow_twin() {
         let mut generator = linstab_driver::streams::StreamKey::new(1, "twin").generator();
         let mut num_compared = 0;
-        for _ in 0..40 {
+        for _ in 0..24 {
             let (middle, width) = (generator.random_range(0.88..1.15), generator.random_range(0.01..0.15));
             let grown = RATES.map(|rate: f64| {
                 let share = 1.0 / (1.0 + (-(rate / middle).ln() / width).exp());
@@ -267,7 +267,7 @@ mod tests {
             let trials = trials(grown, 20);
             let found = Transition::of(&trials);
             let (value, lower, upper) = twin(&trials);
-            // Ends beyond the learning rates that were tried are not claimed; the grid has steps of 0.15 percent.
+            // Ends beyond the learning rates that were tried are not claimed; the grid has steps of 0.2 percent.
             let agrees = |found: f64, twin: f64| close(found, twin, 4e-3) || !(0.8..1.5).contains(&twin);
             assert!(
                 agrees(found.lower, lower) && agrees(found.upper, upper),
@@ -279,6 +279,6 @@ mod tests {
             assert!(!close(1.02 * found, value, 4e-3));
             num_compared += 1;
         }
-        assert!(num_compared > 20, "{num_compared}");
+        assert!(num_compared > 12, "{num_compared}");
     }
 }

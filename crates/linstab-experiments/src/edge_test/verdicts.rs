@@ -21,6 +21,12 @@ pub(super) struct Verdicts {
     pub(super) exact_with_noise: Count,
     /// The others: settings whose transition lies between the mean-square and the almost-sure threshold, within the tight tolerance.
     pub(super) misses_between: Count,
+    /// Runs at interpolating minima, below the exact threshold by the tight tolerance: those that decay.
+    pub(super) safe: Count,
+    /// Runs at interpolating minima, above the almost-sure threshold by the tight tolerance: those that grow.
+    pub(super) tipped: Count,
+    /// Interpolating settings in which the almost-sure threshold errs by at most the tight tolerance.
+    pub(super) almost_sure: Count,
     /// Predictors that speak of most interpolating settings, with the median of their errors; the best first.
     pub(super) ranking: Vec<(String, f64)>,
     /// Settings in which the loader's own threshold and that of batches drawn afresh differ by more than the tight tolerance: whether the
@@ -39,10 +45,9 @@ impl Verdicts {
     pub(super) fn of<'a>(settings: impl Iterator<Item = &'a Setting<'a>>, judgement: Judgement) -> Self {
         let settings: Vec<&Setting<'_>> = settings.collect();
         let of = |scope: Scope| settings.iter().copied().filter(move |setting| setting.scope() == scope);
-        let within = |scope: Scope, tolerance: f64| {
-            Count::of(
-                of(scope).filter_map(|setting| setting.ratio(EXACT)).map(|ratio| error(ratio) <= tolerance),
-            )
+        let within = |scope: Scope, predictor: &str, tolerance: f64| {
+            let ratios = of(scope).filter_map(|setting| setting.ratio(predictor));
+            Count::of(ratios.map(|ratio| error(ratio) <= tolerance))
         };
         let is_noisy = |setting: &&Setting<'_>| setting.batch_size < setting.minimum.num_samples;
         let is_right =
@@ -50,20 +55,40 @@ impl Verdicts {
         let misses = of(Scope::Interpolating).filter(|setting| is_right(setting) == Some(false));
         Self {
             judgement,
-            exact: within(Scope::Interpolating, judgement.tight),
+            exact: within(Scope::Interpolating, EXACT, judgement.tight),
             exact_with_noise: Count::of(of(Scope::Interpolating).filter(is_noisy).filter_map(is_right)),
             misses_between: Count::of(misses.map(|setting| lies_between(setting, judgement.tight))),
+            safe: runs(of(Scope::Interpolating), EXACT, |ratio| ratio <= 1.0 - judgement.tight + ROUNDING)
+                .complement(),
+            tipped: runs(of(Scope::Interpolating), ALMOST_SURE, |ratio| {
+                ratio >= 1.0 + judgement.tight - ROUNDING
+            }),
+            almost_sure: within(Scope::Interpolating, ALMOST_SURE, judgement.tight),
             ranking: ranking(&of(Scope::Interpolating).collect::<Vec<_>>()),
             own_loader: Count::of(
                 settings.iter().filter_map(|setting| own_is_nearer(setting, judgement.tight)),
             ),
-            freezing: within(Scope::Live, judgement.loose),
-            finite_loss: within(Scope::FiniteLoss, judgement.loose),
+            freezing: within(Scope::Live, EXACT, judgement.loose),
+            finite_loss: within(Scope::FiniteLoss, EXACT, judgement.loose),
         }
     }
 
     pub(super) fn exact_predicts(&self) -> Option<bool> {
         self.exact.reaches(self.judgement.share)
+    }
+
+    /// Whether hardly any run grows below the exact threshold.
+    pub(super) fn exact_is_safe(&self) -> Option<bool> {
+        self.safe.reaches(CERTAIN)
+    }
+
+    /// Whether hardly any run decays above the almost-sure threshold.
+    pub(super) fn almost_sure_tips(&self) -> Option<bool> {
+        self.tipped.reaches(CERTAIN)
+    }
+
+    pub(super) fn almost_sure_predicts(&self) -> Option<bool> {
+        self.almost_sure.reaches(self.judgement.share)
     }
 
     /// Whether what the exact threshold misses is explained by the almost-sure one.
@@ -99,11 +124,19 @@ impl Verdicts {
     pub(super) fn statements(&self) -> Vec<(String, Option<bool>)> {
         let Judgement { tight, loose, share } = self.judgement;
         let [tight, loose, share] = [tight, loose, share].map(tolerance);
+        let certain = tolerance(CERTAIN);
         vec![
+            (format!("{certain} of the runs that are {tight} or more below the exact threshold decay"), self.exact_is_safe()),
             (
-                format!(
-                    "the exact threshold errs by at most {tight} in {share} of the interpolating settings"
-                ),
+                format!("{certain} of the runs that are {tight} or more above the almost-sure threshold grow"),
+                self.almost_sure_tips(),
+            ),
+            (
+                format!("the almost-sure threshold errs by at most {tight} in {share} of the interpolating settings"),
+                self.almost_sure_predicts(),
+            ),
+            (
+                format!("the exact mean-square threshold errs by at most {tight} in {share} of the interpolating settings"),
                 self.exact_predicts(),
             ),
             (
@@ -111,7 +144,7 @@ impl Verdicts {
                 self.misses_are_explained(),
             ),
             ("no predictor but the mean-square and the almost-sure threshold has the smallest median error".to_owned(), self.exact_is_best()),
-            ("it errs less than 2/λmax".to_owned(), self.noise_matters()),
+            ("the exact mean-square threshold errs less than 2/λmax".to_owned(), self.noise_matters()),
             (
                 format!(
                     "where the loader moves the threshold by more than {tight}, its own is nearer in {share}"
@@ -128,6 +161,31 @@ impl Verdicts {
             ),
         ]
     }
+}
+
+/// What is true of so many runs is true of all but accidents.
+const CERTAIN: f64 = 0.99;
+
+/// Ratios are those of decimal numbers.
+const ROUNDING: f64 = 1e-9;
+
+/// The runs at learning rates with such a ratio to a prediction: how many of them grow.
+fn runs<'a>(
+    settings: impl Iterator<Item = &'a Setting<'a>>,
+    predictor: &str,
+    is_meant: impl Fn(f64) -> bool,
+) -> Count {
+    let mut count = Count::default();
+    for setting in settings {
+        let Some(prediction) = setting.prediction(predictor) else { continue };
+        for trial in
+            setting.trials.iter().filter(|trial| is_meant(trial.learning_rate / prediction.learning_rate))
+        {
+            count.num += trial.num_runs;
+            count.num_right += trial.num_grown;
+        }
+    }
+    count
 }
 
 /// Whether the transition lies between the mean-square and the almost-sure threshold, where the mean square grows, carried by rare runs, and

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use linstab_driver::DriverError;
 use linstab_driver::Result;
 use linstab_driver::manifest::Manifest;
-use linstab_report::text::significant;
+use linstab_report::text::{range, significant};
 
 /// A row of a table, by column.
 type Row = BTreeMap<String, String>;
@@ -248,50 +248,61 @@ fn edge_test(tables: &Tables) -> Result<Vec<(&'static str, String)>> {
     let settings = tables.rows("edge-test", &[])?;
     let num_runs: f64 = settings.iter().map(|row| number(row, "num_runs")).sum();
     let num = |key: &str| distinct(&settings, key).len();
+    let span = |key: &str| range(settings.iter().map(|row| number(row, key)), |value| value.to_string());
     let runs = format!(
-        "{num_runs} restarts at {} minima of {} networks on {} data sets",
+        "{num_runs} restarts at {} minima of {} networks ({} parameters) on {} data sets ({} samples)",
         num("minimum"),
         num("network"),
-        num("data")
+        span("num_parameters"),
+        num("data"),
+        span("num_samples")
     );
     let findings = tables.rows("edge-test-findings", &[])?;
-    let findings = findings.iter().map(|row| format!("- {}\n", row["finding"])).collect();
+    let findings: Vec<String> = findings.iter().map(|row| format!("- {}", row["finding"])).collect();
     Ok(vec![
         ("edge-test-runs", runs),
-        ("edge-test-findings", findings),
+        ("edge-test-findings", findings.join("\n")),
         ("edge-test-table", errors_table(tables)?),
     ])
 }
 
 /// A predictor is listed if it speaks of so many of all settings.
-const LISTED: f64 = 0.25;
+const LISTED: f64 = 0.5;
 
-/// The predictors over all settings at interpolating minima, the smallest error first.
+/// Median errors at interpolating minima by batch size, the smallest error first.
 fn errors_table(tables: &Tables) -> Result<String> {
-    let mut rows = tables.rows("edge-test-errors", &[("scope", "interpolating"), ("by", "all")])?;
+    let interpolating = tables.rows("edge-test-errors", &[("scope", "interpolating")])?;
+    let of_batch = |row: &&Row| row["by"] == "batch-size";
+    let mut batches = distinct(&interpolating.iter().filter(of_batch).cloned().collect::<Vec<_>>(), "value");
+    batches.sort_by_key(|batch| batch.parse().unwrap_or(usize::MAX));
+    let mut rows: Vec<&Row> = interpolating.iter().filter(|row| row["by"] == "all").collect();
     let most = rows.iter().map(|row| number(row, "num_settings")).fold(0.0, f64::max);
     rows.retain(|row| number(row, "num_decided") >= LISTED * most);
     rows.sort_by(|a, b| number(a, "median_error").total_cmp(&number(b, "median_error")));
-    let mut text = String::from(
-        "| predictor | settings | median error | within 5 % | within 10 % |\n|---|---|---|---|---|\n",
+    let heads: Vec<String> = batches.iter().map(|batch| format!(" B = {batch} |")).collect();
+    let mut text = format!(
+        "| predictor | settings | median error |{} within 5 % |\n|---|---|---|---|{}\n",
+        heads.concat(),
+        "---|".repeat(batches.len())
     );
-    for row in &rows {
+    for row in rows {
         let of = |key: &str| number(row, key);
         let [error, low, high] =
             ["median_error", "median_error_lower", "median_error_upper"].map(|key| percent(of(key)));
-        let share = |key: &str| format!("{:.0} %", 100.0 * of(key) / of("num_decided"));
-        let _ = writeln!(
-            text,
-            "| {} | {} | {error} ({low} to {high}) | {} | {} |",
-            row["title"],
-            row["num_decided"],
-            share("num_tight"),
-            share("num_loose")
-        );
+        let _ = write!(text, "| {} | {} | {error} ({low} to {high}) |", row["title"], row["num_decided"]);
+        for batch in &batches {
+            let of_batch = |other: &&Row| {
+                of_batch(other) && other["value"] == *batch && other["predictor"] == row["predictor"]
+            };
+            let error =
+                interpolating.iter().find(of_batch).map_or(f64::NAN, |row| number(row, "median_error"));
+            let _ = write!(text, " {} |", percent(error));
+        }
+        let _ = writeln!(text, " {:.0} % |", 100.0 * of("num_tight") / of("num_decided"));
     }
     Ok(text)
 }
 
 fn percent(share: f64) -> String {
-    format!("{} %", significant(100.0 * share, 2))
+    if share.is_nan() { "-".to_owned() } else { format!("{} %", significant(100.0 * share, 2)) }
 }

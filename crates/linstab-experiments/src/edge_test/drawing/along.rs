@@ -4,7 +4,7 @@ use super::super::trainings::{SPIKE, Training};
 use linstab_report::drawing::{Columns, Grid, Scale, Series, Stroke, Svg, chart_with, colour};
 
 pub(super) fn draw(columns: Columns, trainings: &[Training<'_>]) -> Svg {
-    let (per_row, height) = columns.choose((1, 96.0), (trainings.len().min(3), 112.0));
+    let (per_row, height) = columns.choose((1, 90.0), (2, 100.0));
     let grid = Grid { columns, num_panels: trainings.len(), per_row, height, gap: 38.0 };
     let mut figure = grid.figure("Learning rate in units of the threshold along ordinary trainings");
     for (index, training) in trainings.iter().enumerate() {

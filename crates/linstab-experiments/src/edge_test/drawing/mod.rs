@@ -8,6 +8,7 @@ mod errors;
 use super::errors::ErrorRow;
 use super::settings::{Scope, Setting};
 use super::trainings::Training;
+use super::verdicts::Verdicts;
 use linstab_driver::Result;
 use linstab_driver::ResultsFolder;
 use linstab_report::drawing::colour;
@@ -16,12 +17,13 @@ use linstab_report::drawing::colour;
 pub(super) fn draw(
     settings: &[Setting<'_>],
     errors: &[ErrorRow],
+    verdicts: &Verdicts,
     trainings: &[Training<'_>],
     results: &ResultsFolder,
 ) -> Result<()> {
     let interpolating: Vec<&Setting<'_>> =
         settings.iter().filter(|setting| setting.scope() == Scope::Interpolating).collect();
-    results.draw_both("edge-test", |columns| collapse::draw(columns, &interpolating))?;
+    results.draw_both("edge-test", |columns| collapse::draw(columns, &interpolating, verdicts))?;
     results.draw("edge-test-headline", &collapse::headline(&interpolating))?;
     results.draw_both("edge-test-predictions", |columns| diagonal::draw(columns, &interpolating, errors))?;
     results.draw_both("edge-test-errors", |columns| errors::draw(columns, errors))?;
