@@ -134,9 +134,10 @@ impl<'a> Target<'a> {
             }
         }
         *kills += here;
-        match contents(&self.path("results")) == self.whole {
-            true => self.nothing_beside(),
-            false => Err("other files than those of a run that nobody killed".to_owned()),
+        if contents(&self.path("results")) == self.whole {
+            self.nothing_beside()
+        } else {
+            Err("other files than those of a run that nobody killed".to_owned())
         }
     }
 

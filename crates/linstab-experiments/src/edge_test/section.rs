@@ -19,7 +19,7 @@ pub(super) fn section(results: &Results<'_>) -> Section {
              threshold of its optimizer and loader; the learning rate at which half of the runs grow is held against every prediction."
                 .to_owned(),
             format!(
-                "The runs are recorded in `data/evidence`, with all that was fixed before them: made on {} ({}) in {} hours of one core. `cargo xtask evidence` \
+                "The runs are recorded in `data/evidence`, with the protocol and what was changed after it: made on {} ({}) in {} hours of one core. `cargo xtask evidence` \
                  makes them anew. All else is computed here.",
                 results.provenance.date,
                 results.provenance.processor,

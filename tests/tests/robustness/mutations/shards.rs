@@ -65,7 +65,7 @@ impl Stage {
             compute_shard(&ALL, &options, shard, &Silent).expect("nothing is in the way");
         }
         let relative = contents(&root.join("shards")).into_keys();
-        let meant = |path: &String| path.ends_with(".json") || path.ends_with(".checkpoint");
+        let meant = |path: &String| [".json", ".checkpoint"].iter().any(|end| path.ends_with(end));
         let files = relative.filter(meant).map(|path| root.join("shards").join(path)).collect();
         let mut stage = Self { root: root.to_owned(), files, whole: Files::new() };
         stage.gather().expect("all shards are there");
