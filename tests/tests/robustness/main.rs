@@ -5,7 +5,7 @@
 //! what `cargo xtask test` runs; `cargo xtask robustness` runs it at length and keeps the record in `data/robustness`.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "it says what it has tried")]
-#![expect(clippy::disallowed_types, reason = "a test owns clocks and files")]
+#![expect(clippy::disallowed_methods, reason = "a test owns clocks and files")]
 #![expect(clippy::neg_cmp_op_on_partial_ord, reason = "a number that is none is a failure, too")]
 #![expect(
     clippy::cast_possible_truncation,
