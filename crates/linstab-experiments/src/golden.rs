@@ -200,11 +200,18 @@ impl Case {
     }
 }
 
+/// Samples of an ensemble with a golden threshold: a file with a mistake in it must not take all memory.
+const MOST_SAMPLES: usize = 1_000_000;
+
 impl EnsembleSpec {
     /// The ensemble, if it has axes, and its coherence measure.
     fn build(&self) -> Result<(AxisAligned, f64)> {
         match self {
             Self::SharedDirection { num_samples, coherence, sharpness, axis } => {
+                if *num_samples > MOST_SAMPLES {
+                    let (what, why) = ("an ensemble of so many samples", "allowed: up to a million");
+                    return Err(DynamicsError::Unsupported { what, why }.into());
+                }
                 let family = AxisAligned::shared_direction(*num_samples, *coherence, *sharpness)?;
                 let ensemble = match axis.filter(|&axis| axis < family.dim()) {
                     None => family,

@@ -395,6 +395,8 @@ impl Stage {
     }
 
     fn shards(&self) {
+        // Shards make no folder above their own: where it has vanished, somebody has to bring it back.
+        std::fs::create_dir_all(self.all()).expect("no fault");
         for index in [0, 1, 0, 1] {
             self.shard(index, false).expect("no fault");
         }

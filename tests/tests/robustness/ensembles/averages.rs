@@ -17,9 +17,18 @@ fn text(error: DynamicsError) -> String {
     error.to_string()
 }
 
+/// Curvatures below this share of the sharpness are beyond the twin of the noise floor.
+const SMALLEST: f64 = 1e-5;
+
 /// `S = E M S M^T + eta^2 s^2 E H_t^2`, solved as a linear system of order `dim^2`.
 pub(super) fn noise_floor(subject: &Subject, random: &mut Random) -> Verdict {
-    let analysis = MeanSquare::new(&subject.reduced()?, Optimizer::sgd(), subject.sampling).map_err(text)?;
+    let ensemble = subject.reduced()?;
+    let curvatures = ensemble.mean_eigenvalues();
+    // Elimination in the original coordinates knows the smallest curvatures to the rounding of the largest, squared.
+    if curvatures.last().is_some_and(|least| *least < SMALLEST * curvatures[0]) {
+        return Ok(false);
+    }
+    let analysis = MeanSquare::new(&ensemble, Optimizer::sgd(), subject.sampling).map_err(text)?;
     let threshold = analysis.max_learning_rate().map_err(text)?.value;
     let unit = subject.curvature_unit();
     let eta = threshold * random.between(0.05, 0.95);
