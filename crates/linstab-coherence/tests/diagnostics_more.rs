@@ -243,6 +243,21 @@ fn the_edge_of_sam_is_the_threshold_of_its_full_batch() {
     }
 }
 
+/// Where the mean curvature is the same in all directions, all samples a step leave nothing to ascend.
+#[test]
+fn all_directions_may_be_alike() {
+    let rows = vec![1.0, -1.0, 1.0, 2.0, 2.0, -1.0, -1.0, -1.0];
+    let reduced = Reduced::of(&Factored::new(4, 1, 2, rows).unwrap()).unwrap();
+    for size in 1..=4 {
+        let sampling = BatchSampling::new(SamplingScheme::WithoutReplacement, 4, size).unwrap();
+        let sgd = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
+        let exact = sgd.max_learning_rate().unwrap().value;
+        let findings = diagnose(&Subject::new(&sgd, exact)).unwrap();
+        let bound = named(&findings, "worst_direction").measured.learning_rate.unwrap();
+        assert!(bound >= exact * (1.0 - 1e-12) && bound < 1.1 * exact, "{size}: {bound} against {exact}");
+    }
+}
+
 #[test]
 fn what_is_shared_is_of_the_same_ensemble() {
     let (one, other) = (random_factored(1, 5, 1, 2), random_factored(2, 5, 1, 2));

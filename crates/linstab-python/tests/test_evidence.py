@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from evidence import __main__ as command  # noqa: E402
 from evidence import along, cells, linear, losses, minima, networks, predictors, protocol, restarts, rules, tables, tasks  # noqa: E402
 
+# The package computes in double precision; other tests of this process see to theirs.
+jax.config.update("jax_enable_x64", False)
+
 ROOT = Path(__file__).resolve().parents[3]
 PROTOCOL = ROOT / "data" / "evidence" / "protocol.toml"
 PROBLEM = minima.Problem("mlp-tanh", "regression", "squared_error", 1, 12)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def double_precision() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
 
 
 @pytest.fixture(scope="module")

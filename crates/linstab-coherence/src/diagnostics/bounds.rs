@@ -26,6 +26,9 @@ struct Point {
     projections: Vec<f64>,
 }
 
+/// A gradient below this share of the value has nothing to gain, by its square.
+const FLAT: f64 = 1e-8;
+
 impl Shared {
     /// Along the sharpest direction of the mean (Mulayoff and Michaeli 2024, eq. 15).
     pub(super) fn sharpest_direction(&self, weights: MomentWeights) -> f64 {
@@ -80,6 +83,10 @@ impl Shared {
         for _ in 0..STEPS {
             let gradient = self.gradient(&point, weights);
             let square = inner(&gradient, &gradient);
+            // All directions alike, to rounding: what is left of the gradient is no tangent.
+            if square.sqrt() <= FLAT * value {
+                break;
+            }
             // Polak and Ribiere would need the former gradient at the new point; Fletcher and Reeves need its length only.
             let mut course = gradient.clone();
             if let Some((former, length)) = &former {
