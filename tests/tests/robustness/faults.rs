@@ -3,13 +3,13 @@
 //! A first run counts the changes; then there is a run for each of them and each kind of fault. Whatever happens, results are whole or
 //! absent, earlier ones are kept, what went wrong is said in a line, and once the fault is gone the same command gives the results.
 
-use std::cell::RefCell;
+mod fault;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
 
 use rayon::prelude::*;
 
@@ -22,27 +22,8 @@ use linstab_driver::{DriverError, Options, files, reproduce};
 use crate::experiment::{ALL, NEW_SEED, OLD_SEED};
 use crate::panics::caught;
 use crate::parts::{Effort, Line};
+use fault::{FAULTS, Fault, Faulty, Seen};
 use linstab_tests::contents;
-
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    /// The disk is full from here on: what is created or written fails.
-    Full,
-    /// The file system can only be read from here on.
-    ReadOnly,
-    /// This change fails, as one over a network may, and no other.
-    Once,
-    /// What is worked in is removed by somebody else.
-    WorkVanishes,
-    /// Everything is removed by somebody else.
-    AllVanishes,
-    /// It takes its time.
-    Slow,
-}
-
-const FAULTS: [Fault; 6] =
-    [Fault::Full, Fault::ReadOnly, Fault::Once, Fault::WorkVanishes, Fault::AllVanishes, Fault::Slow];
 
 /// What is done under faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,44 +50,6 @@ const SCENARIOS: [Scenario; 9] = [
     Scenario::GatherOverEarlier,
     Scenario::OneFile,
 ];
-
-/// The changes that were made.
-type Seen = Rc<RefCell<Vec<(Change, PathBuf)>>>;
-
-/// Lets changes pass up to one, and is at fault there.
-struct Faulty {
-    /// `None` counts.
-    fault: Option<(Fault, usize)>,
-    work: PathBuf,
-    all: PathBuf,
-    seen: Seen,
-}
-
-impl Shim for Faulty {
-    fn before(&mut self, change: Change, path: &Path) -> io::Result<()> {
-        let at = self.seen.borrow().len();
-        self.seen.borrow_mut().push((change, path.to_owned()));
-        let Some((fault, first)) = self.fault.filter(|(_, first)| at >= *first) else { return Ok(()) };
-        let takes_room =
-            matches!(change, Change::CreateFolder | Change::Create | Change::Write | Change::Sync);
-        match fault {
-            Fault::Full if takes_room => Err(io::ErrorKind::StorageFull.into()),
-            Fault::ReadOnly => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
-            Fault::Once if at == first => Err(io::Error::other("input/output error")),
-            Fault::WorkVanishes if at == first => std::fs::remove_dir_all(&self.work).or_else(missing),
-            Fault::AllVanishes if at == first => std::fs::remove_dir_all(&self.all).or_else(missing),
-            Fault::Slow if at == first => {
-                std::thread::sleep(Duration::from_millis(3));
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
 
 pub(crate) fn run(_: Effort<'_>) -> Vec<Line> {
     let known = [Scenario::FirstRun, Scenario::RunOverEarlier].map(|scenario| {
