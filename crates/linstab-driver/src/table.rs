@@ -10,13 +10,13 @@ use crate::{DriverError, Result};
 /// Writes `tables/<name>.csv` and `tables/<name>.json` (a list of objects, one a line).
 ///
 /// # Errors
-/// [`DriverError::Io`](crate::DriverError::Io), for rows that cannot be encoded, too.
+/// [`DriverError::Io`], for rows that cannot be encoded, too.
 pub fn write<T: Serialize>(results: &ResultsFolder, name: &str, rows: &[T]) -> Result<()> {
     results.write_with(&format!("tables/{name}.csv"), |file| write_csv(file, rows))?;
     results.write_with(&format!("tables/{name}.json"), |file| write_json(file, rows))
 }
 
-/// How many bytes [`write`] would write.
+/// How many bytes [`write()`] would write.
 ///
 /// # Errors
 /// [`DriverError::Encode`] for rows that cannot be encoded.
