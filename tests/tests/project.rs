@@ -151,7 +151,7 @@ fn an_edited_readme_is_caught_and_put_right(readme: &str, out: &Path) {
     let checked = run("--check-readme");
     assert_eq!(checked.status.code(), Some(3), "{}", stderr(&checked));
     let drifts = stdout(&checked);
-    assert!(drifts.contains("0 run, 7 unchanged"), "{drifts}");
+    assert!(drifts.contains("\n0 run, "), "{drifts}");
     for part in [
         "map-table:\n- | SGD | 0.5 | 2229 |",
         "\n+ | SGD | 0.5 | 2228 |",
