@@ -111,6 +111,7 @@ fn commands_of_the_readme_work() {
                     an_edited_readme_is_caught_and_put_right(&readme, &out);
                     let page = std::fs::read_to_string(out.join("report/index.html")).unwrap();
                     assert!(page.len() < 8_000_000, "the page of a full run has {} bytes", page.len());
+                    assert!(!page.contains("left-out\">"), "nothing of it is left out for its size");
                 }
                 run
             }

@@ -6,8 +6,8 @@ mod verdict;
 
 use std::fmt::Write as _;
 
+use linstab_dynamics::Optimizer;
 use linstab_dynamics::sampling::{EpochOrder, LastBatch, Loader};
-use linstab_dynamics::{Optimizer, SamplingScheme};
 
 use crate::analysis::Findings;
 use crate::report::{LyapunovReport, Report, StabilityReport, Training};
@@ -242,7 +242,7 @@ fn without_noise(report: &Report) -> bool {
     report
         .stability
         .iter()
-        .all(|line| line.training.sampling != Loader::Independent(SamplingScheme::WithReplacement))
+        .all(|line| !matches!(line.training.sampling, Loader::Independent(scheme) if !scheme.draws_sets()))
         || report.num_samples == 1
 }
 

@@ -24,7 +24,7 @@ pub use tensor::{Block, FactorFile, Tensor};
 use crate::{AnalysisError, Result};
 
 /// The formats, in the order in which they are tried; a format is one file and one line here.
-const FORMATS: [Format; 3] = [npy::FORMAT, npz::FORMAT, safetensors::FORMAT];
+const FORMATS: &[Format] = &[npy::FORMAT, npz::FORMAT, safetensors::FORMAT];
 
 /// A file format of arrays.
 struct Format {
@@ -115,7 +115,7 @@ fn tensor_in(mut bytes: Bytes<'static>, wanted: &Wanted<'_>) -> Result<Tensor<'s
         return Err(wanted.damaged("standard input is not a .npy array: it does not begin with \\x93NUMPY"));
     }
     let Some(format) = known else {
-        let names = FORMATS.map(|format| format.name).join(" nor ");
+        let names = FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(" nor ");
         return Err(wanted.damaged(format!("is neither {names}: wrong first bytes")));
     };
     (format.tensor)(bytes, wanted)

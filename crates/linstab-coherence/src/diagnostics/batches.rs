@@ -33,12 +33,12 @@ pub(super) const WORST_BATCH: Diagnostic = Diagnostic {
         let (n, batch_size) = (sampling.num_samples(), sampling.batch_size());
         let mut sharpness: Vec<f64> = subject.shared().tops()?.iter().map(|top| top.0).collect();
         sharpness.sort_unstable_by(|x, y| y.total_cmp(x));
-        // Draws with replacement may take one sample again and again.
-        let value = if sampling.scheme() == SamplingScheme::WithReplacement {
-            sharpness[0]
-        } else {
+        // Draws that are no sets may take one sample again and again.
+        let value = if sampling.scheme().draws_sets() {
             let mean = sharpness.iter().take(batch_size).sum::<f64>() / batch_size as f64;
             mean.min(n as f64 / batch_size as f64 * subject.ensemble().mean_eigenvalues()[0])
+        } else {
+            sharpness[0]
         };
         Ok(Some(Measured::against_two_over_eta(Some(value))))
     },

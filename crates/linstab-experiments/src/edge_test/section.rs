@@ -113,11 +113,11 @@ fn figures(results: &Results<'_>) -> Vec<Figure> {
     figures
 }
 
-/// All scopes and predictors.
-fn error_table(errors: &[ErrorRow]) -> Table {
-    let columns = [
+/// Heads of the tables of errors, which differ in what the second one counts by.
+fn columns(second: &'static str) -> [&'static str; 9] {
+    [
         "predictor",
-        "settings",
+        second,
         "n",
         "median error",
         "lower",
@@ -125,8 +125,12 @@ fn error_table(errors: &[ErrorRow]) -> Table {
         "predicted / observed",
         "within 5 %",
         "within 10 %",
-    ];
-    let mut table = Table::new("Who predicts", &columns, "edge-test-errors");
+    ]
+}
+
+/// All scopes and predictors.
+fn error_table(errors: &[ErrorRow]) -> Table {
+    let mut table = Table::new("Who predicts", &columns("settings"), "edge-test-errors");
     "Errors are factors less one, either way; n is the number of settings whose runs tell the error. Rows by optimizer, loader, batch size, loss, network, data \
      and seed are in the file."
         .clone_into(&mut table.note);
@@ -149,20 +153,9 @@ fn cells(mut cells: Vec<String>, row: &ErrorRow) -> Vec<String> {
 
 /// The exact thresholds by what settings have in common.
 fn group_table(errors: &[ErrorRow]) -> Table {
-    let columns = [
-        "predictor",
-        "settings with",
-        "n",
-        "median error",
-        "lower",
-        "upper",
-        "predicted / observed",
-        "within 5 %",
-        "within 10 %",
-    ];
     let mut table = Table::new(
         "The exact thresholds by optimizer, loader, batch size, loss, network and data",
-        &columns,
+        &columns("settings with"),
         "edge-test-errors",
     );
     "Interpolating minima alone.".clone_into(&mut table.note);
