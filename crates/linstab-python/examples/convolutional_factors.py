@@ -63,6 +63,6 @@ def main(path: str) -> None:
 
 
 # %%
-if __name__ == "__main__":
+if __name__ == "__main__" and "ipykernel" not in sys.modules:
     shipped = Path(__file__).resolve().parents[3] / "data" / "convolutional-factors.npy"
     main(sys.argv[1] if len(sys.argv) > 1 else str(shipped))

@@ -27,7 +27,9 @@ torch.set_default_dtype(torch.float64)
 
 def load_digits(num_samples: int) -> tuple[Tensor, Tensor]:
     """The first images of `data/digits`, (samples, 1, 8, 8), pixels in 0..1, and one-hot targets."""
-    tables = (folder / "data" / "digits" / "digits.csv" for folder in Path(__file__).resolve().parents)
+    # A notebook has no file: it looks from where it runs.
+    here = Path(globals().get("__file__", "notebook")).resolve()
+    tables = (folder / "data" / "digits" / "digits.csv" for folder in here.parents)
     table = next((path for path in tables if path.is_file()), None)
     if table is None:
         raise FileNotFoundError("data/digits/digits.csv: run the examples from a clone of the repository")

@@ -72,6 +72,30 @@ def test_root_of_cross_entropy_is_exact_where_probabilities_vanish() -> None:
         assert np.isfinite(roots[i]).all()
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_positions_of_a_sample_are_averaged(smoothing: float) -> None:
+    rng = np.random.default_rng(4)
+    z, y = rng.normal(size=(2, 3, OUTPUTS)), rng.integers(0, OUTPUTS, (2, 3))
+    each = losses.sample_losses("cross_entropy", z.reshape(6, -1), y.reshape(-1), label_smoothing=smoothing)
+    assert np.allclose(losses.sample_losses("cross_entropy", z, y, label_smoothing=smoothing), each.reshape(2, 3).mean(1), rtol=1e-14)
+    roots, c = losses.output_roots("cross_entropy", z), losses.coefficients("cross_entropy", z, y, label_smoothing=smoothing)
+    assert roots.shape == (2, losses.num_factors("cross_entropy", OUTPUTS, 3), 3 * OUTPUTS)
+    slope = np.empty((2, 3 * OUTPUTS))
+    for axis in range(3 * OUTPUTS):
+        step = STEP * np.eye(3 * OUTPUTS)[axis].reshape(3, OUTPUTS)
+        above, below = (losses.sample_losses("cross_entropy", z + s * step, y, label_smoothing=smoothing) for s in (1, -1))
+        slope[:, axis] = (above - below) / (2 * STEP)
+    assert np.abs(np.einsum("iq,iqc->ic", c, roots) - slope).max() < DIFFERENCE_TOLERANCE
+    # A third of the curvature of each position, and none across positions.
+    single = losses.output_roots("cross_entropy", z.reshape(6, -1))
+    expected = np.einsum("iqc,iqd->icd", single, single).reshape(2, 3, OUTPUTS, OUTPUTS) / 3
+    found = np.einsum("iqc,iqd->icd", roots, roots).reshape(2, 3, OUTPUTS, 3, OUTPUTS)
+    for t in range(3):
+        for s in range(3):
+            wanted = expected[:, t] if s == t else np.zeros_like(expected[:, t])
+            assert np.abs(found[:, t, :, s] - wanted).max() < 1e-15
+
+
 def test_labels_and_targets_that_do_not_fit_are_named() -> None:
     z, y = random_case("cross_entropy")
     with pytest.raises(ValueError, match="outside 0..3"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import os
@@ -22,10 +23,13 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 LIMIT_SECONDS = 360
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+NOTEBOOK = Path(__file__).parent / "as_notebook.py"
+
+
+def run(*arguments: str, folder: Path, runner: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     # An example finds the module beside it, as it does when a user runs it.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    command = [sys.executable, str(EXAMPLES / arguments[0]), *arguments[1:]]
+    command = [sys.executable, *runner, str(EXAMPLES / arguments[0]), *arguments[1:]]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS)
 
 
@@ -33,6 +37,29 @@ def test_a_network_stays_below_its_threshold_and_leaves_above(tmp_path: Path) ->
     found = run("jax_digits.py", folder=tmp_path)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "of 20 runs decay" in found.stdout and "of 20 runs grow" in found.stdout
+
+
+# Two that run to their end; of the others, what is defined before they are asked for something.
+@pytest.mark.parametrize("name", ["jax_digits", "watch_training", "check_in_ci", "digits_factors", "convolutional_factors"])
+def test_examples_run_as_notebooks(name: str, tmp_path: Path) -> None:
+    found = run(f"{name}.py", folder=tmp_path, runner=(str(NOTEBOOK),))
+    assert found.returncode == 0, found.stdout + found.stderr
+    shown = {"jax_digits": "of 20 runs grow", "watch_training": "analyses took"}
+    assert shown.get(name, "") in found.stdout
+
+
+def test_examples_have_a_title_and_whole_cells() -> None:
+    sys.path.insert(0, str(NOTEBOOK.parent))
+    from as_notebook import cells
+
+    scripts = sorted(path for path in EXAMPLES.glob("*.py") if path.name != "digits_network.py")
+    assert len(scripts) > 5
+    for path in scripts:
+        (is_code, title), *rest = cells(path.read_text())
+        assert not is_code and title.startswith("# # ") and any(is_code for is_code, _ in rest), path
+        for is_code, content in [(is_code, title), *rest]:
+            ast.parse(content)
+            assert is_code or all(line.startswith("#") for line in content.split("\n") if line), content
 
 
 def test_restarts_of_a_part_of_the_table(tmp_path: Path) -> None:

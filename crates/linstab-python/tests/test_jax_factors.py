@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 jax = pytest.importorskip("jax")
+import jax.flatten_util  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import linstab.jax as door  # noqa: E402
 from linstab import losses  # noqa: E402
@@ -68,6 +69,32 @@ def test_factors_are_those_of_plain_differentiation(loss: str) -> None:
             expected = jacobian.T @ curvature @ jacobian
             difference = np.abs(found.values[i].T @ found.values[i] - expected).max()
             assert difference <= EXACT * np.abs(expected).max()
+
+
+def test_cross_entropy_of_sequences_is_the_mean_over_tokens() -> None:
+    rng = np.random.default_rng(2)
+    inputs, classes = rng.normal(size=(SAMPLES, 4, INPUTS)), rng.integers(0, OUTPUTS, (SAMPLES, 4))
+
+    def tokens(w: Any, x: Any) -> Any:
+        return apply(w, x + jnp.roll(x, 1, axis=1))
+
+    found = door.factors(tokens, params(), (inputs, classes), loss="cross_entropy", chunk_size=3)
+    assert found.num_factors == 4 * (OUTPUTS - 1) and found.labels is None
+    with jax.enable_x64(True):
+        weights, back = jax.flatten_util.ravel_pytree(doubles(params()))
+
+        def loss(z: Any, i: int) -> Any:
+            return -jnp.take_along_axis(jax.nn.log_softmax(z), classes[i][:, None], axis=1).mean()
+
+        for i in range(SAMPLES):
+            jacobian = jax.jacrev(lambda w: tokens(back(w), inputs[i : i + 1])[0])(weights)
+            z = tokens(back(weights), inputs[i : i + 1])[0]
+            expected = jnp.einsum("tcp,tcsd,sdq->pq", jacobian, jax.hessian(loss)(z, i), jacobian)
+            assert np.abs(found.values[i].T @ found.values[i] - expected).max() <= EXACT * np.abs(expected).max()
+            slope = jax.grad(lambda w: loss(tokens(back(w), inputs[i : i + 1])[0], i))(weights)
+            assert np.abs(found.coefficients[i] @ found.values[i] - slope).max() <= EXACT * np.abs(slope).max()
+    products = door.gram(tokens, params(), (inputs, classes), loss="cross_entropy").values
+    assert np.abs(products - found.gram().values).max() <= EXACT * np.abs(products).max()
 
 
 @pytest.mark.parametrize("loss", losses.LOSSES)

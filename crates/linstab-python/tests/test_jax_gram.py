@@ -111,6 +111,35 @@ def test_gradients_are_taken_where_they_are_cheaper() -> None:
     assert _layers.Product(0, (0,), 1, 1, (1, 800), 800, 800).pays(50, 2)
 
 
+def test_a_million_parameters_need_few_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2000 rows of a million parameters, with factors of the biases and of the samples that closed forms are held against alone."""
+    rng = np.random.default_rng(0)
+    widths = [64, 960, 960, 11]
+    weights = {f"w{i}": rng.normal(size=shape) / shape[0] ** 0.5 for i, shape in enumerate(zip(widths, widths[1:]))}
+    weights |= {f"b{i}": np.zeros(width) for i, width in enumerate(widths[1:])}
+
+    def apply(w: Any, x: Any) -> Any:
+        for i in range(2):
+            x = jax.nn.relu(x @ w[f"w{i}"] + w[f"b{i}"])
+        return x @ w["w2"] + w["b2"]
+
+    taken: list[int] = []
+    original = _gram.gradients
+
+    def spy(ready: Any, group: tuple[int, ...], first: int, last: int, chunk_size: int) -> Any:
+        taken.append((last - first) * sum(ready.model.sizes[leaf] for leaf in group))
+        return original(ready, group, first, last, chunk_size)
+
+    monkeypatch.setattr(_gram, "gradients", spy)
+    data = rng.uniform(size=(200, 64)), rng.integers(0, 11, 200)
+    found = door.gram(apply, weights, data, loss="cross_entropy")
+    assert found.values.shape == (2000, 2000)
+    # Of 200 million numbers a factor.
+    assert sum(taken) < 5e6
+    few = door.factors(apply, weights, (data[0][:2], data[1][:2]), loss="cross_entropy").gram()
+    assert np.abs(found.values[:20, :20] - few.values).max() <= 1e-12 * np.abs(few.values).max()
+
+
 def test_selected_parameters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     found, seen = covered(dense, monkeypatch, select=lambda name: name != "b")
     plain = door.factors(

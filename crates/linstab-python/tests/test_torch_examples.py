@@ -16,9 +16,12 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 LIMIT_SECONDS = 500
 
 
-def test_a_network_stays_below_its_threshold_and_leaves_above(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runner", [[], [str(Path(__file__).parent / "as_notebook.py")]], ids=["script", "notebook"])
+def test_a_network_stays_below_its_threshold_and_leaves_above(runner: list[str], tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(EXAMPLES / "torch_digits.py")]
+    # Where a notebook of a clone runs.
+    (tmp_path / "data").symlink_to(EXAMPLES.parents[2] / "data")
+    command = [sys.executable, *runner, str(EXAMPLES / "torch_digits.py")]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
     )

@@ -68,6 +68,49 @@ def test_coefficients_give_the_gradient_of_the_torch_loss(loss: str) -> None:
     assert np.abs(gradient * len(x) - expected).max() > 0.1 * np.abs(expected).max()
 
 
+class PerToken(nn.Module):
+    """A class for each token of a sequence, of logits (batch, classes, tokens)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Conv1d(models.WIDTH, 4, 3, padding=1)
+        self.head = nn.Linear(4, models.CLASSES)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(torch.tanh(self.mix(x.transpose(1, 2))).transpose(1, 2)).transpose(1, 2)
+
+
+def test_cross_entropy_of_sequences_is_the_mean_over_tokens() -> None:
+    torch.manual_seed(0)
+    model, x = PerToken().double(), torch.randn(4, 5, models.WIDTH, dtype=torch.float64)
+    y = torch.randint(0, models.CLASSES, (4, 5))
+    found = door.factors(model, (x, y), loss=nn.CrossEntropyLoss())
+    assert found.num_factors == 5 * (models.CLASSES - 1) and found.labels is None
+    parameters = dict(model.named_parameters())
+
+    def outputs(weights: Any, i: int) -> Any:
+        return torch.func.functional_call(model, weights, (x[i : i + 1],))
+
+    for i in range(len(x)):
+        jacobian = torch.func.jacrev(lambda w: outputs(w, i).reshape(-1))(parameters)
+        flat = torch.cat([block.reshape(block.shape[0], -1) for block in jacobian.values()], 1).detach()
+        own = lambda z: nn.functional.cross_entropy(z, y[i : i + 1])  # noqa: E731
+        logits = outputs(parameters, i).detach()
+        second = torch.func.hessian(own)(logits).reshape(flat.shape[0], flat.shape[0])
+        expected = (flat.T @ second @ flat).numpy()
+        assert np.abs(found.values[i].T @ found.values[i] - expected).max() <= 1e-12 * np.abs(expected).max()
+    nn.functional.cross_entropy(model(x), y).backward()
+    expected = torch.cat([p.grad.reshape(-1) for p in model.parameters()]).numpy()  # type: ignore[union-attr]
+    gradient = np.einsum("iq,iqp->p", found.coefficients, found.values) / len(x)
+    assert np.abs(gradient - expected).max() <= 1e-12 * np.abs(expected).max()
+    products = door.gram(model, (x, y), loss="cross_entropy").values
+    assert np.abs(products - found.gram().values).max() <= 1e-12 * np.abs(products).max()
+    with pytest.raises(ValueError, match="positions\\); wrap a model"):
+        door.factors(nn.Sequential(nn.Linear(models.WIDTH, models.CLASSES)).double(), (x, y), loss="cross_entropy")
+    with pytest.raises(ValueError, match="no padding"):
+        door.factors(model, (x, torch.where(torch.arange(5) == 4, -100, y)), loss=nn.CrossEntropyLoss())
+
+
 def test_label_smoothing_moves_the_gradient_and_not_the_curvature() -> None:
     model, x = models.make("linear")
     y = models.targets("cross_entropy", len(x), models.CLASSES)

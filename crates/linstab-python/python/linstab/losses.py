@@ -13,6 +13,9 @@ loss of one sample    formula                                 factors  what fram
 ``cross_entropy``     ``-log softmax(z)_label``               C - 1    ``torch.nn.CrossEntropyLoss()``
 ===================== ======================================= ======== ================================
 
+With a class at each position of a sample (the tokens of a sequence, the pixels of a segmentation) cross-entropy is the mean over
+its positions, which is what a batch of samples of one length has for its mean: C - 1 factors a position.
+
 Everything is NumPy in double precision; frameworks only differentiate the outputs.
 """
 
@@ -30,8 +33,8 @@ LOSSES: tuple[str, ...] = ("mse", "half_squared_error", "cross_entropy")
 __all__ = ["LOSSES", "coefficients", "num_factors", "output_roots", "sample_losses"]
 
 
-def num_factors(loss: str, num_outputs: int) -> int:
-    """Number of factors of a sample: its outputs, or one less than its classes for ``cross_entropy``.
+def num_factors(loss: str, num_outputs: int, num_positions: int = 1) -> int:
+    """Number of factors of a sample: its outputs, or one less than its classes, at each position, for ``cross_entropy``.
 
     Raises ``ValueError`` for an unknown loss, and for cross-entropy of fewer than two classes.
     """
@@ -43,18 +46,21 @@ def num_factors(loss: str, num_outputs: int) -> int:
             f"cross-entropy needs at least two classes, but the model has {num_outputs} output: "
             "give it one output a class, or use loss='mse'"
         )
-    return num_outputs - 1
+    return num_positions * (num_outputs - 1)
 
 
 def output_roots(loss: str, outputs: ArrayLike) -> Array:
     """Rows whose pullback through the model gives the factors.
 
-    ``outputs`` has shape (samples, outputs); the result has shape (samples, factors, outputs). Row ``q`` of sample ``i``,
-    times the Jacobian of that sample, is its factor ``q``. For ``cross_entropy`` the rows are ``diag(s) Q`` transposed, with
+    ``outputs`` has shape (samples, outputs), for ``cross_entropy`` also (samples, positions, classes); the result has shape
+    (samples, factors, outputs), position by position. Row ``q`` of sample ``i``, times the Jacobian of that sample, is its
+    factor ``q``. For ``cross_entropy`` the rows are ``diag(s) Q`` transposed, with
     ``s`` the square roots of the probabilities and ``Q`` the first C - 1 columns of the Householder reflection that takes ``s``
     to the last axis: no factor is lost or counted twice, whatever the probabilities.
     """
-    z = _as_outputs(outputs)
+    z = _as_outputs(loss, outputs)
+    if z.ndim == 3:
+        return _position_by_position(output_roots(loss, z.reshape(-1, z.shape[2])), z.shape[1])
     samples, num_outputs = z.shape
     count = num_factors(loss, num_outputs)
     if loss != "cross_entropy":
@@ -73,10 +79,14 @@ def output_roots(loss: str, outputs: ArrayLike) -> Array:
 def coefficients(loss: str, outputs: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0) -> Array:
     """Coefficients ``c`` of the gradient of each sample's loss: it is ``sum_q c_q f_q``.
 
-    ``outputs`` has shape (samples, outputs); ``targets`` the same, or (samples,) integer classes for ``cross_entropy``.
-    The result has shape (samples, factors). ``label_smoothing`` is that of ``torch.nn.CrossEntropyLoss``.
+    ``outputs`` are as for :func:`output_roots`; ``targets`` have the same shape, or are integer classes, without the last axis,
+    for ``cross_entropy``. The result has shape (samples, factors). ``label_smoothing`` is that of ``torch.nn.CrossEntropyLoss``.
     """
-    z = _as_outputs(outputs)
+    z = _as_outputs(loss, outputs)
+    if z.ndim == 3:
+        classes = check_labels(targets, shape=z.shape[:2], num_classes=z.shape[2])
+        each = coefficients(loss, z.reshape(-1, z.shape[2]), classes.reshape(-1), label_smoothing=label_smoothing)
+        return each.reshape(len(z), -1) / np.sqrt(z.shape[1])
     count = num_factors(loss, z.shape[1])
     if loss != "cross_entropy":
         residuals = z - _as_values(targets, z)
@@ -98,11 +108,11 @@ def coefficients(loss: str, outputs: ArrayLike, targets: ArrayLike, *, label_smo
 
 def sample_losses(loss: str, outputs: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0) -> Array:
     """Loss of each sample, shape (samples,); the mean over samples is what a framework reports."""
-    z = _as_outputs(outputs)
-    num_factors(loss, z.shape[1])
+    z = _as_outputs(loss, outputs)
+    num_factors(loss, z.shape[-1])
     if loss == "cross_entropy":
         wanted = _class_probabilities(targets, z, label_smoothing)
-        return np.asarray(-(wanted * _log_softmax(z)).sum(axis=1), dtype=np.float64)
+        return np.asarray(-(wanted * _log_softmax(z)).sum(axis=-1).reshape(len(z), -1).mean(axis=1), dtype=np.float64)
     squares = (z - _as_values(targets, z)) ** 2
     return np.asarray(squares.mean(axis=1) if loss == "mse" else 0.5 * squares.sum(axis=1), dtype=np.float64)
 
@@ -113,11 +123,21 @@ def _check_loss(loss: str) -> None:
         raise ValueError(f"unknown loss {loss!r}: linstab knows {known}")
 
 
-def _as_outputs(outputs: ArrayLike) -> Array:
+def _position_by_position(roots: Array, num_positions: int) -> Array:
+    """Roots of all positions of a sample as blocks of one matrix, for the mean over its positions."""
+    _, count, classes = roots.shape
+    result = np.zeros((len(roots) // num_positions, num_positions, count, num_positions, classes))
+    place = np.arange(num_positions)
+    # Indices on two axes come first in what they choose.
+    result[:, place, :, place] = roots.reshape(-1, num_positions, count, classes).swapaxes(0, 1) / np.sqrt(num_positions)
+    return result.reshape(len(result), num_positions * count, num_positions * classes)
+
+
+def _as_outputs(loss: str, outputs: ArrayLike) -> Array:
     z = np.asarray(outputs, dtype=np.float64)
-    if z.ndim != 2:
+    if z.ndim != 2 and not (z.ndim == 3 and loss == "cross_entropy"):
         raise ValueError(f"outputs must have shape (samples, outputs), not {z.shape}")
-    bad = np.flatnonzero(~np.isfinite(z).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(z).reshape(len(z), -1).all(axis=1))
     if bad.size:
         raise ValueError(
             f"the model's outputs are not finite for {bad.size} of {len(z)} samples, the first is number {bad[0]}: "
@@ -142,27 +162,28 @@ def _as_values(targets: ArrayLike, z: Array) -> Array:
 
 
 def _class_probabilities(targets: ArrayLike, z: Array, label_smoothing: float) -> Array:
-    classes = check_labels(targets, samples=z.shape[0], num_classes=z.shape[1])
+    classes = check_labels(targets, shape=z.shape[:-1], num_classes=z.shape[-1])
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"label_smoothing is {label_smoothing}: it must lie between 0 and 1")
-    wanted = np.full(z.shape, label_smoothing / z.shape[1])
-    wanted[np.arange(len(z)), classes] += 1.0 - label_smoothing
+    wanted = np.full(z.shape, label_smoothing / z.shape[-1])
+    wanted += (1.0 - label_smoothing) * (classes[..., None] == np.arange(z.shape[-1]))
     return wanted
 
 
-def check_labels(targets: ArrayLike, *, samples: int, num_classes: int) -> NDArray[np.int64]:
-    """Integer classes of the samples, shape (samples,), each at least 0 and below ``num_classes``; else ``ValueError``."""
+def check_labels(targets: ArrayLike, *, shape: tuple[int, ...], num_classes: int) -> NDArray[np.int64]:
+    """Integer classes, shape (samples,) or (samples, positions), each at least 0 and below ``num_classes``; else ``ValueError``."""
     labels: NDArray[Any] = np.asarray(targets)
-    if labels.shape != (samples,) or labels.dtype.kind not in "iu":
+    if labels.shape != shape or labels.dtype.kind not in "iu":
+        where = "a sample" if len(shape) == 1 else "a sample and position"
         raise ValueError(
-            f"cross-entropy needs one integer class a sample, shape ({samples},), "
+            f"cross-entropy needs one integer class {where}, shape {shape}, "
             f"not targets of shape {labels.shape} and type {labels.dtype}"
         )
-    bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    bad = np.argwhere((labels < 0) | (labels >= num_classes))
     if bad.size:
         raise ValueError(
-            f"label {labels[bad[0]]} of sample {bad[0]} is outside 0..{num_classes - 1}: "
-            f"the model has {num_classes} outputs (samples with an ignored label must be left out of the data)"
+            f"label {labels[tuple(bad[0])]} of sample {bad[0][0]} is outside 0..{num_classes - 1}: "
+            f"the model has {num_classes} classes (samples with an ignored label must be left out of the data, and sequences have no padding)"
         )
     return labels.astype(np.int64)
 

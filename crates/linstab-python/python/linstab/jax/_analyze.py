@@ -86,5 +86,5 @@ def _factor_bytes(apply: Apply, params: Any, data: Any, common: Mapping[str, Any
     targets = np.asarray(data[1])
     samples = common["num_samples"] or len(targets)
     classes = int(targets.max(initial=0)) if common["loss"] == "cross_entropy" else 0
-    outputs = max(1, classes, int(np.prod(targets.shape[1:])))
+    outputs = max(1, classes) * int(np.prod(targets.shape[1:]))
     return int(samples * outputs * sum(model.sizes) * np.dtype(common["dtype"]).itemsize)

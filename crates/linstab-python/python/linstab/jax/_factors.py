@@ -43,7 +43,8 @@ def factors(
     Parameters
     ----------
     apply
-        Outputs of the model, ``apply(params, inputs)``, for a batch: shape (samples, outputs), or (samples,) for one output.
+        Outputs of the model, ``apply(params, inputs)``, for a batch: shape (samples, outputs), or (samples,) for one output; with
+        cross-entropy also (samples, positions, classes), a sample's loss being the mean over its positions.
     params
         Any pytree of real arrays. They are turned into ``dtype``.
     data
@@ -116,6 +117,8 @@ def prepare(
     outputs = _outputs(model, samples, chunk_size, dtype)
     targets, labels = _targets(samples.targets, outputs, loss)
     flat = outputs.reshape(len(outputs), -1)
+    if labels is None and loss == "cross_entropy":
+        flat = flat.reshape(len(outputs), -1, outputs.shape[-1])
     roots = losses.output_roots(loss, flat).astype(dtype)
     coefficients = losses.coefficients(loss, flat, targets)
     return Prepared(model, samples, loss, chunk_size, dtype, roots, coefficients, labels)
@@ -159,11 +162,13 @@ def _compare_with_batch(batch: Any, alone: NDArray[Any], dtype: str) -> None:
 
 
 def _targets(targets: NDArray[Any], outputs: NDArray[Any], loss: str) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-    """Targets as rows like the outputs, and the classes if they are classes."""
+    """Targets as rows like the outputs, and the classes if each sample has one."""
     if loss == "cross_entropy":
-        if outputs.ndim != 2:
+        if outputs.ndim < 2:
             raise ValueError(f"cross-entropy needs outputs of shape (samples, classes), not {outputs.shape}")
-        return targets, losses.check_labels(targets, samples=len(outputs), num_classes=outputs.shape[1])
+        losses.num_factors(loss, outputs.shape[-1])
+        classes = losses.check_labels(targets, shape=outputs.shape[:-1], num_classes=outputs.shape[-1])
+        return (classes, classes) if outputs.ndim == 2 else (classes.reshape(len(outputs), -1), None)
     rows_of_targets = targets.reshape(len(targets), -1)
     same = targets.shape == outputs.shape
     if not same and not (rows_of_targets.shape[1] == 1 and outputs[0].size == 1):

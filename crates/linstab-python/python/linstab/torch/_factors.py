@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +15,11 @@ from torch import Tensor, nn
 
 from .. import losses
 from ..factors import Factors
-from ..store import FactorStore, Request
+from ..store import FactorStore, Request, load
 from ._data import Samples, select_samples
 from ._loss import Loss, read_loss
 from ._model import FunctionalModel, Selection
+from ._ranks import Ranks
 
 __all__ = ["Problem", "factors"]
 
@@ -38,10 +41,14 @@ def factors(
 ) -> Factors:
     """Gauss-Newton factors of single samples: ``H_i = sum_q f_iq f_iq^T`` is the curvature of the loss of sample ``i``.
 
+    Under ``torchrun``, with ``torch.distributed`` initialized, samples are divided among the processes and every process gets
+    the whole result. Each needs the same model and all of the data, and sees the same ``out``.
+
     Parameters
     ----------
     model
-        Maps inputs (batch, ...) to outputs (batch, outputs). Call ``model.eval()`` first; it is not changed.
+        Maps inputs (batch, ...) to outputs (batch, outputs), with cross-entropy also (batch, classes, positions), a sample's loss
+        being the mean over its positions. Call ``model.eval()`` first; it is not changed.
     data
         A DataLoader, a Dataset, or a pair ``(inputs, targets)`` of tensors or arrays.
     loss
@@ -72,24 +79,22 @@ def factors(
         If the model mixes samples, is random, or has no such factors; the message says what to do.
     """
     problem = Problem.read(model, data, loss=loss, params=params, num_samples=num_samples, seed=seed, dtype=dtype)
-    request = problem.request(fingerprint=out is not None)
-    store = None if out is None else FactorStore.open(out, request)
-    if isinstance(store, Factors):
-        return store
-    shape = (request.samples, request.factors, request.num_parameters)
-    values = np.empty(shape if store is None else (0, 0, 0), dtype=request.dtype)
-    coefficients = np.empty(shape[:2])
-    for start, stop in _chunks(request, chunk_size, None if store is None else store.done):
-        parts, chunk_coefficients = problem.chunk(start, stop)
-        if store is None:
-            _assemble(parts, values[start:stop])
-            coefficients[start:stop] = chunk_coefficients
-        else:
-            block = np.empty((stop - start, *shape[1:]), dtype=request.dtype)
-            _assemble(parts, block)
-            store.write(start, block, chunk_coefficients)
-    if store is not None:
-        return store.finish()
+    ranks = Ranks(problem.model.device)
+    request = problem.request(fingerprint=out is not None or ranks.count > 1)
+    ranks.check_same(request.fingerprint)
+    if out is None:
+        return _in_memory(problem, request, ranks, chunk_size)
+    return _on_disk(problem, request, ranks, chunk_size, Path(out))
+
+
+def _in_memory(problem: Problem, request: Request, ranks: Ranks, chunk_size: int) -> Factors:
+    first, last = ranks.share(request.samples)
+    values = np.empty((last - first, request.factors, request.num_parameters), dtype=request.dtype)
+    coefficients = np.empty((last - first, request.factors))
+    for start, stop in _chunks(request, chunk_size, np.arange(first, last)):
+        parts, coefficients[start - first : stop - first] = problem.chunk(start, stop)
+        _assemble(parts, values[start - first : stop - first])
+    values, coefficients = (ranks.gather(torch.from_numpy(own), request.samples).numpy() for own in (values, coefficients))
     return Factors(
         values,
         coefficients,
@@ -101,6 +106,26 @@ def factors(
     )
 
 
+def _on_disk(problem: Problem, request: Request, ranks: Ranks, chunk_size: int, out: Path) -> Factors:
+    """Each process writes its share of one store, which the first one makes and finishes."""
+    ranks.first(lambda: FactorStore.open(out, request))
+    store = FactorStore.open(out, request)
+    if isinstance(store, Factors):
+        return store
+    todo = np.flatnonzero(~store.done)
+    # Shares are of what is to do before anyone begins.
+    ranks.wait()
+    first, last = ranks.share(len(todo))
+    for start, stop in _chunks(request, chunk_size, todo[first:last]):
+        parts, coefficients = problem.chunk(start, stop)
+        block = np.empty((stop - start, request.factors, request.num_parameters), dtype=request.dtype)
+        _assemble(parts, block)
+        store.write(start, block, coefficients)
+    ranks.wait()
+    ranks.first(store.finish)
+    return load(out)
+
+
 @dataclass(frozen=True)
 class Problem:
     """A model, samples and a loss that have passed the checks."""
@@ -109,6 +134,9 @@ class Problem:
     samples: Samples
     loss: Loss
     num_outputs: int
+    """Outputs of a sample; with cross-entropy its classes."""
+    num_positions: int
+    """Places of a sample that have a class of their own: 1 but for cross-entropy of sequences or pictures."""
 
     @classmethod
     def read(
@@ -127,22 +155,28 @@ class Problem:
         functional = FunctionalModel(model, params, dtype)
         samples = select_samples(data, num_samples, seed)
         functional.check(samples.inputs)
-        num_outputs = functional.outputs(samples.inputs[:1]).shape[1]
-        problem = cls(functional, samples, meant, num_outputs)
-        if meant.name == "cross_entropy":
-            problem.labels()
+        shape = functional.output_shape(samples.inputs[:1])
+        if meant.name != "cross_entropy":
+            return cls(functional, samples, meant, math.prod(shape), 1)
+        functional.classes_first = True
+        num_positions = math.prod(shape[1:])
+        problem = cls(functional, _by_position(samples, shape), meant, shape[0] if shape else 1, num_positions)
+        problem.classes()
         return problem
 
     @property
     def num_factors(self) -> int:
         """Factors of each sample."""
-        return losses.num_factors(self.loss.name, self.num_outputs)
+        return losses.num_factors(self.loss.name, self.num_outputs, self.num_positions)
+
+    def classes(self) -> NDArray[np.int64]:
+        """Classes of the samples, for cross-entropy, (samples,) or (samples, positions)."""
+        shape = (len(self.samples), self.num_positions)[: 1 if self.num_positions == 1 else 2]
+        return losses.check_labels(self.samples.targets.cpu().numpy(), shape=shape, num_classes=self.num_outputs)
 
     def labels(self) -> NDArray[np.int64] | None:
-        """Classes of the samples, for cross-entropy."""
-        if self.loss.name != "cross_entropy":
-            return None
-        return losses.check_labels(self.samples.targets.cpu().numpy(), samples=len(self.samples), num_classes=self.num_outputs)
+        """Classes of the samples, where each has one."""
+        return self.classes() if self.loss.name == "cross_entropy" and self.num_positions == 1 else None
 
     def request(self, *, fingerprint: bool) -> Request:
         """What the factors are; with a fingerprint of weights and samples if a store is to tell them from others."""
@@ -167,6 +201,8 @@ class Problem:
         targets = self.samples.targets[start:stop].detach().cpu()
         if self.loss.name != "cross_entropy":
             targets = targets.to(torch.float64).reshape(len(inputs), -1)
+        elif self.num_positions > 1:
+            outputs = outputs.reshape(len(inputs), self.num_positions, -1)
         try:
             return inputs, self.loss.roots(outputs), self.loss.coefficients(outputs, targets.numpy())
         except ValueError as error:
@@ -178,13 +214,26 @@ class Problem:
         return self.model.factors(inputs, roots), coefficients
 
 
-def _chunks(request: Request, chunk_size: int, done: NDArray[np.bool_] | None) -> list[tuple[int, int]]:
-    """Ranges of samples that are not done, each no longer than a chunk."""
+def _by_position(samples: Samples, shape: tuple[int, ...]) -> Samples:
+    """The classes of the positions of each sample in a row; ``shape`` is that of a sample's outputs, classes first."""
+    if len(shape) < 2:
+        return samples
+    found = tuple(samples.targets.shape[1:])
+    if found != shape[1:]:
+        raise ValueError(
+            f"outputs of a sample have shape {shape}, its classes {found}: as torch.nn.CrossEntropyLoss has it, outputs are (batch, "
+            "classes, positions) and targets (batch, positions); wrap a model that has them in another order"
+        )
+    rows = (len(samples), -1) if math.prod(found) > 1 else (len(samples),)
+    return dataclasses.replace(samples, targets=samples.targets.reshape(rows))
+
+
+def _chunks(request: Request, chunk_size: int, todo: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Ranges of the samples to do, each no longer than a chunk."""
     if chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}: it must be at least one sample")
     width = request.factors * request.num_parameters * np.dtype(request.dtype).itemsize
     size = max(1, min(chunk_size, _CHUNK_BYTES // width))
-    todo = np.arange(request.samples) if done is None else np.flatnonzero(~done)
     ranges: list[tuple[int, int]] = []
     for i in map(int, todo):
         if ranges and ranges[-1][1] == i and i - ranges[-1][0] < size:

@@ -51,7 +51,7 @@ def gram(
     problem = Problem.read(model, data, loss=loss, params=params, num_samples=num_samples, seed=seed, dtype=dtype)
     if chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}: it must be at least one sample")
-    ranks = Ranks()
+    ranks = Ranks(problem.model.device)
     request = problem.request(fingerprint=ranks.count > 1)
     ranks.check_same(request.fingerprint)
     samples, k = len(problem.samples), problem.num_factors
@@ -73,8 +73,8 @@ def gram(
         total += _by_gradients(problem, names, chunk_size, ranks, start, stop)
     values = torch.zeros(samples * k, samples * k, dtype=torch.float64)
     values[start * k : stop * k] = total
-    values = _reduce(values, problem, ranks)
-    coefficients = _gather(torch.from_numpy(own_coefficients), problem, ranks)
+    values = ranks.add(values)
+    coefficients = ranks.gather(torch.from_numpy(own_coefficients), samples)
     return Gram(
         (0.5 * (values + values.T)).numpy(),
         k,
@@ -132,7 +132,7 @@ def _by_gradients(problem: Problem, names: list[str], chunk_size: int, ranks: Ra
         width = max(1, _MEMORY_BYTES // (8 * 8 * shape[0]))
         for column in range(0, shape[1], width):
             own = torch.from_numpy(np.array(rows[start * k : stop * k, column : column + width]))
-            every = _gather(own.reshape(stop - start, k, -1), problem, ranks).reshape(samples * k, -1)
+            every = ranks.gather(own.reshape(stop - start, k, -1), samples).reshape(samples * k, -1)
             result += own @ every.T
         del rows
     return result
@@ -142,12 +142,3 @@ def _rows(shape: tuple[int, int], folder: Path) -> NDArray[np.float64]:
     if 8 * shape[0] * shape[1] <= _MEMORY_BYTES:
         return np.zeros(shape)
     return np.memmap(folder / "rows", dtype=np.float64, mode="w+", shape=shape)
-
-
-def _gather(own: Tensor, problem: Problem, ranks: Ranks) -> Tensor:
-    """Gather on the device that the processes talk over."""
-    return own if ranks.count == 1 else ranks.gather(own.to(problem.model.device), len(problem.samples)).cpu()
-
-
-def _reduce(values: Tensor, problem: Problem, ranks: Ranks) -> Tensor:
-    return values if ranks.count == 1 else ranks.add(values.to(problem.model.device)).cpu()

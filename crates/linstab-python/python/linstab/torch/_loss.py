@@ -23,7 +23,7 @@ class Loss:
     ignored_label: int | None = None
 
     def roots(self, outputs: Array) -> Array:
-        """Rows whose pullback gives the factors, (samples, factors, outputs)."""
+        """Rows whose pullback gives the factors, (samples, factors, outputs); with classes of positions those are the last axis."""
         return losses.output_roots(self.name, outputs)
 
     def coefficients(self, outputs: Array, targets: np.typing.NDArray[np.generic]) -> Array:
@@ -31,7 +31,7 @@ class Loss:
         if self.ignored_label is not None and bool((np.asarray(targets) == self.ignored_label).any()):
             raise ValueError(
                 f"the loss ignores the label {self.ignored_label}, and some samples have it: they have no curvature, and batches count "
-                "them all the same. Leave them out of the data"
+                "them all the same. Leave them out of the data, and give sequences of one length, without padding"
             )
         return losses.coefficients(self.name, outputs, targets, label_smoothing=self.label_smoothing)
 

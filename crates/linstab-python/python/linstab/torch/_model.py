@@ -45,6 +45,8 @@ class FunctionalModel:
         self.fixed = {**{name: self._cast(value) for name, value in rest.items()}, **buffers}
         self._canonical = _canonical_names(self.module)
         self._by_loop: bool | None = None
+        # Whether classes are the first axis of a sample's outputs, as torch has them for cross-entropy: they become the last.
+        self.classes_first = False
 
     @property
     def parameters(self) -> Parameters:
@@ -57,7 +59,10 @@ class FunctionalModel:
 
     def __call__(self, moving: dict[str, Tensor], inputs: Tensor) -> Tensor:
         """Outputs of the samples, flattened to (samples, outputs)."""
-        return self._raw(moving, inputs).reshape(len(inputs), -1)
+        outputs = self._raw(moving, inputs)
+        if self.classes_first and outputs.ndim > 2:
+            outputs = outputs.movedim(1, -1)
+        return outputs.reshape(len(inputs), -1)
 
     def check(self, inputs: Tensor) -> None:
         """Refuses a model whose outputs are not those of single samples."""
@@ -77,6 +82,11 @@ class FunctionalModel:
                     "the outputs do not depend on the parameters: the model detaches them, runs under torch.no_grad() inside, or "
                     "uses none of the parameters that are analysed"
                 )
+
+    def output_shape(self, inputs: Tensor) -> tuple[int, ...]:
+        """Shape of the outputs of a sample, as the model gives them."""
+        with torch.no_grad():
+            return tuple(self._raw(self.moving, self.to_inputs(inputs)).shape[1:])
 
     def outputs(self, inputs: Tensor) -> NDArray[np.float64]:
         """Outputs as an array, (samples, outputs)."""
