@@ -86,7 +86,7 @@ def coefficients(loss: str, outputs: ArrayLike, targets: ArrayLike, *, label_smo
     if z.ndim == 3:
         classes = check_labels(targets, shape=z.shape[:2], num_classes=z.shape[2])
         each = coefficients(loss, z.reshape(-1, z.shape[2]), classes.reshape(-1), label_smoothing=label_smoothing)
-        return each.reshape(len(z), -1) / np.sqrt(z.shape[1])
+        return np.asarray(each.reshape(len(z), -1) / np.sqrt(z.shape[1]), dtype=np.float64)
     count = num_factors(loss, z.shape[1])
     if loss != "cross_entropy":
         residuals = z - _as_values(targets, z)

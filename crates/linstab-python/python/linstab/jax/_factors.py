@@ -116,7 +116,7 @@ def prepare(
     samples = Samples(inputs, samples.targets, samples.indices, samples.population, samples.batch_size)
     outputs = _outputs(model, samples, chunk_size, dtype)
     targets, labels = _targets(samples.targets, outputs, loss)
-    flat = outputs.reshape(len(outputs), -1)
+    flat: NDArray[Any] = outputs.reshape(len(outputs), -1)
     if labels is None and loss == "cross_entropy":
         flat = flat.reshape(len(outputs), -1, outputs.shape[-1])
     roots = losses.output_roots(loss, flat).astype(dtype)
