@@ -72,12 +72,12 @@ pub(crate) fn run<T: Send>(
     running: &Running,
     work: impl FnOnce(&dyn Observer) -> Result<T, AnalysisError> + Send,
 ) -> PyResult<T> {
-    let pool = pool(running.num_threads)?;
+    let workers = Workers::of(running.num_threads)?;
     let watch = Watch::default();
     let outcome = py.detach(|| {
         std::thread::scope(|scope| {
             let (sender, receiver) = channel();
-            let (watch, pool) = (&watch, &pool);
+            let (watch, pool) = (&watch, &workers.pool);
             scope.spawn(move || sender.send(pool.install(|| work(watch))));
             loop {
                 match receiver.recv_timeout(INTERVAL) {
@@ -102,18 +102,43 @@ pub(crate) fn run<T: Send>(
     Ok(found)
 }
 
-/// Worker threads, kept between calls; a forked process starts its own.
-fn pool(num_threads: Option<usize>) -> PyResult<Arc<ThreadPool>> {
-    static POOLS: Mutex<BTreeMap<(u32, usize), Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let key = (std::process::id(), num_threads.unwrap_or_else(cores));
-    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pool) = pools.get(&key) {
-        return Ok(Arc::clone(pool));
+/// The worker threads of a call: its own, as many as it asked for, or one a core that all calls share which do not say how many.
+struct Workers {
+    key: Key,
+    pool: Arc<ThreadPool>,
+}
+
+/// A process and how many threads; a forked process starts its own.
+type Key = (u32, Option<usize>);
+
+/// Workers that wait for a call, and those that are shared.
+static KEPT: Mutex<BTreeMap<Key, Vec<Arc<ThreadPool>>>> = Mutex::new(BTreeMap::new());
+
+impl Workers {
+    fn of(num_threads: Option<usize>) -> PyResult<Self> {
+        let key = (std::process::id(), num_threads);
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = kept.entry(key).or_default();
+        let found = if num_threads.is_some() { kept.pop() } else { kept.last().cloned() };
+        if let Some(pool) = found {
+            return Ok(Self { key, pool });
+        }
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let count = num_threads.unwrap_or_else(cores);
+        let refuse = |error| PyRuntimeError::new_err(format!("cannot start {count} worker threads: {error}"));
+        let pool = Arc::new(ThreadPoolBuilder::new().num_threads(count).build().map_err(refuse)?);
+        if num_threads.is_none() {
+            kept.push(Arc::clone(&pool));
+        }
+        Ok(Self { key, pool })
     }
-    let pool = ThreadPoolBuilder::new().num_threads(key.1).build();
-    let refuse = |error| PyRuntimeError::new_err(format!("cannot start {} worker threads: {error}", key.1));
-    let pool = Arc::new(pool.map_err(refuse)?);
-    pools.insert(key, Arc::clone(&pool));
-    Ok(pool)
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        if self.key.1.is_some() {
+            let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.entry(self.key).or_default().push(Arc::clone(&self.pool));
+        }
+    }
 }

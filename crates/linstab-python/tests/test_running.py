@@ -58,6 +58,35 @@ def test_other_threads_run_meanwhile():
     assert answers[0] == answers[1]
 
 
+def test_calls_at_the_same_time_have_workers_of_their_own():
+    class Enough(Exception):
+        pass
+
+    begun, enough, stopped = threading.Event(), threading.Event(), []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage == "thresholds":
+            begun.set()
+        if enough.is_set():
+            raise Enough
+
+    def long() -> None:
+        factors = np.random.default_rng(0).normal(size=(900, 900))
+        try:
+            linstab.analyze(factors, batch_size=list(range(1, 400)), threads=1, progress=progress)
+        except Enough:
+            stopped.append(True)
+
+    thread = threading.Thread(target=long)
+    thread.start()
+    assert begun.wait(300)
+    # With one worker for both it would begin when the other is over.
+    linstab.analyze(np.eye(5), batch_size=2, threads=1)
+    enough.set()
+    thread.join()
+    assert stopped == [True]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_interrupt():
     code = """
