@@ -64,8 +64,9 @@ pub struct Plan {
     pub bytes_read: u64,
     /// Largest amount of memory at a time: what is held of a stream, and the product's or the analysis's.
     pub memory: u64,
-    /// Seconds of one core, to an order of magnitude: reading, the product, the analysis.
-    pub seconds: f64,
+    /// Seconds on two cores, at least and at most: reading, the product, the analysis. Thresholds of a spectrum that decays, as those
+    /// of gradients do, take the fewest, those of a flat one the most.
+    pub seconds: [f64; 2],
 }
 
 /// Inner products that have been formed.
@@ -119,7 +120,8 @@ impl Plan {
         let rest = usize::try_from(limit - held).unwrap_or(usize::MAX);
         let gram = GramPlan::new(rows, columns, entry, rest)?;
         let bytes_read = (rows as u64).saturating_mul(columns as u64).saturating_mul(kind.size() as u64);
-        let seconds = bytes_read as f64 / 1e9 + multiplications / RATE + work.seconds(rows) + 1e-3;
+        let before = bytes_read as f64 / 1e9 + multiplications / RATE + 1e-3;
+        let seconds = work.seconds(rows).map(|seconds| before + seconds);
         Ok(Self { gram, bytes_read, memory: held + analysis.max(gram.num_bytes as u64), seconds })
     }
 
@@ -257,26 +259,38 @@ impl Work {
         Self { num_thresholds, more_matrices, ..Self::default() }
     }
 
-    /// Seconds of one core for factors of this number: measured at 300 to 1000.
-    fn seconds(self, rows: usize) -> f64 {
+    /// Seconds on two cores for factors of this number, at least and at most.
+    fn seconds(self, rows: usize) -> [f64; 2] {
         let cube = (rows as f64).powi(3);
-        let thresholds = 6e-10 + 2e-10 * self.num_thresholds as f64;
-        let random =
-            EXPONENT_SECONDS * self.num_exponents as f64 + ESTIMATE_SECONDS * self.num_estimates as f64;
-        thresholds * cube + random
+        [0, 1].map(|most: usize| {
+            let (fixed, each) = CUBES[most];
+            let random = EXPONENT_SECONDS[most] * self.num_exponents as f64
+                + ESTIMATE_SECONDS[most] * self.num_estimates as f64;
+            (fixed + each * self.num_thresholds as f64) * cube + random
+        })
     }
 }
 
-fn said(seconds: f64) -> String {
-    match seconds {
-        short if short < 1.0 => "less than a second".to_owned(),
-        long if long < 90.0 => format!("some {long:.0} s"),
-        long => format!("some {:.0} min", long / 60.0),
+/// In words, so that a time is neither promised nor feared.
+fn said([least, most]: [f64; 2]) -> String {
+    let time = |seconds: f64| match seconds {
+        short if short < 1.0 => "a second".to_owned(),
+        long if long < 90.0 => format!("{long:.0} s"),
+        long => format!("{:.0} min", long / 60.0),
+    };
+    match (time(least), time(most)) {
+        _ if most < 1.0 => "less than a second".to_owned(),
+        (least, most) if least == most => format!("some {most}"),
+        (least, most) => format!("{least} to {most}"),
     }
 }
+
+/// Seconds over the cube of the number of factors, once and for each threshold: of spectra that decay (1000 to 10 000 factors, up to
+/// 22 thresholds) and of flat ones (1000 and 2000), as measured.
+const CUBES: [(f64, f64); 2] = [(1.3e-10, 1e-11), (2e-10, 3e-10)];
 
 /// An estimate takes from one to a hundred seconds: what noise decides, not sizes.
-const ESTIMATE_SECONDS: f64 = 20.0;
+const ESTIMATE_SECONDS: [f64; 2] = [1.0, 100.0];
 
-/// Most seconds that the budget of an exponent is worth.
-const EXPONENT_SECONDS: f64 = 2.0;
+/// Seconds that an exponent takes, up to its budget.
+const EXPONENT_SECONDS: [f64; 2] = [0.1, 2.0];
