@@ -6,8 +6,8 @@
 # afresh for each step or cut from an order that is shuffled once an epoch. Each is held against its own threshold. In each cell at
 # least 19 of 20 runs should decay at 0.95 and at least 19 of 20 grow at 1.2.
 #
-# Thresholds of independent batches are exact. Those of shuffled ones are estimates with an interval of about half a percent, which the table
-# shows; runs start from 0.95 and 1.2 times the estimate itself, or, with `--around interval`, its lower and upper end.
+# Thresholds of independent batches are exact. Those of shuffled ones are estimates with an interval of half a percent, a little over one for
+# AdamW at 50, which the table shows; runs start from 0.95 and 1.2 times the estimate itself, or, with `--around interval`, its lower and upper end.
 #
 # `python edge_restart.py` takes some minutes; `--quick` restarts SGD at a few runs. The exit code is 1 if a cell fails.
 
