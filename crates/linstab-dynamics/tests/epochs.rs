@@ -3,7 +3,9 @@
 use linstab_dynamics::epochs::{AxisAlignedEpochs, EpochOptions, Epochs};
 use linstab_dynamics::sampling::{EpochOrder, EpochSampling, LastBatch};
 use linstab_dynamics::testing::{orders, second_moment_radius};
-use linstab_dynamics::{AxisAlignedDynamics, BatchSampling, MeanSquare, Optimizer, SamplingScheme};
+use linstab_dynamics::{
+    AxisAlignedDynamics, BatchSampling, DynamicsError, MeanSquare, Optimizer, SamplingScheme,
+};
 use linstab_linalg::testing::random_factored;
 use linstab_linalg::{AxisAligned, Dense, Ensemble as _, Factored, Mat, Reduced, Scale};
 use proptest::prelude::*;
@@ -221,25 +223,25 @@ fn intervals_cover() {
 }
 
 /// A hundred samples along axes, most of them flat and some sharp, in batches: exactly, and as any ensemble.
-fn long(dim: usize, b: usize) -> (AxisAligned, AxisAlignedEpochs, Epochs) {
+fn long(dim: usize, b: usize) -> Result<(AxisAligned, AxisAlignedEpochs, Epochs), DynamicsError> {
     let curvature = |sample: usize, axis: usize| match (7 * sample + 13 * axis) % 100 {
         ..60 => 0.0,
         60..90 => 1.0 + axis as f64,
         _ => 8.0,
     };
     let diagonals: Vec<Vec<f64>> = (0..100).map(|i| (0..dim).map(|a| curvature(i, a)).collect()).collect();
-    let ensemble = AxisAligned::from_diagonals(&diagonals).unwrap();
-    let sampling = EpochSampling::new(ORDER, LastBatch::Keep, 100, b).unwrap();
-    let exact = AxisAlignedEpochs::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
-    let epochs = Epochs::new(&Reduced::of(&ensemble).unwrap(), Optimizer::sgd(), sampling).unwrap();
-    (ensemble, exact, epochs)
+    let ensemble = AxisAligned::from_diagonals(&diagonals)?;
+    let sampling = EpochSampling::new(ORDER, LastBatch::Keep, 100, b)?;
+    let exact = AxisAlignedEpochs::new(&ensemble, Optimizer::sgd(), sampling)?;
+    let epochs = Epochs::new(&Reduced::of(&ensemble)?, Optimizer::sgd(), sampling)?;
+    Ok((ensemble, exact, epochs))
 }
 
 /// Along axes thresholds of long epochs are exact, too.
 #[test]
 fn intervals_hold_the_thresholds_of_long_epochs() {
     for (dim, b) in [(1, 1), (2, 1), (3, 1), (1, 5), (1, 10), (3, 10), (1, 30)] {
-        let (ensemble, exact, epochs) = long(dim, b);
+        let (ensemble, exact, epochs) = long(dim, b).unwrap();
         let exact = exact.max_learning_rate().unwrap();
         let options = EpochOptions { relative_error: 0.01, ..EpochOptions::default() };
         let found = epochs.estimate(options, |i| Pcg64::new(7, i as u128)).unwrap();
@@ -257,7 +259,7 @@ fn intervals_hold_the_thresholds_of_long_epochs() {
 /// population meets: nothing is settled then.
 #[test]
 fn what_rare_orders_make_is_not_settled() {
-    let (_, exact, epochs) = long(1, 2);
+    let (_, exact, epochs) = long(1, 2).unwrap();
     let threshold = exact.max_learning_rate().unwrap();
     let typical = 2.0 * 50.0 * exact.lyapunov_exponent(threshold).unwrap();
     assert!(typical < -20.0, "an order has a square of e^{typical}, on average it is 1");
