@@ -140,7 +140,9 @@ impl Request {
                 return refuse("optimizer", optimizer.to_string(), "together with a preconditioner");
             }
             (None, true) => {
-                return refuse("preconditioner", "given".to_owned(), "together with adam, adamw or rmsprop");
+                let rules = Optimizer::RULES.iter().filter(|rule| rule.preconditioned).map(|rule| rule.name);
+                let allowed = format!("together with an optimizer that divides by it: {}", rules.collect::<Vec<_>>().join(", "));
+                return refuse("preconditioner", "given".to_owned(), &allowed);
             }
             _ => {}
         }

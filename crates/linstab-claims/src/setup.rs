@@ -255,9 +255,17 @@ fn matrices(setting: &Setting<'_>, count: usize, quantity: impl Fn(&[Mat<f64>]) 
 }
 
 /// Sum of the singular values.
+///
+/// They are the absolute eigenvalues, twice, of `[[0, m], [m^T, 0]]`: roots of the eigenvalues of `m^T m` would be wrong by
+/// the root of a rounding where they are small.
 pub(super) fn nuclear_norm(m: &Mat<f64>) -> f64 {
-    let values = symmetric::eigenvalues((m.transpose() * m).as_ref()).unwrap_or_default();
-    values.iter().map(|x| x.max(0.0).sqrt()).sum()
+    let (rows, order) = (m.nrows(), m.nrows() + m.ncols());
+    let both = Mat::from_fn(order, order, |i, j| match (i < rows, j < rows) {
+        (true, false) => m[(i, j - rows)],
+        (false, true) => m[(j, i - rows)],
+        _ => 0.0,
+    });
+    symmetric::eigenvalues(both.as_ref()).unwrap_or_default().iter().map(|x| x.abs()).sum::<f64>() / 2.0
 }
 
 /// The second moment of a batch by enumeration of all subsets.
@@ -298,4 +306,24 @@ fn second_moment(setting: &Setting<'_>, factor: f64) -> Judgement {
         verdict,
         format!("largest relative error {worst:.1e} against all 2^n subsets, {num} ensembles, n <= 5"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small singular value counts, to a rounding of the largest.
+    #[test]
+    fn nuclear_norms_hold_small_singular_values() {
+        for small in [0.0, 1e-12, 1e-9, 0.3] {
+            // diag(1, small) between two rotations.
+            let rotation = |angle: f64| {
+                let (sin, cos) = angle.sin_cos();
+                Mat::from_fn(2, 2, |i, j| [[cos, -sin], [sin, cos]][i][j])
+            };
+            let values = Mat::from_fn(2, 2, |i, j| if i == j { [1.0, small][i] } else { 0.0 });
+            let found = nuclear_norm(&(rotation(0.4) * values * rotation(1.1)));
+            assert!((found - 1.0 - small).abs() < 2e-15, "{small}: {found}");
+        }
+    }
 }

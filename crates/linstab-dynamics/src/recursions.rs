@@ -12,7 +12,7 @@ use linstab_linalg::{Ensemble, Mat, Scale};
 
 use crate::error::require_nonnegative;
 use crate::second_moment::require_same_samples;
-use crate::{BatchSampling, DynamicsError, Result, SamplingScheme};
+use crate::{BatchSampling, DynamicsError, Result};
 
 /// The recursions, at some number of steps `k`.
 ///
@@ -90,7 +90,7 @@ impl<'a> Recursions<'a> {
         require_same_samples(ensemble, sampling)?;
         require_nonnegative("learning_rate", learning_rate, true)?;
         require_nonnegative("rho_over_alpha", rho_over_alpha, false)?;
-        if sampling.scheme() != SamplingScheme::Bernoulli {
+        if !sampling.scheme().draws_samples_independently() {
             let (name, allowed) = ("batch size of a scheme", "Bernoulli sampling");
             return Err(DynamicsError::OutOfRange { name, value: sampling.batch_size() as f64, allowed });
         }

@@ -139,14 +139,15 @@ pub(crate) fn growth_map<'py>(
     Ok((PyArray1::from_vec(py, rows.concat()), request.batch_sizes))
 }
 
-/// The optimizers that can be analysed: name, update rule, and parameters with their defaults (none where one must be given).
+/// The optimizers that can be analysed: name, update rule, parameters with their defaults (none where one must be given), and whether
+/// gradients are divided by a preconditioner.
 #[pyfunction]
 #[expect(clippy::type_complexity, reason = "a table, unpacked at once")]
-pub(crate) fn optimizer_rules() -> Vec<(&'static str, &'static str, Vec<(&'static str, Option<String>)>)> {
+pub(crate) fn optimizer_rules() -> Vec<(&'static str, &'static str, Vec<(&'static str, Option<String>)>, bool)> {
     let rule = |rule: &linstab_analysis::Rule| {
         let parameters = rule.parameters.iter();
         let parameters = parameters.map(|one| (one.name, one.default.map(|value| one.text(value)))).collect();
-        (rule.name, rule.formula, parameters)
+        (rule.name, rule.formula, parameters, rule.preconditioned)
     };
     Optimizer::RULES.iter().map(rule).collect()
 }

@@ -121,7 +121,7 @@ pub(super) struct TrainingArguments {
     /// A smaller batch, or left out.
     #[arg(long, value_name = "WHAT", value_parser = last_batches(), default_value = LastBatch::Keep.name())]
     pub(super) last_batch: LastBatch,
-    /// File of what gradients are divided by, for adam, adamw and rmsprop
+    /// File of what gradients are divided by, for optimizers that divide them
     ///
     /// One number a parameter: sqrt(v) + eps (a tensor `preconditioner` if it holds several).
     #[arg(long, value_name = "FILE")]

@@ -41,7 +41,7 @@ impl Property {
 
     fn holds(self, setting: &Setting<'_>) -> bool {
         match self {
-            Self::BernoulliSampling => !setting.question.sampling.scheme().has_fixed_batch_size(),
+            Self::BernoulliSampling => setting.question.sampling.scheme().draws_samples_independently(),
             Self::PositiveSemidefinite => true,
             Self::NoFlatDirection => setting.problem.min_eigenvalue > 0.0,
             Self::TestFamily => is_test_family(setting.coherence),

@@ -1,6 +1,5 @@
 //! Over batches: bounds on the worst, means over random ones.
 
-use linstab_dynamics::SamplingScheme;
 use linstab_dynamics::sampling::BatchSampler;
 use linstab_linalg::Mat;
 use rand_pcg::Pcg64;
@@ -27,7 +26,7 @@ pub(super) const WORST_BATCH: Diagnostic = Diagnostic {
     conditions: &[],
     measure: |subject| {
         let sampling = subject.analysis().sampling();
-        if !subject.is_sgd() || sampling.scheme() == SamplingScheme::Bernoulli {
+        if !subject.is_sgd() || !sampling.scheme().has_fixed_batch_size() {
             return Ok(None);
         }
         let (n, batch_size) = (sampling.num_samples(), sampling.batch_size());

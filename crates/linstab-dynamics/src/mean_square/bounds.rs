@@ -92,7 +92,7 @@ impl MeanSquare {
         starts.extend((rank > 0).then(|| (0..rank).map(|a| f64::from(u8::from(a == 0))).collect()));
         let ascended = starts.into_iter().map(|start| self.ascend(start));
         conditions.worst_direction = ascended.fold(conditions.sample_directions, f64::min);
-        if !self.sampling.scheme().has_fixed_batch_size() && max_sharpness > 0.0 {
+        if self.sampling.scheme().draws_samples_independently() && max_sharpness > 0.0 {
             conditions.per_sample = Some(1.0 / (max_sharpness * self.sample_weight().sqrt()));
         }
         Ok(conditions)

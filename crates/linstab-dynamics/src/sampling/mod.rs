@@ -110,7 +110,10 @@ impl BatchSampling {
     /// Variance of a batch curvature `(1/B) sum_{i in batch} h_i` from the mean, the variance and the mean square of
     /// the per-sample curvatures `h_i`.
     pub(crate) fn batch_variance(self, variance: f64, mean_square: f64) -> f64 {
-        let per_sample = self.moment_weights().per_sample;
-        if self.scheme.has_fixed_batch_size() { per_sample * variance } else { per_sample * mean_square }
+        let MomentWeights { per_sample, excess, .. } = self.moment_weights();
+        if self.scheme.has_fixed_batch_size() {
+            return per_sample * variance;
+        }
+        per_sample * mean_square + excess * (mean_square - variance)
     }
 }

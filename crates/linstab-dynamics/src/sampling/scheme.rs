@@ -114,6 +114,17 @@ impl SamplingScheme {
         }
     }
 
+    /// Whether samples enter a batch independently of one another, each with probability `B/n`: what the paper's criteria assume.
+    ///
+    /// # Examples
+    /// ```
+    /// use linstab_dynamics::SamplingScheme;
+    /// assert!(SamplingScheme::Bernoulli.draws_samples_independently());
+    /// ```
+    pub fn draws_samples_independently(self) -> bool {
+        matches!(self, Self::Bernoulli)
+    }
+
     /// Whether a batch is a set: no sample occurs twice.
     ///
     /// # Examples

@@ -140,9 +140,7 @@ mod tests {
         let factor = (curvature / preconditioner).sqrt();
         let ensemble = Reduced::of(&Factored::new(1, 1, 1, vec![factor]).unwrap()).unwrap();
         let mut stepper = Stepper::new(&ensemble, optimizer, eta).unwrap();
-        // RMSProp divides what enters its memory, Adam what leaves it.
-        let divisor = if name.starts_with("adam") { preconditioner } else { 1.0 };
-        let (mut w, mut memory) = ([start], [eta * velocity / divisor]);
+        let (mut w, mut memory) = ([start], [eta * velocity]);
         let found = (0..numbers.len() - 5).map(|_| {
             stepper.step((&mut w, &mut memory), &[0], 1, |_| ());
             w[0]

@@ -3,7 +3,8 @@
     pip install torch optax jax numpy
     python make.py > steps.txt
 
-A line: specification, learning rate, curvature, preconditioner, start, velocity at the start, then the iterates of five steps.
+A line: specification, learning rate, curvature, preconditioner, start, velocity at the start, then the iterates of five steps. The
+velocity is what a step takes, after any division: RMSProp divides what enters its memory, Adam what leaves it.
 torch starts its momentum buffer with the first gradient, whatever the dampening; here it is given, as in the middle of a training. The
 second moment of Adam and RMSProp is put back before each step so that it comes out as given: frozen.
 """
@@ -17,8 +18,8 @@ STEPS = 5
 ETA, CURVATURE, START, VELOCITY = 0.3, 1.7, 0.9, -0.4
 
 
-def line(specification, preconditioner, iterates):
-    numbers = [ETA, CURVATURE, preconditioner, START, VELOCITY, *iterates]
+def line(specification, preconditioner, iterates, divisor=1.0):
+    numbers = [ETA, CURVATURE, preconditioner, START, VELOCITY / divisor, *iterates]
     print(specification, *(repr(float(x)) for x in numbers))
 
 
@@ -78,9 +79,9 @@ moments = lambda: {
 }
 for decay in (0.0, 0.2):
     make = lambda w: torch.optim.AdamW(w, lr=ETA, betas=(0.8, 0.99), eps=EPS, weight_decay=decay)
-    line(f"adamw:beta1=0.8,weight_decay={decay}", DENOMINATOR, frozen(make, "exp_avg_sq", 0.99, moments, SECOND))
+    line(f"adamw:beta1=0.8,weight_decay={decay}", DENOMINATOR, frozen(make, "exp_avg_sq", 0.99, moments, SECOND), DENOMINATOR)
 make = lambda w: torch.optim.Adam(w, lr=ETA, betas=(0.8, 0.99), eps=EPS)
-line("adam:beta1=0.8", DENOMINATOR, frozen(make, "exp_avg_sq", 0.99, moments, SECOND))
+line("adam:beta1=0.8", DENOMINATOR, frozen(make, "exp_avg_sq", 0.99, moments, SECOND), DENOMINATOR)
 rms = lambda: {
     "step": torch.tensor(1e6),
     "square_avg": torch.zeros(1, dtype=torch.float64),

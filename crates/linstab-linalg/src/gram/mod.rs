@@ -27,9 +27,6 @@ const TILE: usize = 96;
 /// works on then take two thirds of a first-level cache; of fewer, the sums in memory would be felt.
 pub const GRAM_CHUNK: usize = 320;
 
-/// Columns of a panel: a chunk for each group.
-const PANEL: usize = NUM_GROUPS * GRAM_CHUNK;
-
 /// With fewer tiles than this the columns are shared out to groups, to keep a few threads busy.
 const FEW_TILES: usize = 8;
 
@@ -94,7 +91,7 @@ fn fixed_bytes(num_rows: usize) -> usize {
     let entries = |rows: usize| rows.saturating_mul(rows);
     let result = entries(num_rows);
     let sums = num_tiles(num_rows).saturating_mul(num_groups(num_rows)).saturating_mul(entries(TILE));
-    let panel = num_rows.saturating_mul(PANEL);
+    let panel = num_rows.saturating_mul(panel_columns(num_rows));
     (result.saturating_add(sums).saturating_add(panel)).saturating_mul(8).saturating_add(8 << 20)
 }
 
@@ -105,6 +102,11 @@ fn num_tiles(num_rows: usize) -> usize {
 
 fn num_groups(num_rows: usize) -> usize {
     if num_tiles(num_rows) < FEW_TILES { NUM_GROUPS } else { 1 }
+}
+
+/// Columns of a panel: a chunk for each group. With more, rows that one tile after the other needs would not stay in a second-level cache.
+fn panel_columns(num_rows: usize) -> usize {
+    num_groups(num_rows) * GRAM_CHUNK
 }
 
 /// A tile of the lower triangle, summed over one group of columns.
@@ -211,12 +213,13 @@ impl GramAccumulator {
     pub fn add(&mut self, block: MatRef<'_, f64>) -> Result<()> {
         require_len("number of rows of a block of factors", self.num_rows, block.nrows())?;
         let num_groups = num_groups(self.num_rows);
-        let width = PANEL.min(block.ncols());
+        let panel_columns = panel_columns(self.num_rows);
+        let width = panel_columns.min(block.ncols());
         if width > self.panel.num_columns() {
             self.panel = Panel::new(self.num_rows, width);
         }
-        for start in (0..block.ncols()).step_by(PANEL) {
-            let width = PANEL.min(block.ncols() - start);
+        for start in (0..block.ncols()).step_by(panel_columns) {
+            let width = panel_columns.min(block.ncols() - start);
             self.panel.pack(block.subcols(start, width));
             let (panel, vectors) = (&self.panel, self.vectors);
             let first = self.num_chunks + start / GRAM_CHUNK;

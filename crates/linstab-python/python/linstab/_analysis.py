@@ -70,7 +70,7 @@ def analyze(
         loss: The loss that these are of, ``"half_squared_error"`` (or nothing said), ``"mse"`` or ``"cross_entropy"``: some diagnostics hold
             for squared errors alone. It changes no scale: the factors and coefficients carry it.
         labels: Integers, (samples,): adds coherence by label.
-        preconditioner: One positive number a parameter, ``sqrt(v) + eps``, for adam, adamw and rmsprop.
+        preconditioner: One positive number a parameter, ``sqrt(v) + eps``, for optimizers that divide gradients by it.
         population: Samples of the data set that these are a random part of: thresholds of training on all of it.
         scale: What every curvature is multiplied by; 1 for ``|f - y|^2 / 2``, ``2 / k`` for the mean-squared error of k outputs.
         tolerance: Relative width of intervals that is good enough, 1e-11 to 1e-4.

@@ -291,11 +291,15 @@ def check(
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerRule:
-    """An optimizer that can be analysed: its name, update rule, and parameters with their defaults (None: must be given)."""
+    """An optimizer that can be analysed: its name, update rule, and parameters with their defaults (None: must be given).
+
+    ``preconditioned`` says whether it divides gradients by a fixed preconditioner, one number a parameter.
+    """
 
     name: str
     rule: str
     parameters: Mapping[str, str | None]
+    preconditioned: bool
 
 
 def optimizers() -> tuple[OptimizerRule, ...]:
@@ -306,4 +310,4 @@ def optimizers() -> tuple[OptimizerRule, ...]:
         >>> linstab.optimizers()[0].name
         'sgd'
     """
-    return tuple(OptimizerRule(name, rule, dict(parameters)) for name, rule, parameters in _linstab.optimizer_rules())
+    return tuple(OptimizerRule(name, rule, dict(parameters), divides) for name, rule, parameters, divides in _linstab.optimizer_rules())

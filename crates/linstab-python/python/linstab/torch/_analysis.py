@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from .._functions import optimizers
 from ..factors import Factors, Gram
 from ._data import population_of, read_batching
 from ._factors import factors
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from .. import Analysis
 
 __all__ = ["analyze_model"]
-
-# Rules of linstab that divide gradients themselves; for others the division is a change of variables.
-_PRECONDITIONED = ("adam", "adamw", "rmsprop")
 
 # Loaders whose batches depend on one another through the epoch.
 _BY_EPOCHS = ("reshuffling", "cyclic")
@@ -76,7 +74,7 @@ def analyze_model(
         values = gram(model, data, **common)
     else:
         values = factors(model, data, out=out, **common)
-        if preconditioner is not None and spec.split(":")[0] not in _PRECONDITIONED:
+        if preconditioner is not None and not _divides(spec):
             values, preconditioner = values.gram(preconditioner), None
     rate = own_rate if learning_rate is None else learning_rate
     return analyze(
@@ -90,6 +88,12 @@ def analyze_model(
         seed=seed,
         **options,
     )
+
+
+def _divides(spec: str) -> bool:
+    """Whether the optimizer of linstab divides gradients itself; for others the division is a change of variables."""
+    name = spec.split(":")[0]
+    return any(rule.name == name and rule.preconditioned for rule in optimizers())
 
 
 def _check_part(data: object, num_samples: int | None, sampling: str) -> None:
