@@ -83,7 +83,10 @@ fn a_preconditioner_divides_gradients() {
     npy(&path, &[1.0; 659]);
     analyze(&with, "has shape [659]");
     analyze(&["--optimizer", "adamw"], "together with a preconditioner");
-    analyze(&["--preconditioner", name], "together with an optimizer that divides by it: adam, adamw, rmsprop");
+    analyze(
+        &["--preconditioner", name],
+        "together with an optimizer that divides by it: adam, adamw, rmsprop",
+    );
 }
 
 /// Reshuffled epochs: an estimate with its interval, the same for any number of threads, and a baseline that holds itself.

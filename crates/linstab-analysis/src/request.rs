@@ -141,7 +141,10 @@ impl Request {
             }
             (None, true) => {
                 let rules = Optimizer::RULES.iter().filter(|rule| rule.preconditioned).map(|rule| rule.name);
-                let allowed = format!("together with an optimizer that divides by it: {}", rules.collect::<Vec<_>>().join(", "));
+                let allowed = format!(
+                    "together with an optimizer that divides by it: {}",
+                    rules.collect::<Vec<_>>().join(", ")
+                );
                 return refuse("preconditioner", "given".to_owned(), &allowed);
             }
             _ => {}

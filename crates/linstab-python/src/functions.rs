@@ -143,7 +143,8 @@ pub(crate) fn growth_map<'py>(
 /// gradients are divided by a preconditioner.
 #[pyfunction]
 #[expect(clippy::type_complexity, reason = "a table, unpacked at once")]
-pub(crate) fn optimizer_rules() -> Vec<(&'static str, &'static str, Vec<(&'static str, Option<String>)>, bool)> {
+pub(crate) fn optimizer_rules() -> Vec<(&'static str, &'static str, Vec<(&'static str, Option<String>)>, bool)>
+{
     let rule = |rule: &linstab_analysis::Rule| {
         let parameters = rule.parameters.iter();
         let parameters = parameters.map(|one| (one.name, one.default.map(|value| one.text(value)))).collect();

@@ -264,9 +264,11 @@ fn targets(input: &Input<'_>) -> Verdict {
 
 /// Whether the loss of other targets, and of another class, is found out.
 pub(super) fn control() -> bool {
+    fn decoded(bytes: &[u8]) -> npy::Array<'_> {
+        npy::decode(bytes).expect("an array")
+    }
     let outputs = npy::encode("<f8", "(3, 2)", &doubles(&OUTPUTS));
     let wider = npy::encode("<f8", "(3, 3)", &doubles(&[0.5, -0.5, 2.0, 1.0, 0.0, 0.25, -2.0, 2.0, 1.0]));
-    let decoded = |bytes| npy::decode(bytes).expect("an array");
     let mut others = CLASSES;
     others[2] = 0;
     let [ours, theirs] = [CLASSES, others].map(|classes| npy::encode("<i4", "(3,)", &integers(&classes)));
