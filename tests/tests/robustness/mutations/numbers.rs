@@ -2,7 +2,7 @@
 
 use linstab_analysis::Loss;
 use linstab_analysis::files::{InnerProducts, Tensor};
-use linstab_linalg::symmetric;
+use linstab_linalg::{Mat, symmetric};
 
 use super::arrays::open;
 use super::{Input, Kind, Reader, Verdict, npy, refused};
@@ -150,22 +150,25 @@ fn inner_products(input: &Input<'_>) -> Verdict {
     }
     let flat = npy::Array { shape: vec![order, order], ..array };
     let largest = (0..order).map(|i| flat.at(&[i, i])).fold(0.0, f64::max);
+    // In units in which nothing leaves the range of numbers; where nothing has a length all is zero.
+    let unit = if largest > 0.0 { largest } else { 1.0 };
     for i in 0..order {
         for j in 0..order {
-            let mean = 0.5 * (flat.at(&[i, j]) + flat.at(&[j, i]));
+            let mean = 0.5 * flat.at(&[i, j]) + 0.5 * flat.at(&[j, i]);
             let (found, across) = (products.matrix[(i, j)], products.matrix[(j, i)]);
             if !found.is_finite()
                 || found.to_bits() != across.to_bits()
                 || (found - mean).abs() > 1e-2 * largest
             {
-                return Err(format!("({i}, {j}) is read as {found}, is {mean}"));
+                return Err(format!("({i}, {j}) is read as {found:e}, is {mean:e}"));
             }
         }
     }
+    let scaled = Mat::from_fn(order, order, |i, j| products.matrix[(i, j)] / unit);
     // Half precision rounds by 2^-11 a number: the loosest that is accepted, with room for the order.
-    let lowest = symmetric::eigenpairs(products.matrix.as_ref()).map_err(|error| error.to_string())?.0[0];
-    if lowest < -1e-2 * largest {
-        Err(format!("an eigenvalue is {lowest}, the largest square {largest}"))
+    let lowest = symmetric::eigenpairs(scaled.as_ref()).map_err(|error| error.to_string())?.0[0];
+    if lowest < -1e-2 || (largest <= 0.0 && lowest < 0.0) {
+        Err(format!("an eigenvalue is {lowest:e} of the largest square, {largest:e}"))
     } else {
         Ok(true)
     }
@@ -232,7 +235,10 @@ fn of_classes(logits: &npy::Array<'_>, classes: &npy::Array<'_>) -> Option<[[f64
             (0..num_classes).map(|r| (0.5 * difference(r)).exp()).fold(0.0, f64::hypot)
         };
         let root = |q: usize| inverse_root(q).recip();
-        let of_class = |q: usize| root(q) - if q == class as usize { inverse_root(q) } else { 0.0 };
+        // -(1 - p_y) / sqrt(p_y), by what others have.
+        let others = |q: usize| (0..num_classes).filter(move |&r| r != q);
+        let missing = |q: usize| others(q).map(|r| root(r) * (root(r) * inverse_root(q))).sum::<f64>();
+        let of_class = |q: usize| if q == class as usize { -missing(q) } else { root(q) };
         let mut c: Vec<f64> = (0..num_classes).map(of_class).collect();
         if num_classes > FACTORS {
             let mut axis: Vec<f64> = (0..num_classes).map(root).collect();
