@@ -1,9 +1,10 @@
-//! `cargo xtask test-slurm`: a cluster of two nodes on this machine, an array with a job that gathers, kills in the middle, the same files.
+//! `cargo xtask test-slurm`: the same files from one process, from shards, and from a cluster of two nodes on this machine: an array with a
+//! job that gathers, undisturbed and with kills in the middle.
 //!
 //! Slurm is the distribution's own: a controller, two daemons and munge, with everything they write in one folder below `target`.
 
-use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -20,13 +21,15 @@ type Outcome<T> = Result<T, String>;
 
 /// Runs the test in a fresh folder.
 pub(crate) fn test() -> Result<(), u8> {
-    needs::programs("a Slurm", PROGRAMS, PACKAGES)?;
+    if !needs::programs("a Slurm", PROGRAMS, PACKAGES)? {
+        return Ok(());
+    }
     build()?;
     let begun = Instant::now();
     match run(&target().join("test-slurm")) {
         Ok(()) => {
             eprintln!(
-                "the files of 8 tasks with kills are those of one machine, {:.0} s",
+                "the files are the same, whoever computed their cells, {:.0} s",
                 begun.elapsed().as_secs_f64()
             );
             Ok(())
@@ -45,33 +48,59 @@ fn run(folder: &Path) -> Outcome<()> {
     let configs = configs(folder)?;
     let arguments = ["--only", "stability-map", "--configs", text(&configs)?];
     let whole = folder.join("whole");
-    finish(Command::new(program()).arg("reproduce").args(arguments).args(["--quiet", "--out"]).arg(&whole))?;
+    finish(reproduce(&arguments, &whole).arg("--quiet"))?;
+    let whole = listing(&whole)?;
+    tell(folder, "1 process", &whole)?;
+    for (what, rounds) in [
+        ("3 shards", &[(0..3, 3)][..]),
+        // After a change of mind: what is missing is computed by other shards.
+        ("5 of 8 shards, then 3 of 3", &[(0..5, 8), (0..3, 3)]),
+    ] {
+        same(what, &whole, &in_shards(folder, &arguments, rounds)?)?;
+        tell(folder, what, &whole)?;
+    }
 
     let mut cluster = Cluster::start(folder)?;
-    let out = folder.join("run");
-    let jobs = cluster.submit(&out, &arguments)?;
-    let array = jobs.first().ok_or("no job was submitted")?;
-    let cells = out.join("shards/cells");
-    let begun = || files(&cells).is_ok_and(|files| files.len() >= 4);
-    wait_until("four tasks have saved cells", begun)?;
-    // One task is sent back to the queue, one killed without a warning, and so is the daemon of a node, which comes back.
-    cluster.command("scontrol", &["requeue", &format!("{array}_0")])?;
-    cluster.command("scancel", &["--batch", "--signal=KILL", &format!("{array}_1")])?;
-    cluster.kill_node(1)?;
-    sleep(Duration::from_secs(2));
-    cluster.start_node(1)?;
-    wait_until("no job is left", || {
-        cluster.command("squeue", &["--noheader"]).is_ok_and(|jobs| jobs.is_empty())
-    })?;
+    for (what, disturbed) in [("8 tasks of an array", false), ("8 tasks, some of them killed", true)] {
+        let out = folder.join(if disturbed { "killed" } else { "array" });
+        let jobs = cluster.submit(&out, &arguments)?;
+        if disturbed {
+            cluster.disturb(jobs.first().ok_or("no job was submitted")?, &out)?;
+        }
+        cluster.wait_for_all()?;
+        same(what, &whole, &listing(&out.join("results"))?)?;
+        tell(folder, what, &whole)?;
+    }
+    Ok(())
+}
 
-    // That it was disturbed at all.
-    for (task, state) in [(0, "Restarts=1"), (1, "JobState=FAILED")] {
-        let shown = cluster.command("scontrol", &["show", "job", &format!("{array}_{task}")])?;
-        if !shown.contains(state) {
-            return Err(format!("task {task} is not {state}: it ended before it was disturbed"));
+fn reproduce(arguments: &[&str], out: &Path) -> Command {
+    let mut command = Command::new(program());
+    command.arg("reproduce").args(arguments).arg("--out").arg(out);
+    command
+}
+
+/// The files that these shards give, each of a round beside the others.
+fn in_shards(folder: &Path, arguments: &[&str], rounds: &[(Range<u32>, u32)]) -> Outcome<String> {
+    let [shards, results] = ["shards", "gathered"].map(|name| folder.join(name));
+    for earlier in [&shards, &results].into_iter().filter(|folder| folder.exists()) {
+        std::fs::remove_dir_all(earlier).map_err(|error| error.to_string())?;
+    }
+    for (indices, count) in rounds {
+        let start = |index| {
+            let mut shard = reproduce(arguments, &shards);
+            shard.args(["--quiet", "--threads", "1", "--shard", &format!("{index}/{count}")]);
+            shard.spawn().map_err(|error| error.to_string())
+        };
+        let running: Vec<Child> = indices.clone().map(start).collect::<Outcome<_>>()?;
+        for mut shard in running {
+            if !shard.wait().is_ok_and(|status| status.success()) {
+                return Err(format!("a shard of {count} failed"));
+            }
         }
     }
-    compare(&whole, &out.join("results"))
+    finish(Command::new(program()).arg("gather").arg(&shards).args(["--quiet", "--out"]).arg(&results))?;
+    listing(&results)
 }
 
 /// The map of SGD alone: some ten seconds on a core, and no part of it so short that nothing can happen to it.
@@ -90,31 +119,33 @@ fn configs(folder: &Path) -> Outcome<PathBuf> {
     Ok(configs)
 }
 
-/// The files are the same but for the manifest, which holds times.
-fn compare(whole: &Path, gathered: &Path) -> Outcome<()> {
-    let [whole, gathered] = [files(whole)?, files(gathered)?];
-    let different = |(path, bytes): &(&PathBuf, &Vec<u8>)| gathered.get(*path) != Some(bytes);
-    let different: Vec<String> =
-        whole.iter().filter(different).map(|(path, _)| path.display().to_string()).collect();
-    if whole.len() < 10 || whole.len() != gathered.len() || !different.is_empty() {
-        return Err(format!("{} and {} files, different: {different:?}", whole.len(), gathered.len()));
-    }
-    Ok(())
+/// The digests of all files below a folder but manifests, which hold times, a line each.
+fn listing(folder: &Path) -> Outcome<String> {
+    let each = "cd \"$0\" && find . -type f ! -name manifest.json -exec sha256sum {} + | LC_ALL=C sort -k 2";
+    output(Command::new("sh").args(["-c", each]).arg(folder))
 }
 
-/// All files below a folder but manifests, by path.
-fn files(folder: &Path) -> Outcome<BTreeMap<PathBuf, Vec<u8>>> {
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))? {
-        let path = entry.map_err(|error| error.to_string())?.path();
-        let name = PathBuf::from(path.file_name().unwrap_or_default());
-        if path.is_dir() {
-            found.extend(files(&path)?.into_iter().map(|(below, bytes)| (name.join(below), bytes)));
-        } else if !path.ends_with("manifest.json") {
-            found.insert(name, std::fs::read(&path).map_err(|error| error.to_string())?);
-        }
+/// An error that names the files that differ, unless there are none.
+fn same(what: &str, whole: &str, other: &str) -> Outcome<()> {
+    let here = |text: &str, line: &str| text.lines().any(|other| other == line);
+    let different = whole.lines().filter(|line| !here(other, line));
+    let different: Vec<&str> = different.chain(other.lines().filter(|line| !here(whole, line))).collect();
+    if whole.lines().count() >= 10 && different.is_empty() {
+        Ok(())
+    } else {
+        let count = whole.lines().count();
+        Err(format!("{what}: not the {count} files of one process, different: {}", different.join(", ")))
     }
-    Ok(found)
+}
+
+/// Says how many files there are, and a digest of all of them.
+fn tell(folder: &Path, what: &str, listing: &str) -> Outcome<()> {
+    let path = folder.join("files.sha256");
+    std::fs::write(&path, listing).map_err(|error| error.to_string())?;
+    let digest = output(Command::new("sha256sum").arg(&path))?;
+    let digest = digest.split_whitespace().next().unwrap_or_default();
+    println!("{what:<30}{} files  {digest}", listing.lines().count());
+    Ok(())
 }
 
 /// Munge, the controller, the two nodes; they end with it.
@@ -207,6 +238,34 @@ impl Cluster {
         output(self.with_environment(Command::new(program).args(arguments)))
     }
 
+    /// One task is sent back to the queue, one killed without a warning, and so is the daemon of a node, which comes back.
+    fn disturb(&mut self, array: &str, out: &Path) -> Outcome<()> {
+        let cells = out.join("shards/cells");
+        wait_until("four tasks have saved cells", || {
+            listing(&cells).is_ok_and(|files| files.lines().count() >= 4)
+        })?;
+        self.command("scontrol", &["requeue", &format!("{array}_0")])?;
+        self.command("scancel", &["--batch", "--signal=KILL", &format!("{array}_1")])?;
+        self.kill_node(1)?;
+        sleep(Duration::from_secs(2));
+        self.start_node(1)?;
+        self.wait_for_all()?;
+        // That it was disturbed at all.
+        for (task, state) in [(0, "Restarts=1"), (1, "JobState=FAILED")] {
+            let shown = self.command("scontrol", &["show", "job", &format!("{array}_{task}")])?;
+            if !shown.contains(state) {
+                return Err(format!("task {task} is not {state}: it ended before it was disturbed"));
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_all(&self) -> Outcome<()> {
+        wait_until("no job is left", || {
+            self.command("squeue", &["--noheader"]).is_ok_and(|jobs| jobs.is_empty())
+        })
+    }
+
     /// Submits the run as a user does; returns the numbers of the jobs.
     fn submit(&self, out: &Path, arguments: &[&str]) -> Outcome<Vec<String>> {
         let arguments = [&["--slurm", "--array", "8", "--out", text(out)?], arguments].concat();
@@ -253,4 +312,19 @@ fn output(command: &mut Command) -> Outcome<String> {
 
 fn text(path: &Path) -> Outcome<&str> {
     path.to_str().ok_or_else(|| format!("{} is no text", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_differ_are_named() {
+        let whole: String = (0..10).map(|at| format!("{at}{at}  ./{at}.csv\n")).collect();
+        assert_eq!(same("shards", &whole, &whole), Ok(()));
+        let told = same("shards", &whole, &whole.replace("33  ", "34  ")).unwrap_err();
+        assert!(told.contains("33  ./3.csv, 34  ./3.csv"), "{told}");
+        assert!(same("shards", &whole, "").is_err() && same("shards", "", "").is_err());
+        assert!(same("shards", &whole, &format!("{whole}1  ./more.csv")).is_err());
+    }
 }

@@ -126,7 +126,11 @@ fn of_cross_entropy(logits: &[f64], class: usize, num_factors: usize) -> Vec<f64
     // Half the logarithm of a probability.
     let half = |q: usize| 0.5 * (logits[q] - most - total.ln());
     let root = |q: usize| half(q).exp();
-    let plain = |q: usize| root(q) - if q == class { (-half(q)).exp() } else { 0.0 };
+    // 1 - p_y is the sum of the others: where a sample is fitted the difference would be rounding alone.
+    let missing = || {
+        (0..logits.len()).filter(|&q| q != class).map(|q| (2.0 * half(q) - half(class)).exp()).sum::<f64>()
+    };
+    let plain = |q: usize| if q == class { -missing() } else { root(q) };
     let last = logits.len() - 1;
     if num_factors > last {
         return (0..logits.len()).map(plain).collect();
@@ -189,6 +193,9 @@ mod tests {
                 assert!((all[a] - slope).abs() < 1e-9, "{} is not {slope}", all[a]);
                 assert!((fewer[a] - all[a]).abs() < 1e-14, "{} is not {}", fewer[a], all[a]);
             }
+            // Of a sample that is fitted to rounding both are as small as the probabilities of other classes.
+            let fitted = of_cross_entropy(&[0.0, 40.0, 0.0], 1, 3);
+            assert!((fitted[1] / (-2.0 * (-40.0_f64).exp()) - 1.0).abs() < 1e-12, "{fitted:?}");
             // Negative control: another class has another gradient.
             let other = of_cross_entropy(&logits(at), (class + 1) % 3, 3);
             let own = of_cross_entropy(&logits(at), class, 3);

@@ -73,9 +73,15 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
         let offset = error.span().map_or(0, |span| span.start.min(text.len()));
         let line = 1 + text[..offset].matches('\n').count();
         // The parser's message can run over several lines; the first says what is wrong, the rest where.
-        let message = error.message().lines().collect::<Vec<_>>().join("; ");
+        let message = printable(&error.message().lines().collect::<Vec<_>>().join("; "));
         DriverError::ConfigSyntax { path: path.to_path_buf(), line, message }
     })
+}
+
+/// What a file says may hold tabs and worse; a message stays a line of plain text.
+fn printable(text: &str) -> String {
+    let written = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(written).collect()
 }
 
 /// Products of a few scientific parameters between these bounds, and their squares, neither overflow nor underflow.
@@ -112,7 +118,7 @@ impl Checker {
         Err(DriverError::ConfigValue {
             path: self.path.clone(),
             key: key.to_owned(),
-            value: value.to_string(),
+            value: printable(&value.to_string()),
             allowed: allowed.to_string(),
         })
     }
@@ -151,5 +157,26 @@ impl Checker {
         self.require(!values.is_empty(), key, "empty", "at least one value")?;
         let repeated = values.iter().enumerate().any(|(i, value)| values[..i].contains(value));
         self.require(!repeated, key, format!("{values:?}"), "distinct values")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    enum Choice {
+        One,
+    }
+
+    #[test]
+    fn a_message_is_a_line_of_plain_text_whatever_the_file_says() {
+        let parse = |text| parse::<BTreeMap<String, Choice>>(Path::new("x.toml"), text);
+        assert!(matches!(parse("a = 'One'").unwrap()["a"], Choice::One));
+        let refused = parse("\na = \"b\\nc\\u001bd\te\"").unwrap_err().to_string();
+        assert!(refused.contains(r"c\u{1b}d\te"), "{refused}");
+        assert!(refused.starts_with("x.toml:2: ") && !refused.chars().any(char::is_control), "{refused}");
     }
 }

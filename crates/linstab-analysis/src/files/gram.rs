@@ -73,16 +73,19 @@ impl InnerProducts {
                         "is not symmetric: {below} at ({i}, {j}) and {above} at ({j}, {i}), apart by more than {rounding:.1e} of the largest diagonal entry"
                     ));
                 }
-                matrix[(i, j)] = 0.5 * (below + above);
+                matrix[(i, j)] = 0.5 * below + 0.5 * above;
                 matrix[(j, i)] = matrix[(i, j)];
             }
         }
-        let mut shifted = matrix.clone();
-        for i in 0..order {
-            // Something even where all is zero.
-            shifted[(i, i)] += rounding * largest + f64::MIN_POSITIVE;
-        }
-        if Cholesky::of(shifted).is_none() {
+        // In units in which nothing leaves the range of numbers. What has no diagonal is zero.
+        let accepted = if largest > 0.0 {
+            let shift = |i, j| if i == j { rounding } else { 0.0 };
+            let shifted = Mat::from_fn(order, order, |i, j| matrix[(i, j)] / largest + shift(i, j));
+            Cholesky::of(shifted).is_some()
+        } else {
+            (0..order).all(|j| (0..order).all(|i| matrix[(i, j)].abs() <= 0.0))
+        };
+        if !accepted {
             return Err(format!(
                 "is not positive semidefinite: it has an eigenvalue below -{rounding:.1e} of the largest diagonal entry; inner products have none"
             ));
@@ -149,9 +152,14 @@ mod tests {
         let of = |entries: [f64; 4], k: usize| InnerProducts::new(2, k, |i, j| entries[2 * i + j]);
         assert_eq!(of([2.0, 1.0, 1.0, 3.0], 2).map(|found| found.num_samples), Ok(1));
         assert!(of([0.0; 4], 1).is_ok(), "no curvature at all is none of our business");
+        // The same at the ends of the range of numbers.
+        assert!(of([1e308, 1e308, 1e308, 1e308], 1).is_ok_and(|found| found.matrix[(0, 1)].is_finite()));
+        assert!(of([2e-310, 1e-310, 1e-310, 2e-310], 1).is_ok());
         for (entries, k, problem) in [
             ([2.0, 1.0, 1.1, 3.0], 1, "is not symmetric"),
             ([1.0, 2.0, 2.0, 1.0], 1, "is not positive semidefinite"),
+            ([-1e-310, 0.0, 0.0, 0.0], 1, "is not positive semidefinite"),
+            ([0.0, 1e-310, 1e-310, 0.0], 1, "is not positive semidefinite"),
             ([1.0, f64::NAN, 0.0, 1.0], 1, "finite"),
             ([1.0, 0.0, 0.0, 1.0], 3, "no multiple of 3"),
         ] {

@@ -43,6 +43,9 @@ pub(super) fn batch_ascent(subject: &Subject, random: &mut Random) -> Verdict {
 
 /// The product of the steps of an epoch, over all orders of the samples.
 pub(super) fn epochs(subject: &Subject, random: &mut Random) -> Verdict {
+    if subject.is_beyond_the_twin()? {
+        return Ok(false);
+    }
     let (n, b) = (subject.sampling.num_samples(), subject.sampling.batch_size());
     let last = random.of_these(&[LastBatch::Keep, LastBatch::Drop]);
     let sampling = EpochSampling::new(EpochOrder::Reshuffling, last, n, b).map_err(text)?;

@@ -128,6 +128,14 @@ impl Subject {
         Reduced::of(&self.in_units(&self.ensemble)).map_err(|error| error.to_string())
     }
 
+    /// Whether some direction has so little curvature that the analysis takes it for one, and the slow twin, which leaves out what is below 1e-12 of
+    /// the sharpness, for none.
+    pub(super) fn is_beyond_the_twin(&self) -> Result<bool, String> {
+        let reduced = self.reduced()?;
+        let curvatures = reduced.mean_eigenvalues();
+        Ok(curvatures.last().is_some_and(|least| *least < 1e-11 * curvatures[0]))
+    }
+
     /// What learning rates are divided by.
     pub(super) fn curvature_unit(&self) -> f64 {
         self.unit * self.unit

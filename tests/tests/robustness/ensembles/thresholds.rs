@@ -26,6 +26,9 @@ fn optimizer(subject: &Subject, random: &mut Random) -> (Optimizer, f64, f64) {
 
 /// The threshold is where brute force crosses 1, its interval holds that, and the growth is that of brute force.
 pub(super) fn crossing(subject: &Subject, random: &mut Random) -> Verdict {
+    if subject.is_beyond_the_twin()? {
+        return Ok(false);
+    }
     let (optimizer, ascent, momentum) = optimizer(subject, random);
     let analysis = MeanSquare::new(&subject.reduced()?, optimizer, subject.sampling).map_err(text)?;
     let threshold = analysis.max_learning_rate().map_err(text)?;

@@ -90,7 +90,8 @@ pub(crate) fn controls() -> Vec<Line> {
     expect("a refusal in two lines", refused("two\nlines").is_err());
     expect("a panic", caught(|| panic!("on purpose")).is_err());
     expect("another number", arrays::control());
-    vec![Line { what: "control of damaged inputs".to_owned(), count: 8, failures, detail: String::new() }]
+    expect("another loss", numbers::control());
+    vec![Line { what: "control of damaged inputs".to_owned(), count: 9, failures, detail: String::new() }]
 }
 
 /// What a batch of inputs gave.

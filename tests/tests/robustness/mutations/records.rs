@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use linstab_driver::checkpoint::{self, Identity};
 use linstab_driver::config_file::{self, Checker, Configuration};
 use linstab_driver::manifest::{Manifest, sha256_hex};
-use linstab_experiments::{coherence_dynamics, digits, golden, local_convergence, solutions, stability_map};
+use linstab_experiments::{
+    coherence_dynamics, digits, edge_test, golden, local_convergence, published_criteria, solutions,
+    stability_map,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -49,6 +52,18 @@ pub(super) fn readers() -> Vec<Reader> {
             configuration::<local_convergence::Config>,
         ),
         text("configurations of digits", 1, vec![config("digits.toml")], configuration::<digits::Config>),
+        text(
+            "configurations of published criteria",
+            1,
+            vec![config("published-criteria.toml")],
+            configuration::<published_criteria::Config>,
+        ),
+        text(
+            "configurations of the edge test",
+            1,
+            vec![config("edge-test.toml")],
+            configuration::<edge_test::Config>,
+        ),
         text(
             "configurations of the ledger",
             1,
@@ -166,18 +181,23 @@ rtol = 1e-9
 source = "a case"
 "#;
 
-/// Every case that is read is computed; that none is skipped is told by their number.
+/// Every case that is read is computed; that none is skipped is told by their number, names and values.
 fn golden_thresholds(input: &Input<'_>) -> Verdict {
     Own::with("golden.toml", input.bytes, |folder| match golden::compare(folder) {
         Ok(found) => {
             let text = String::from_utf8_lossy(input.bytes);
             let table: toml::Table = text.parse().map_err(|error| format!("accepted, although {error}"))?;
-            let cases = table["threshold"].as_array().map_or(0, Vec::len);
-            if cases == found.len() {
-                Ok(true)
-            } else {
-                Err(format!("{} of {cases} cases are held", found.len()))
+            let cases = table["threshold"].as_array().map_or(&[][..], Vec::as_slice);
+            if cases.len() != found.len() {
+                return Err(format!("{} of {} cases are held", found.len(), cases.len()));
             }
+            let lost = found.iter().zip(cases).find_map(|(golden::GoldenNumber { comparison, .. }, case)| {
+                let held = serde_json::json!({
+                    "name": comparison.name, "value": comparison.expected, "rtol": comparison.rtol
+                });
+                lost(&held, &serde_json::to_value(case).unwrap_or_default(), "")
+            });
+            lost.map_or(Ok(true), Err)
         }
         Err(error) => {
             let text = format!("{error}");
