@@ -10,6 +10,7 @@ use super::batches::BatchRow;
 use super::config::Judgement;
 use super::count::tolerance;
 use super::errors::{ALL, ErrorRow};
+use super::frameworks::{self, FrameworkRow};
 use super::records::Provenance;
 use super::settings::{Scope, Setting};
 use super::trainings::{Events, Training};
@@ -26,6 +27,7 @@ pub(super) struct Results<'a> {
     pub(super) verdicts: &'a Verdicts,
     pub(super) seeds: &'a [SeedRow],
     pub(super) trainings: &'a [Training<'a>],
+    pub(super) frameworks: &'a [FrameworkRow],
     pub(super) provenance: &'a Provenance,
 }
 
@@ -82,6 +84,7 @@ pub(super) fn findings(results: &Results<'_>) -> Vec<String> {
         ranking_in_words(results),
         loader_in_words(verdicts),
         batches_in_words(results.batches),
+        frameworks::in_words(results.frameworks, verdicts.judgement.share),
         freezing_in_words(results),
         finite_loss_in_words(results),
         seeds_in_words(results.seeds),

@@ -27,7 +27,16 @@ fn nowhere() -> Provenance {
 }
 
 fn results<'a>(verdicts: &'a Verdicts, provenance: &'a Provenance) -> Results<'a> {
-    Results { settings: &[], errors: &[], batches: &[], verdicts, seeds: &[], trainings: &[], provenance }
+    Results {
+        settings: &[],
+        errors: &[],
+        batches: &[],
+        verdicts,
+        seeds: &[],
+        trainings: &[],
+        frameworks: &[],
+        provenance,
+    }
 }
 
 /// What is said is said of numbers that hold, and the other sentence of numbers that do not.
