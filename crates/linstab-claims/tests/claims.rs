@@ -68,6 +68,7 @@ fn every_verdict_is_the_expected_one() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("results");
     let report = reproduce(&[&linstab_claims::Claims], &options("claims", 2, out.clone()), &Silent).unwrap();
+    assert_eq!(report.failures().next(), None, "the experiment is completed");
     let summary = &report.outcomes[0].summary;
     assert!(summary.contains("every verdict is the expected one"), "{summary}");
     let list: Vec<serde_json::Value> =
