@@ -20,7 +20,7 @@ GRADIENT_GOAL = 1e-10  # of a minimum at a finite loss: it moves a run by far le
 MAX_POLISH = 300
 MAX_DAMPING = 1e4  # of the polish, over the mean eigenvalue: where no longer step helps, it is stuck
 MAX_STARTS = 4
-MAX_ATTEMPTS = 4  # from each start, with twice the first-order steps of the one before
+MAX_ATTEMPTS = 2  # from each start, with twice the first-order steps of the one before
 
 
 @dataclass(frozen=True)
