@@ -68,7 +68,11 @@ fn divergence(setting: &Setting<'_>, factor: f64) -> Result<Judgement> {
         Verdict::supported_if(2 * near > ratios.len()),
         format!(
             "within {} in {near} of {} settings, {} times the observed learning rate in the median; {grown} of {runs} runs above it grew",
-            if factor < 2.0 { format!("{:.0} %", 100.0 * (factor - 1.0)) } else { format!("a factor of {factor}") },
+            if factor < 2.0 {
+                format!("{:.0} %", 100.0 * (factor - 1.0))
+            } else {
+                format!("a factor of {factor}")
+            },
             ratios.len(),
             significant(middle, 2)
         ),
@@ -82,7 +86,7 @@ fn drawn_afresh<'a>(setting: &Setting<'a>) -> impl Iterator<Item = &'a RecordedS
 fn smaller(setting: &Setting<'_>, factor: f64) -> Result<Judgement> {
     let sgd = |one: &RecordedSetting| one.optimizer == Optimizer::sgd();
     let mut ratios = Vec::new();
-    for sam in drawn_afresh(setting).filter(|one| one.optimizer.without_ascent() != one.optimizer) {
+    for sam in drawn_afresh(setting).filter(|one| one.optimizer.rho_over_alpha() > 0.0) {
         let same = |one: &&RecordedSetting| {
             sgd(one) && (&one.minimum, one.batch_size) == (&sam.minimum, sam.batch_size)
         };

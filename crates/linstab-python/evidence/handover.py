@@ -50,9 +50,9 @@ def write(protocol: Protocol, parts: Parts, folder: Path) -> None:
         if missing:
             raise RuntimeError(f"{tasks.part_of(problem.name, missing[0])} has not been run: first run without --torch")
         minimum = tasks.found(protocol, problem, parts)
-        arrays = {f"param.{name}": np.asarray(values) for name, values in minimum.network.tree(minimum.place).items()}
-        divisors = {f"divisor.{name}": np.asarray(values) for name, values in minimum.network.tree(minimum.divisor).items()}
-        factors = Analysed(minimum).factors.values
+        arrays: dict[str, Any] = {"images": minimum.images, "targets": minimum.targets, "factors": Analysed(minimum).factors.values}
+        for kind, values in (("param", minimum.place), ("divisor", minimum.divisor)):
+            arrays |= {f"{kind}.{name}": np.asarray(array) for name, array in minimum.network.tree(values).items()}
         plan = {
             "network": problem.network,
             "num_runs": protocol.num_runs,
@@ -62,15 +62,7 @@ def write(protocol: Protocol, parts: Parts, folder: Path) -> None:
             "decay": protocol.judge.decay,
             "settings": [_setting(protocol, parts, problem.name, minimum, setting) for setting in settings],
         }
-        np.savez(
-            folder / f"{problem.name}.npz",
-            images=minimum.images,
-            targets=minimum.targets,
-            factors=factors,
-            plan=np.array(json.dumps(plan)),
-            **arrays,
-            **divisors,
-        )
+        np.savez(folder / f"{problem.name}.npz", plan=np.array(json.dumps(plan)), **arrays)
 
 
 def _setting(protocol: Protocol, parts: Parts, name: str, minimum: Any, setting: Setting) -> dict[str, Any]:

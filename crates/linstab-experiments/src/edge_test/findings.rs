@@ -345,7 +345,10 @@ fn seeds_in_words(rows: &[SeedRow], are_whole: bool) -> Option<String> {
         format!(
             "**{seeds} seeds{of} say the same:** each statement of the table below holds for each of them or for none."
         ),
-        format!("**{seeds} seeds{of} do not all say the same:** they differ about whether {}.", differ.join("; whether ")),
+        format!(
+            "**{seeds} seeds{of} do not all say the same:** they differ about whether {}.",
+            differ.join("; whether ")
+        ),
     ))
 }
 

@@ -51,9 +51,10 @@ impl Recorded {
         let settings = settings::settings(&records);
         let of_theory = settings.iter().filter(|setting| setting.scope() == Scope::Interpolating);
         let trainings = trainings::trainings(&records.trainings);
-        let late_ratios = trainings.iter().filter(|training| training.has_one_learning_rate()).filter_map(
-            |training| Some((training.title.clone(), training.late_ratio(|step| step.mean_square)?)),
-        );
+        let late_ratios =
+            trainings.iter().filter(|training| training.has_one_learning_rate()).filter_map(|training| {
+                Some((training.title.clone(), training.late_ratio(|step| step.mean_square)?))
+            });
         Ok(Self {
             settings: of_theory.filter_map(RecordedSetting::of).collect(),
             late_ratios: late_ratios.collect(),
