@@ -26,14 +26,7 @@ pub(crate) fn test(arguments: &[&str]) -> Result<(), u8> {
 
 /// The tests that need PyTorch: with the caller's, if it can be imported, else with one that is installed for them.
 pub(crate) fn test_torch(arguments: &[&str]) -> Result<(), u8> {
-    let environment = Environment { folder: target().join("python-torch") };
-    let maturin = Environment::of_tests()?.program("maturin");
-    eprintln!("== PyTorch for the tests, in {}", environment.folder.display());
-    // The caller's Python is asked first: a torch that is there is the one to test with.
-    let mut prepare = Command::new(python());
-    prepare.arg("tools/torch_for_tests.py").arg(&environment.folder).current_dir(package());
-    finish(prepare.stdout(Stdio::null()))?;
-    environment.install(&maturin)?;
+    let environment = Environment::of_torch()?;
     let usual = ["-k", "torch or integrations or monitor"];
     environment.pytest(if arguments.is_empty() { &usual } else { arguments })
 }
@@ -42,9 +35,15 @@ pub(crate) fn test_torch(arguments: &[&str]) -> Result<(), u8> {
 pub(crate) fn evidence(arguments: &[&str]) -> Result<(), u8> {
     let environment = Environment::of_tests()?;
     environment.install(&environment.program("maturin"))?;
+    let mut arguments = arguments.to_vec();
+    let torch;
+    if let Some(place) = arguments.iter().position(|argument| *argument == "--torch") {
+        torch = Environment::of_torch()?.program("python").to_string_lossy().into_owned();
+        arguments.insert(place + 1, &torch);
+    }
     // A folder that is given is the caller's, whose own the working directory has to be.
     let caller = std::env::current_dir().map_err(|error| failed(&error))?;
-    let mut python = environment.python(&[&["-m", "evidence"], arguments].concat(), &caller);
+    let mut python = environment.python(&[&["-m", "evidence"], &arguments[..]].concat(), &caller);
     finish(python.env("PYTHONPATH", package()))
 }
 
@@ -81,6 +80,19 @@ impl Environment {
     /// What the tests of the package need, maturin among it.
     pub(crate) fn of_tests() -> Result<Self, u8> {
         Self::ready("python", "tests/requirements.txt")
+    }
+
+    /// The same with PyTorch, and the wheel of these sources.
+    fn of_torch() -> Result<Self, u8> {
+        let environment = Self { folder: target().join("python-torch") };
+        let maturin = Self::of_tests()?.program("maturin");
+        eprintln!("== PyTorch for the tests, in {}", environment.folder.display());
+        // The caller's Python is asked first: a torch that is there is the one to test with.
+        let mut prepare = Command::new(python());
+        prepare.arg("tools/torch_for_tests.py").arg(&environment.folder).current_dir(package());
+        finish(prepare.stdout(Stdio::null()))?;
+        environment.install(&maturin)?;
+        Ok(environment)
     }
 
     /// An environment below the target folder, made anew whenever what it is to hold has changed.

@@ -1,4 +1,4 @@
-//! Our own runs, behind the empirical claims: a stability map and tracked trainings.
+//! Our own runs, behind the empirical claims: a stability map, tracked trainings, and recorded restarts of networks.
 
 use super::config::Config;
 use crate::Result;
@@ -6,6 +6,7 @@ use linstab_driver::checkpoint::Identity;
 use linstab_driver::engine::{self, Cells};
 use linstab_driver::{CellStore, Context};
 use linstab_experiments::coherence_dynamics::{self, Track, TrainingCells};
+use linstab_experiments::edge_test::Recorded;
 use linstab_experiments::stability_map::{self, MapCells, Row};
 
 /// The runs.
@@ -21,6 +22,8 @@ pub struct Runs {
     pub(super) trainings: Vec<(coherence_dynamics::Cell, Track)>,
     /// Epochs of each training.
     pub(super) num_epochs: usize,
+    /// Restarts of networks, recorded.
+    pub(super) recorded: Recorded,
 }
 
 impl Runs {
@@ -43,8 +46,10 @@ impl Runs {
         let tracks = engine::run(&cells, context, &checkpoint("claims-trainings"));
         let (map, second_map, tracks) = (map?, second_map?, tracks?);
         let trainings = cells.needed.iter().map(|&at| cells.all.cells()[at]).zip(tracks).collect();
-        let settings = format!("{map_config:?} {training_config:?}");
-        Ok(Self { settings, map, second_map, trainings, num_epochs: training_config.num_epochs })
+        let recorded = Recorded::read(context)?;
+        let settings = format!("{map_config:?} {training_config:?} {:?}", recorded.digests);
+        let num_epochs = training_config.num_epochs;
+        Ok(Self { settings, map, second_map, trainings, num_epochs, recorded })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::claim::Claim;
 use super::{
     clusters, convergence, criteria, dexter, divergence, empirical, local, maps, networks, perturbation,
-    perturbation_bounds, reshuffling, setup, spread, theorem_3_3, training_ends, words,
+    perturbation_bounds, reshuffling, restarts, setup, spread, theorem_3_3, training_ends, words,
 };
 
 /// All claims, by subject.
@@ -26,6 +26,7 @@ pub fn ledger() -> Vec<&'static Claim> {
         training_ends::CLAIMS,
         empirical::CLAIMS,
         reshuffling::CLAIMS,
+        restarts::CLAIMS,
     ];
     subjects.into_iter().flatten().collect()
 }

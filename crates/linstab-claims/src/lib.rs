@@ -25,6 +25,7 @@ mod perturbation_bounds;
 mod rational;
 mod ratios;
 mod reshuffling;
+mod restarts;
 mod search;
 mod section;
 mod setup;
@@ -47,6 +48,7 @@ pub use tables::{ClaimRow, CurveRow, RatioRow};
 use linstab_driver::ResultsFolder;
 use linstab_driver::{Context, Experiment, Finding, Inputs};
 use linstab_driver::{engine, table};
+use linstab_experiments::edge_test::Recorded;
 
 /// The experiment `claims`.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +67,8 @@ impl Experiment for Claims {
 
     fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {
         let config = Config::load(context)?;
-        Inputs::new(&config.as_run(context.configs)?, config.seed)
+        let data = Recorded::read(context)?.digests;
+        Ok(Inputs { data, ..Inputs::new(&config.as_run(context.configs)?, config.seed)? })
     }
 
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> linstab_driver::Result<Finding> {

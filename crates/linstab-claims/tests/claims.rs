@@ -31,7 +31,8 @@ const IDS: &str = "\
     maps-coincide-0.5 maps-coincide-0.8 sam-region-smaller rho-shrinks-region boundary-is-theorems smaller-C-faster smaller-C-faster-50-epochs sam-faster \
     sam-lowers-sample-sharpness sam-lowers-coherence-eigenvalue figure-4-regression contrastive-shifts-along-line \
     contrastive-shifts-line simpler-more-stable \
-    redundancy-blunts sam-favours-coherence reshuffled-not-below";
+    redundancy-blunts sam-favours-coherence reshuffled-not-below \
+    divergence-criterion-predicts sam-smaller-threshold training-ends-stable";
 
 fn context(configs: &Path) -> Context<'_> {
     Context { configs, quick: true, seed: None, num_threads: 2, program: "test", progress: &Silent }
@@ -67,6 +68,7 @@ fn every_verdict_is_the_expected_one() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("results");
     let report = reproduce(&[&linstab_claims::Claims], &options("claims", 2, out.clone()), &Silent).unwrap();
+    assert_eq!(report.failures().next(), None, "the experiment is completed");
     let summary = &report.outcomes[0].summary;
     assert!(summary.contains("every verdict is the expected one"), "{summary}");
     let list: Vec<serde_json::Value> =

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
+import itertools
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from . import datasets, protocol, record, tables, tasks
+from . import datasets, handover, protocol, record, tables, tasks
 
 
 def main(arguments: list[str]) -> int:
     """The exit code: 2 for a bad request."""
     parser = argparse.ArgumentParser(prog="cargo xtask evidence", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a part of it, in minutes")
-    parser.add_argument("--shard", metavar="I/N", help="only the share I of N; without it, all shares and the tables")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="shares that run at a time (default: one a core)")
+    parser.add_argument("--shard", metavar="I/N", help="only the share I of N; without it, all of them and the tables")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="problems that run at a time (default: one a core)")
+    parser.add_argument("--torch", metavar="PYTHON", help="some cells again with PyTorch's loader and optimizer, by a Python that has it")
     parser.add_argument("--gather", action="store_true", help="only write the tables of what is there")
-    parser.add_argument("--estimate-anew", action="store_true", help="only renew the thresholds of epochs, and the tables")
     parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="folder of the tables (default: target/evidence)")
     parser.add_argument("--protocol", type=Path, default=None, metavar="FILE", help="(default: data/evidence/protocol.toml)")
     chosen = parser.parse_args(arguments)
@@ -35,21 +37,25 @@ def main(arguments: list[str]) -> int:
     failed = 0
     if shard is not None:
         index, count = shard
-        for task in plan.tasks[index::count]:
+        for task in itertools.chain(*plan.shares()[index::count]):
             try:
-                (tasks.estimate_anew if chosen.estimate_anew else tasks.run)(plan, task, parts)
+                tasks.run(plan, task, parts)
             except RuntimeError as error:
                 # The others go on: what is missing is named, and told by the exit code.
                 print(f"error: {error}", file=sys.stderr)
                 failed = 1
-        if chosen.estimate_anew:
-            return failed
         for training in plan.trainings[index::count]:
             tasks.train(training, parts)
         return failed
     start = time.perf_counter()
-    failed = 0 if chosen.gather else in_shares(arguments, max(1, chosen.jobs))
-    found = parts.tables(tasks.parts_of(plan))
+    jobs = max(1, chosen.jobs)
+    if chosen.gather:
+        failed = 0
+    elif chosen.torch is not None:
+        failed = in_torch(chosen.torch, plan, parts, jobs)
+    else:
+        failed = in_shares(arguments, len(plan.shares()), jobs)
+    found = parts.tables(tasks.parts_of(plan) + handover.parts_of(plan))
     tables.write(out, found)
     record.write(out, plan, found, quick=chosen.quick, seconds=time.perf_counter() - start)
     print(f"{sum(row['num_runs'] for row in found['restarts'])} restarts in {len(found['restarts'])} cells: {out}")
@@ -66,11 +72,27 @@ def share(text: str | None) -> tuple[int, int] | None:
     return int(index), int(count)
 
 
-def in_shares(arguments: list[str], jobs: int) -> int:
-    """Runs every share in a process of its own; the largest exit code."""
-    command = [sys.executable, "-m", "evidence", *arguments]
-    processes = [subprocess.Popen([*command, "--shard", f"{index}/{jobs}"]) for index in range(jobs)]
-    return max(process.wait() for process in processes)
+def in_shares(arguments: list[str], count: int, jobs: int) -> int:
+    """Runs every share in a process of its own, so many at a time; the largest exit code."""
+
+    def run(index: int) -> int:
+        command = [sys.executable, "-m", "evidence", *arguments, "--shard", f"{index}/{count}"]
+        return subprocess.run(command, check=False).returncode
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        return max(pool.map(run, range(count)))
+
+
+def in_torch(python: str, plan: protocol.Protocol, parts: tables.Parts, jobs: int) -> int:
+    """Runs the part for PyTorch; the exit code."""
+    folder = parts.folder / "torch"
+    try:
+        handover.write(plan, parts, folder)
+    except RuntimeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    command = [python, "-m", "evidence.framework", str(folder), str(parts.folder), "--jobs", str(jobs)]
+    return subprocess.run(command, check=False).returncode
 
 
 if __name__ == "__main__":

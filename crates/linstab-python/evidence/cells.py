@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import restarts, rules, streams
+from . import judge, restarts, rules, streams
 from .minima import Minimum
 from .protocol import Protocol, Setting
 from .rules import EPSILON, State
@@ -39,27 +39,12 @@ def run(protocol: Protocol, minimum: Minimum, setting: Setting, specification: s
             "batch_size": setting.batch_size,
             "ratio": ratio,
             "learning_rate": threshold * ratio,
-            **summary(protocol.judge, misfits[:, part], steps_per_record),
+            **judge.summary(protocol.judge, misfits[:, part], steps_per_record),
             "live_second_moment": int(setting.live),
             "seconds": seconds / len(protocol.ratios),
         }
         rows.append(row)
     return rows
-
-
-def summary(judge: restarts.Judge, misfits: np.ndarray, steps_per_record: int) -> Row:
-    """What came of the runs of a cell, from their misfits (records, runs)."""
-    grown, passed = judge.grown(misfits), judge.passed(misfits)
-    passages = passed[passed < len(misfits)] * steps_per_record
-    slopes = judge.slopes(misfits) / steps_per_record
-    slopes = slopes[np.isfinite(slopes)]
-    return {
-        "num_runs": misfits.shape[1],
-        "num_grown": int(grown.sum()),
-        "median_passage": float(np.median(passages)) if len(passages) else None,
-        "median_slope": float(np.median(slopes)) if len(slopes) else None,
-        "num_steps": (len(misfits) - 1) * steps_per_record,
-    }
 
 
 def follow(protocol: Protocol, minimum: Minimum, setting: Setting, specification: str, rates: np.ndarray) -> tuple[np.ndarray, int]:

@@ -40,17 +40,20 @@ def grow(rule: Rule, loader: Loader, num_epochs: int, key: Any, state: State, se
     """Follows chains (runs, samples * factors) for some epochs; also returns the logarithm of each one's growth, epoch by epoch."""
     weights = jnp.asarray(loader.weights())
     samples = loader.num_samples
+    rows = gram.reshape(samples, -1, len(gram))
 
-    def gradient(share: Any, place: Any) -> Any:
-        shaped = place.reshape(len(place), samples, -1) * share[..., None]
-        return shaped.reshape(place.shape) @ gram
+    def batch_gradient(chosen: Any, weight: Any, place: Any) -> Any:
+        """From the rows of the samples of a batch alone: few, where batches are small."""
+        shaped = place.reshape(len(place), samples, -1)
+        values = jnp.take_along_axis(shaped, chosen[..., None], axis=1) * weight[:, None]
+        if loader.batch_size == 1:
+            return jnp.einsum("rf,rfm->rm", values[:, 0], rows[chosen[:, 0]])
+        runs = jnp.arange(len(chosen))[:, None]
+        return jnp.zeros_like(shaped).at[runs, chosen].add(values).reshape(place.shape) @ gram
 
     def step(state: State, batch: Any) -> tuple[State, None]:
         chosen, weight = batch
-        runs = jnp.arange(len(chosen))[:, None]
-        share = jnp.zeros((len(chosen), samples)).at[runs, chosen].add(weight)
-        everything = jnp.full_like(share, 1.0 / samples)
-        return rule.step(state, partial(gradient, share), partial(gradient, everything), setting), None
+        return rule.step(state, partial(batch_gradient, chosen, weight), lambda place: place @ gram / samples, setting), None
 
     def epoch(state: State, key: Any) -> tuple[State, Any]:
         state, _ = jax.lax.scan(step, state, (loader.draw(key, len(state.place)), weights))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ from .rules import BETA2, EPSILON
 GOAL = 1e-26  # misfit of a polished minimum
 GRADIENT_GOAL = 1e-10  # of a minimum at a finite loss: it moves a run by far less than the distance that it starts at
 MAX_POLISH = 300
-MAX_ATTEMPTS = 4  # each with twice the first-order steps of the one before
+MAX_DAMPING = 1e4  # of the polish, over the mean eigenvalue: where no longer step helps, it is stuck
+MAX_STARTS = 4
+MAX_ATTEMPTS = 2  # from each start, with twice the first-order steps of the one before
 
 
 @dataclass(frozen=True)
@@ -66,20 +69,20 @@ class Minimum:
 
 def find(problem: Problem, num_steps: int) -> Minimum:
     """Adam on all samples, then Gauss-Newton steps of least norm, or Newton's where the network is too small to interpolate."""
-    start = time.perf_counter()
+    began = time.perf_counter()
     network, data, targets = _posed(problem)
     polish = _gauss_newton if network.num_parameters > targets.size else _newton
-    for attempt in range(MAX_ATTEMPTS):
-        trained, divisor = _adam(network, problem.loss, network.initial(problem.seed), data.images, targets, num_steps * 2**attempt)
+    for attempt, start in itertools.product(range(MAX_ATTEMPTS), range(MAX_STARTS)):
+        trained, divisor = _adam(network, problem.loss, network.initial(problem.seed, start), data.images, targets, num_steps * 2**attempt)
         try:
             place = polish(problem, network, np.asarray(trained), data.images, targets)
         except RuntimeError:
-            # A kink of a piecewise linear network can be in the way; from further along it seldom is.
-            if attempt == MAX_ATTEMPTS - 1:
+            # A kink of a piecewise linear network can be in the way; from elsewhere or from further along it seldom is.
+            if (attempt, start) == (MAX_ATTEMPTS - 1, MAX_STARTS - 1):
                 raise
         else:
             break
-    return Minimum(problem, network, place, np.asarray(divisor), data.images, targets, time.perf_counter() - start)
+    return Minimum(problem, network, place, np.asarray(divisor), data.images, targets, time.perf_counter() - began)
 
 
 def restored(problem: Problem, place: np.ndarray, divisor: np.ndarray, seconds: float) -> Minimum:
@@ -145,7 +148,7 @@ def _gauss_newton(problem: Problem, network: networks.Network, place: np.ndarray
             current, found, damping = tried, value, max(damping / 30, 1e-13)
         else:
             # At rounding no step helps any more.
-            if found < GOAL:
+            if found < GOAL or damping > MAX_DAMPING:
                 break
             damping *= 10
     if found > GOAL:

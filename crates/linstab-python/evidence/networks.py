@@ -31,9 +31,9 @@ class Network:
     activation: str
     num_outputs: int
 
-    def initial(self, seed: int) -> np.ndarray:
-        """Parameters with variance 1 / fan-in, biases 0."""
-        return np.asarray(ravel_pytree(self._tree(seed))[0])
+    def initial(self, seed: int, start: int = 0) -> np.ndarray:
+        """Parameters with variance 1 / fan-in, biases 0; a seed has several starts."""
+        return np.asarray(ravel_pytree(self._tree(seed, start))[0])
 
     def apply(self, flat: jax.Array, images: jax.Array) -> jax.Array:
         """Outputs (samples, outputs) of images (samples, 8, 8)."""
@@ -44,16 +44,20 @@ class Network:
         """Length of the vector."""
         return len(self.initial(0))
 
-    def _tree(self, seed: int) -> Params:
+    def tree(self, flat: np.ndarray) -> Params:
+        """Parameters by name."""
+        return _unravel(self)(jnp.asarray(flat))
+
+    def _tree(self, seed: int, start: int) -> Params:
         architecture = NETWORKS[self.name]
         shapes = architecture.shapes(self.num_outputs)
-        generator = np.random.default_rng([seed, *self.name.encode()])
+        generator = np.random.default_rng([seed, *([start] if start else []), *self.name.encode()])
         return {name: _drawn(name, shape, generator) for name, shape in shapes.items()}
 
 
 @lru_cache(maxsize=64)
 def _unravel(network: Network) -> Callable[[jax.Array], Params]:
-    unravel: Callable[[jax.Array], Params] = ravel_pytree(network._tree(0))[1]
+    unravel: Callable[[jax.Array], Params] = ravel_pytree(network._tree(0, 0))[1]
     return unravel
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from . import along, datasets, losses, minima, networks, rules
-from .restarts import Judge, Loader
+from .judge import Judge
+from .restarts import Loader
 
 
 class ProtocolError(ValueError):
@@ -39,11 +41,21 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Framework:
+    """What is run again with a framework's own loader and optimizer: settings of minima, by name, at some of the ratios."""
+
+    minima: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    ratios: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Protocol:
     """All of it."""
 
     tasks: tuple[Task, ...] = field(repr=False)
     trainings: tuple[along.Training, ...] = field(repr=False)
+    framework: Framework = field(repr=False)
     num_samples: int
     num_training_steps: int
     num_runs: int
@@ -60,6 +72,11 @@ class Protocol:
     def fingerprint(self) -> str:
         """Of what a cell depends on beside its own name: more cells change no others."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
+    def shares(self) -> list[list[Task]]:
+        """What can be run by itself: a problem with its settings, all of its seeds together, since what is compiled for the first serves the others."""
+        groups = itertools.groupby(self.tasks, key=lambda task: (replace(task.problem, seed=0), task.settings))
+        return [list(tasks) for _, tasks in groups]
 
     def epochs_per_record(self, loader: Loader, specification: str) -> int:
         """So that the records of a run make up at least the steps of its batch size, and of its optimizer's memory."""
@@ -92,6 +109,7 @@ def _parsed(table: dict[str, Any], *, quick: bool) -> Protocol:
     return Protocol(
         tasks=tasks,
         trainings=_trainings(table, part if quick else None),
+        framework=_framework(table["framework"], tasks, quick=quick),
         num_samples=_positive(table["minima"], "num_samples"),
         num_training_steps=_positive(table["minima"], "num_steps"),
         num_runs=_positive(part if quick else runs, "num_runs"),
@@ -118,19 +136,28 @@ def _trainings(table: dict[str, Any], quick: dict[str, Any] | None) -> tuple[alo
     return tuple(training for training in found if quick is None or training.name in quick["trainings"])
 
 
+def _framework(table: dict[str, Any], tasks: tuple[Task, ...], *, quick: bool) -> Framework:
+    """At minima that are run."""
+    known = {task.problem.name for task in tasks}
+    unknown = [name for name in table["minima"] if name not in known]
+    if unknown and not quick:
+        raise ValueError(f"framework.minima: there is no {unknown[0]}")
+    settings = tuple(setting for row in table["settings"] for setting in _settings(row))
+    return Framework(tuple(name for name in table["minima"] if name in known), settings, tuple(float(ratio) for ratio in table["ratios"]))
+
+
 def _tasks(table: dict[str, Any], quick: dict[str, Any] | None) -> tuple[Task, ...]:
-    """Checkpoints and settings in the order of the file, all of the first seed before those of the next."""
+    """Checkpoints and settings in the order of the file, the seeds of a problem side by side."""
     num_samples = _positive(table["minima"], "num_samples")
     found = []
-    for seed in (quick or table)["seeds"]:
-        for group in table["problems"]:
-            names = [name for name in group["settings"] if quick is None or name in quick["settings"]]
-            settings = tuple(setting for name in names for row in table["settings"][name] for setting in _settings(row))
-            for network in group["networks"]:
-                for data in group["data"]:
-                    _check_names(network, data, group["loss"])
-                    if settings and (quick is None or (network in quick["networks"] and data in quick["data"])):
-                        found.append(Task(minima.Problem(network, data, group["loss"], seed, num_samples), settings))
+    for group in table["problems"]:
+        names = [name for name in group["settings"] if quick is None or name in quick["settings"]]
+        settings = tuple(setting for name in names for row in table["settings"][name] for setting in _settings(row))
+        for network, data in itertools.product(group["networks"], group["data"]):
+            _check_names(network, data, group["loss"])
+            if settings and (quick is None or (network in quick["networks"] and data in quick["data"])):
+                problems = (minima.Problem(network, data, group["loss"], seed, num_samples) for seed in (quick or table)["seeds"])
+                found += [Task(problem, settings) for problem in problems]
     return tuple(found)
 
 

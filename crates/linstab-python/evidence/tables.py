@@ -22,6 +22,10 @@ COLUMNS = {
         "minimum optimizer sampling batch_size ratio learning_rate num_runs num_grown median_passage median_slope num_steps "
         "live_second_moment seconds"
     ).split(),
+    "torch": (
+        "framework minimum optimizer sampling batch_size ratio learning_rate num_runs num_grown median_passage median_slope num_steps "
+        "live_second_moment seconds"
+    ).split(),
     "trainings": (
         "training optimizer sampling batch_size step loss learning_rate mean_square gradient_descent_limit batch_sharpness event"
     ).split(),
@@ -30,6 +34,7 @@ KEYS = {
     "minima": ("minimum",),
     "thresholds": ("minimum", "optimizer", "sampling", "batch_size", "predictor"),
     "restarts": ("minimum", "optimizer", "live_second_moment", "sampling", "batch_size", "ratio"),
+    "torch": ("minimum", "optimizer", "live_second_moment", "sampling", "batch_size", "ratio"),
     "trainings": ("training", "step"),
 }
 

@@ -58,27 +58,6 @@ def train(training: along.Training, parts: Parts, told: Told = tell) -> None:
     parts.once(training.part, lambda: along.run(training, told))
 
 
-def estimate_anew(protocol: Protocol, task: Task, parts: Parts, told: Told = tell) -> None:
-    """Thresholds of epochs as `linstab` estimates them now, in parts that are there. Restarts stay as they are; their ratios become those of
-    their learning rates to the new thresholds."""
-    name = task.problem.name
-    settings = [setting for setting in task.settings if setting.sampling != "independent" and parts.done(part_of(name, setting))]
-    if not settings:
-        return
-    analysed = Analysed(found(protocol, task.problem, parts))
-    for setting in settings:
-        part = parts.read(part_of(name, setting))
-        specification = part["restarts"][0]["optimizer"]
-        old = next(row for row in part["thresholds"] if row["predictor"] == "mean_square")
-        new = analysed.mean_square(specification, setting.sampling, setting.batch_size)
-        if new.learning_rate != old["learning_rate"]:
-            told(f"{part_of(name, setting)}: threshold times {new.learning_rate / old['learning_rate']:.4f}")
-            old.update(new.__dict__)
-            for cell in part["restarts"]:
-                cell["ratio"] = cell["learning_rate"] / new.learning_rate
-            parts.write(part_of(name, setting), part)
-
-
 def parts_of(protocol: Protocol) -> list[str]:
     """Names of all parts of a protocol."""
     names = [training.part for training in protocol.trainings]

@@ -10,10 +10,11 @@ use super::batches::BatchRow;
 use super::config::Judgement;
 use super::count::tolerance;
 use super::errors::{ALL, ErrorRow};
+use super::frameworks::{self, FrameworkRow};
 use super::records::Provenance;
 use super::settings::{Scope, Setting};
 use super::trainings::{Events, Training};
-use super::verdicts::{SeedRow, Verdicts, disagreements};
+use super::verdicts::{SeedRow, Verdicts, disagreements, seeds_are_whole};
 use super::words::{self, ALMOST_SURE, EXACT, GRADIENT_DESCENT};
 use linstab_report::conclusion::conclude;
 use linstab_report::text::{list, significant};
@@ -26,6 +27,7 @@ pub(super) struct Results<'a> {
     pub(super) verdicts: &'a Verdicts,
     pub(super) seeds: &'a [SeedRow],
     pub(super) trainings: &'a [Training<'a>],
+    pub(super) frameworks: &'a [FrameworkRow],
     pub(super) provenance: &'a Provenance,
 }
 
@@ -82,9 +84,10 @@ pub(super) fn findings(results: &Results<'_>) -> Vec<String> {
         ranking_in_words(results),
         loader_in_words(verdicts),
         batches_in_words(results.batches),
+        frameworks::in_words(results.frameworks, verdicts.judgement.share),
         freezing_in_words(results),
         finite_loss_in_words(results),
-        seeds_in_words(results.seeds),
+        seeds_in_words(results.seeds, seeds_are_whole(results.settings)),
         trainings_in_words(results.trainings),
         onsets_in_words(events),
         spikes_in_words(events),
@@ -330,19 +333,20 @@ fn batches_in_words(rows: &[BatchRow]) -> Option<String> {
     ))
 }
 
-fn seeds_in_words(rows: &[SeedRow]) -> Option<String> {
+fn seeds_in_words(rows: &[SeedRow], are_whole: bool) -> Option<String> {
     let seeds = rows.iter().filter(|row| row.statement == rows[0].statement).count().saturating_sub(1);
     if seeds < 2 {
         return None;
     }
     let differ = disagreements(rows);
+    let of = if are_whole { " of everything" } else { ", not of the same settings," };
     Some(conclude(
         differ.is_empty(),
         format!(
-            "**{seeds} seeds of everything say the same:** each statement of the table below holds for each of them or for none."
+            "**{seeds} seeds{of} say the same:** each statement of the table below holds for each of them or for none."
         ),
         format!(
-            "**{seeds} seeds of everything do not all say the same:** they differ about whether {}.",
+            "**{seeds} seeds{of} do not all say the same:** they differ about whether {}.",
             differ.join("; whether ")
         ),
     ))

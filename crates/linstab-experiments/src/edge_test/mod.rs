@@ -10,6 +10,8 @@ mod count;
 mod drawing;
 mod errors;
 mod findings;
+mod frameworks;
+mod recorded;
 mod records;
 mod section;
 mod settings;
@@ -21,6 +23,7 @@ mod verdicts;
 mod words;
 
 pub use config::{Bootstrap, Config, Judgement};
+pub use recorded::{Recorded, RecordedSetting};
 
 use linstab_driver::ResultsFolder;
 use linstab_driver::table;
@@ -61,6 +64,7 @@ impl Experiment for EdgeTest {
         let verdicts = Verdicts::of(settings.iter(), config.judgement);
         let seeds = verdicts::by_seed(&settings, config.judgement);
         let trainings = trainings::trainings(&records.trainings);
+        let frameworks = frameworks::rows(&settings, &records.again);
         let rows: Vec<SettingRow> = settings.iter().map(SettingRow::of).collect();
         table::write(results, ID, &rows)?;
         table::write(results, "edge-test-predictions", &PredictionRow::all(&settings))?;
@@ -69,6 +73,7 @@ impl Experiment for EdgeTest {
         table::write(results, "edge-test-batches", &batches)?;
         table::write(results, "edge-test-seeds", &seeds)?;
         table::write(results, "edge-test-trainings", &trainings::rows(&trainings))?;
+        table::write(results, "edge-test-frameworks", &frameworks)?;
         drawing::draw(&settings, &errors, &verdicts, &trainings, results)?;
         let found = Results {
             settings: &settings,
@@ -77,6 +82,7 @@ impl Experiment for EdgeTest {
             verdicts: &verdicts,
             seeds: &seeds,
             trainings: &trainings,
+            frameworks: &frameworks,
             provenance: &records.provenance,
         };
         table::write(results, "edge-test-findings", &findings::rows(&found))?;

@@ -135,6 +135,8 @@ pub(super) struct Records {
     pub(super) minima: Vec<Minimum>,
     pub(super) thresholds: Vec<Threshold>,
     pub(super) restarts: Vec<Restarts>,
+    /// Some of them again with a framework's own layers, loader and optimizer.
+    pub(super) again: Vec<Restarts>,
     pub(super) trainings: Vec<TrainingStep>,
     /// What was read.
     pub(super) digests: Vec<DataDigest>,
@@ -150,10 +152,10 @@ impl Records {
         let minima = rows(folder, "minima.csv", &mut digests)?;
         let thresholds = rows(folder, "thresholds.csv", &mut digests)?;
         let restarts = rows(folder, "restarts.csv", &mut digests)?;
-        let has_trainings = folder.join("trainings.csv").is_file();
-        let trainings = if has_trainings { rows(folder, "trainings.csv", &mut digests)? } else { Vec::new() };
+        let again = rows_if_any(folder, AGAIN, &mut digests)?;
+        let trainings = rows_if_any(folder, "trainings.csv", &mut digests)?;
         let provenance = config_file::read(&folder.join("record.toml"))?;
-        let records = Self { provenance, minima, thresholds, restarts, trainings, digests };
+        let records = Self { provenance, minima, thresholds, restarts, again, trainings, digests };
         records.check(folder)?;
         Ok(records)
     }
@@ -162,10 +164,27 @@ impl Records {
         if self.restarts.is_empty() {
             return Err(refused(folder, "restarts.csv", 1, "holds no runs"));
         }
+        self.check_runs(folder, "restarts.csv", &self.restarts)?;
+        self.check_runs(folder, AGAIN, &self.again)?;
+        let mut seen = BTreeSet::new();
+        for (index, row) in self.thresholds.iter().enumerate() {
+            let numbers = [row.learning_rate, row.lower, row.upper];
+            let problem = |problem: &str| refused(folder, "thresholds.csv", index + 2, problem);
+            if numbers.iter().flatten().any(|number| number.is_nan() || *number < 0.0) {
+                return Err(problem("a learning rate is negative or no number"));
+            }
+            if !seen.insert((row.key(), row.predictor.as_str())) {
+                return Err(problem("the same setting and predictor a second time"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_runs(&self, folder: &Path, file: &str, rows: &[Restarts]) -> Result<()> {
         let known: BTreeSet<&str> = self.minima.iter().map(|minimum| minimum.minimum.as_str()).collect();
         let mut seen = BTreeSet::new();
-        for (index, row) in self.restarts.iter().enumerate() {
-            let problem = |problem: String| refused(folder, "restarts.csv", index + 2, &problem);
+        for (index, row) in rows.iter().enumerate() {
+            let problem = |problem: String| refused(folder, file, index + 2, &problem);
             if !known.contains(row.minimum.as_str()) {
                 return Err(problem(format!("no minimum `{}` in minima.csv", row.minimum)));
             }
@@ -182,20 +201,12 @@ impl Records {
                 return Err(problem("the same setting and learning rate a second time".to_owned()));
             }
         }
-        let mut seen = BTreeSet::new();
-        for (index, row) in self.thresholds.iter().enumerate() {
-            let numbers = [row.learning_rate, row.lower, row.upper];
-            let problem = |problem: &str| refused(folder, "thresholds.csv", index + 2, problem);
-            if numbers.iter().flatten().any(|number| number.is_nan() || *number < 0.0) {
-                return Err(problem("a learning rate is negative or no number"));
-            }
-            if !seen.insert((row.key(), row.predictor.as_str())) {
-                return Err(problem("the same setting and predictor a second time"));
-            }
-        }
         Ok(())
     }
 }
+
+/// The runs of a framework.
+const AGAIN: &str = "torch.csv";
 
 fn refused(folder: &Path, file: &str, line: usize, problem: &str) -> DriverError {
     let path = folder.join(file);
@@ -203,6 +214,15 @@ fn refused(folder: &Path, file: &str, line: usize, problem: &str) -> DriverError
         path,
         problem: format!("line {line}: {problem}; `cargo xtask evidence` makes the records"),
     }
+}
+
+/// The rows of a file that need not be there.
+fn rows_if_any<T: DeserializeOwned>(
+    folder: &Path,
+    file: &str,
+    digests: &mut Vec<DataDigest>,
+) -> Result<Vec<T>> {
+    if folder.join(file).is_file() { rows(folder, file, digests) } else { Ok(Vec::new()) }
 }
 
 fn rows<T: DeserializeOwned>(folder: &Path, file: &str, digests: &mut Vec<DataDigest>) -> Result<Vec<T>> {

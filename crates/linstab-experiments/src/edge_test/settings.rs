@@ -68,6 +68,13 @@ impl Setting<'_> {
         }
     }
 
+    /// Whether it is of this key, with its second moment live or not.
+    pub(super) fn is_of(&self, key: &Key, is_live: bool) -> bool {
+        let own =
+            (&self.minimum.minimum[..], self.specification, self.sampling, self.batch_size, self.is_live);
+        own == (&key.minimum[..], &key.optimizer[..], &key.sampling[..], key.batch_size, is_live)
+    }
+
     pub(super) fn prediction(&self, predictor: &str) -> Option<&Prediction<'_>> {
         self.predictions.iter().find(|prediction| prediction.predictor == predictor)
     }

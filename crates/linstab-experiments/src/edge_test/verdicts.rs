@@ -1,6 +1,6 @@
 //! What follows from the runs: statements, each with a test on the numbers, over all settings and over those of one seed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -254,6 +254,20 @@ pub(super) fn by_seed(settings: &[Setting<'_>], judgement: Judgement) -> Vec<See
         statements.into_iter().map(move |(statement, holds)| SeedRow { statement, seed: name.clone(), holds })
     })
     .collect()
+}
+
+/// Whether every seed has the same settings.
+pub(super) fn seeds_are_whole(settings: &[Setting<'_>]) -> bool {
+    let mut of_seeds: BTreeMap<u64, BTreeSet<_>> = BTreeMap::new();
+    for setting in settings {
+        let minimum = setting.minimum;
+        let problem = (&minimum.network, &minimum.data, &minimum.loss);
+        let setting_of = (&setting.optimizer, setting.sampling, setting.batch_size);
+        of_seeds.entry(minimum.seed).or_default().insert((problem, setting_of));
+    }
+    let mut of_seeds = of_seeds.values();
+    let first = of_seeds.next();
+    of_seeds.all(|other| Some(other) == first)
 }
 
 /// Statements that some seed says differently than another; seeds that cannot tell are not asked.

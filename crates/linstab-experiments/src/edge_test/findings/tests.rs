@@ -27,7 +27,16 @@ fn nowhere() -> Provenance {
 }
 
 fn results<'a>(verdicts: &'a Verdicts, provenance: &'a Provenance) -> Results<'a> {
-    Results { settings: &[], errors: &[], batches: &[], verdicts, seeds: &[], trainings: &[], provenance }
+    Results {
+        settings: &[],
+        errors: &[],
+        batches: &[],
+        verdicts,
+        seeds: &[],
+        trainings: &[],
+        frameworks: &[],
+        provenance,
+    }
 }
 
 /// What is said is said of numbers that hold, and the other sentence of numbers that do not.
@@ -160,11 +169,15 @@ fn seeds_that_differ_are_told() {
             row("b", "2", Some(false)),
         ]
     };
-    assert!(seeds_in_words(&rows(Some(true))).unwrap().starts_with("**2 seeds of everything say the same"));
-    let differ = seeds_in_words(&rows(Some(false))).unwrap();
+    assert!(
+        seeds_in_words(&rows(Some(true)), true).unwrap().starts_with("**2 seeds of everything say the same")
+    );
+    let of_parts = seeds_in_words(&rows(Some(true)), false).unwrap();
+    assert!(of_parts.starts_with("**2 seeds, not of the same settings, say the same"), "{of_parts}");
+    let differ = seeds_in_words(&rows(Some(false)), true).unwrap();
     assert!(
         differ.starts_with("**2 seeds of everything do not") && differ.ends_with("about whether a."),
         "{differ}"
     );
-    assert_eq!(seeds_in_words(&rows(Some(true))[..4]), None, "one seed alone");
+    assert_eq!(seeds_in_words(&rows(Some(true))[..4], true), None, "one seed alone");
 }
