@@ -178,7 +178,7 @@ pub(super) fn named<T: Copy, const N: usize>(
 }
 
 /// The two numbers that a sampling scheme is, as far as second moments go:
-/// `E[H_t X H_t] = full_batch * H X H + (per_sample / n) * sum_i H_i X H_i`.
+/// `E[H_t X H_t] = full_batch * H X H + (per_sample / n) * sum_i H_i X H_i`, with `full_batch` at most 1, which thresholds rely on.
 ///
 /// | scheme | full_batch | per_sample |
 /// |---|---|---|
@@ -248,6 +248,11 @@ mod tests {
             let weights = scheme.moment_weights(7, 3);
             assert!((weights.full_batch - 1.0 - weights.excess).abs() < 1e-15, "{scheme}");
             assert_eq!(scheme.has_fixed_batch_size(), weights.excess < 0.0);
+            // What the solver of thresholds takes for granted.
+            for (n, b) in (1..=9).flat_map(|n| (1..=n).map(move |b| (n, b))) {
+                let weights = scheme.moment_weights(n, b);
+                assert!(weights.excess <= 0.0 && weights.per_sample >= 0.0, "{scheme}, {b} of {n}");
+            }
         }
         let error = "shuffled".parse::<SamplingScheme>().unwrap_err().to_string();
         let expected =

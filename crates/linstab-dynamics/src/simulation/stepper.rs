@@ -162,6 +162,14 @@ mod tests {
             count += 1;
         }
         assert!(count >= 14, "{count} lines");
+        // A gradient that is taken elsewhere is another oracle's matter: batches and perturbations are enumerated for it.
+        let elsewhere = |name: &str| name == "ascent" || name == "standard_deviation";
+        for rule in Optimizer::RULES {
+            let is_there = |line: &str| line.split([':', ' ']).next() == Some(rule.name);
+            let has_a_line = include_str!("../../tests/frameworks/steps.txt").lines().any(is_there);
+            let is_elsewhere = rule.parameters.iter().any(|parameter| elsewhere(parameter.name));
+            assert!(has_a_line || is_elsewhere, "no steps of {}: tests/frameworks/make.py", rule.name);
+        }
         // Negative control: the same numbers under another name.
         let numbers = "0.3 1.7 1.0 0.9 -0.4 0.537";
         let (same, other) = (

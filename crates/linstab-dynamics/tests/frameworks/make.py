@@ -97,3 +97,16 @@ decayed = optax.chain(optax.trace(0.8), optax.add_decayed_weights(0.2), optax.sc
 line("sgdw:momentum=0.8,weight_decay=0.2", 1.0, optax_steps(decayed, trace))
 average = optax.chain(optax.ema(0.8, debias=False), optax.scale(-ETA))
 line("ema:beta1=0.8", 1.0, optax_steps(average, lambda state: (state[0]._replace(ema=jax.numpy.array(VELOCITY)), *state[1:])))
+
+# A rule of neither, by its definition (Ma and Yarats 2019, equation (1)).
+def quasi_hyperbolic(momentum, nu):
+    w, v, iterates = START, VELOCITY, []
+    for _ in range(STEPS):
+        gradient = CURVATURE * w
+        v = momentum * v + (1 - momentum) * gradient
+        w -= ETA * ((1 - nu) * gradient + nu * v)
+        iterates.append(w)
+    return iterates
+
+
+line("qhm:momentum=0.8,nu=0.6", 1.0, quasi_hyperbolic(0.8, 0.6))
