@@ -310,7 +310,10 @@ impl<'a> Problem<'a> {
             let (method, residual) = ("Newton", f64::NAN);
             return Err(LinalgError::NotConverged { method, num_applications: MAX_STEPS, residual }.into());
         }
-        Ok(Above { p: high, projected, root: low.min(high), vector, slope })
+        // A lower end where nobody has been is the pole, which can be far below: then it is Newton's place that counts.
+        let newton = (high + value * (value - 1.0) / slope).max(pole);
+        let root = if low > pole { low } else { newton };
+        Ok(Above { p: high, projected, root: root.min(high), vector, slope })
     }
 
     fn project(&self, subspace: &SampleSubspace, p: f64) -> Projected {
