@@ -320,7 +320,8 @@ mod tests {
 
     #[test]
     fn files_that_differ_are_named() {
-        let whole: String = (0..10).map(|at| format!("{at}{at}  ./{at}.csv\n")).collect();
+        let lines: Vec<String> = (0..10).map(|at| format!("{at}{at}  ./{at}.csv\n")).collect();
+        let whole = lines.concat();
         assert_eq!(same("shards", &whole, &whole), Ok(()));
         let told = same("shards", &whole, &whole.replace("33  ", "34  ")).unwrap_err();
         assert!(told.contains("33  ./3.csv, 34  ./3.csv"), "{told}");

@@ -29,7 +29,7 @@ pub(super) const CLAIMS: &[Claim] = &[
         "SAM is stable at smaller learning rates than SGD: at each minimum, with the same loader and batch size, half of the runs grow from a smaller learning rate on.",
         Verdict::Supported,
         (ASSUMPTIONS, 1.0, Some(0.5)),
-        smaller,
+        |setting, factor| Ok(smaller(setting, factor)),
     ),
     empirical(
         &["training-ends-stable"],
@@ -83,7 +83,7 @@ fn drawn_afresh<'a>(setting: &Setting<'a>) -> impl Iterator<Item = &'a RecordedS
     setting.runs.recorded.settings.iter().filter(|one| one.sampling == "independent")
 }
 
-fn smaller(setting: &Setting<'_>, factor: f64) -> Result<Judgement> {
+fn smaller(setting: &Setting<'_>, factor: f64) -> Judgement {
     let sgd = |one: &RecordedSetting| one.optimizer == Optimizer::sgd();
     let mut ratios = Vec::new();
     for sam in drawn_afresh(setting).filter(|one| one.optimizer.rho_over_alpha() > 0.0) {
@@ -95,7 +95,7 @@ fn smaller(setting: &Setting<'_>, factor: f64) -> Result<Judgement> {
     }
     let smaller = ratios.iter().filter(|ratio| **ratio < factor).count();
     let most = ratios.iter().copied().fold(0.0, f64::max);
-    Ok(Judgement::new(
+    Judgement::new(
         Verdict::supported_if(!ratios.is_empty() && smaller == ratios.len()),
         format!(
             "smaller in {smaller} of {} settings, by a factor of {} in the median and of {} at most",
@@ -103,5 +103,5 @@ fn smaller(setting: &Setting<'_>, factor: f64) -> Result<Judgement> {
             significant(median(&ratios), 2),
             significant(most, 2)
         ),
-    ))
+    )
 }

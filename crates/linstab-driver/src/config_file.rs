@@ -162,8 +162,6 @@ impl Checker {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     #[derive(Debug, serde::Deserialize)]
@@ -171,10 +169,15 @@ mod tests {
         One,
     }
 
+    #[derive(Debug, serde::Deserialize)]
+    struct Chosen {
+        a: Choice,
+    }
+
     #[test]
     fn a_message_is_a_line_of_plain_text_whatever_the_file_says() {
-        let parse = |text| parse::<BTreeMap<String, Choice>>(Path::new("x.toml"), text);
-        assert!(matches!(parse("a = 'One'").unwrap()["a"], Choice::One));
+        let parse = |text| parse::<Chosen>(Path::new("x.toml"), text);
+        assert!(matches!(parse("a = 'One'").unwrap().a, Choice::One));
         let refused = parse("\na = \"b\\nc\\u001bd\te\"").unwrap_err().to_string();
         assert!(refused.contains(r"c\u{1b}d\te"), "{refused}");
         assert!(refused.starts_with("x.toml:2: ") && !refused.chars().any(char::is_control), "{refused}");

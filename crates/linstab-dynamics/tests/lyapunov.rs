@@ -53,7 +53,8 @@ fn the_estimate_agrees_with_the_exact_exponent() {
 fn the_exponent_is_below_half_the_logarithm_of_the_growth() {
     for seed in 0..10_u32 {
         let reduced = Reduced::of(&random_factored(u64::from(seed), 6, 1, 4)).unwrap();
-        let sampling = BatchSampling::new(SCHEMES[seed as usize % SCHEMES.len()], 6, 2).unwrap();
+        let sampling =
+            BatchSampling::new(SCHEMES[usize::try_from(seed).unwrap() % SCHEMES.len()], 6, 2).unwrap();
         let analysis = MeanSquare::new(&reduced, Optimizer::sgd(), sampling).unwrap();
         let eta = 1.1 * analysis.max_learning_rate().unwrap().value;
         let growth = analysis.growth_per_step(eta).unwrap();

@@ -13,7 +13,8 @@ fn certificates_are_proofs() {
     for seed in 0..200 {
         let ensemble = random_factored(seed, 6, 1 + (seed % 2) as usize, 5);
         let beta = [0.0, 0.9, -0.5, 0.0, 0.5][(seed % 5) as usize];
-        let analysis = analysis(&ensemble, SCHEMES[seed as usize % SCHEMES.len()], 2, 0.3, beta);
+        let analysis =
+            analysis(&ensemble, SCHEMES[usize::try_from(seed).unwrap() % SCHEMES.len()], 2, 0.3, beta);
         let threshold = analysis.max_learning_rate().unwrap();
         num_proven += usize::from(threshold.certificate == CertificateKind::Proven);
         widest = widest.max(threshold.interval.1 / threshold.interval.0 - 1.0);
@@ -240,4 +241,25 @@ fn the_scalar_example_is_met() {
     }
     assert!((threshold(SamplingScheme::WithoutReplacement, 0.0) - 1.0).abs() < 1e-14);
     assert!((threshold(SamplingScheme::Bernoulli, 0.0) - 2.0 / 3.0).abs() < 1e-14);
+}
+
+/// Two samples that are nearly alike, at a learning rate that takes their mean to 0: all growth is that of their difference, which a
+/// subspace lacks at first.
+#[test]
+fn growths_of_samples_that_are_nearly_alike_are_those_of_their_difference() {
+    for (difference, scale) in [0.1, 0.01, 1e-3].into_iter().flat_map(|x| [(x, 1.0), (x, 1e-3), (x, 1e40)]) {
+        let factors = [scale, scale * (1.0 + difference)];
+        let ensemble = Reduced::of(&Factored::new(2, 1, 1, factors.to_vec()).unwrap()).unwrap();
+        let sampling = BatchSampling::new(SamplingScheme::WithReplacement, 2, 1).unwrap();
+        let analysis = MeanSquare::new(&ensemble, Optimizer::sgd(), sampling).unwrap();
+        let inverse_mean = 2.0 / factors.iter().map(|factor| factor * factor).sum::<f64>();
+        for eta in [0.999, 1.0, 1.01].map(|share| share * inverse_mean) {
+            let squares = factors.map(|factor| (1.0 - eta * factor * factor).powi(2));
+            let (found, exact) = (analysis.growth_per_step(eta).unwrap(), squares.iter().sum::<f64>() / 2.0);
+            assert!(
+                (found / exact - 1.0).abs() < 1e-7,
+                "{difference}, {scale}: {found:e}, exactly {exact:e}"
+            );
+        }
+    }
 }

@@ -157,16 +157,18 @@ impl<'a> Problem<'a> {
             self.keep_leading(subspace, guess, REMEMBERED)?;
             subspace.push(start.blocks);
         }
-        let mut widening = 1.0;
+        let (mut widening, mut room) = (1.0, 1.0);
         for num_images in 1..=MAX_EXPANSIONS {
             subspace.interrupt.check()?;
             let share = if subspace.num_columns() < self.h.len() { SHARE_OF_STEP } else { 1.0 };
-            let above = self.just_above(subspace, guess, (share * tolerance, widening))?;
-            // Where the root is the pole, a step may be too small for eigenvalues to be below 1.
+            let above = self.just_above(subspace, guess, (share * tolerance, widening * room))?;
+            // Where the root in the subspace is next to the pole, a step may be too small for eigenvalues to be below 1. That says
+            // nothing of what the subspace lacks.
             let Some(trial) = self.trial(subspace, &above) else {
-                widening *= 4.0;
+                room *= 4.0;
                 continue;
             };
+            room = 1.0;
             if trial.doubt.as_ref().is_some_and(|doubt| !doubt.is_little(above.root, tolerance)) {
                 let interrupt = subspace.interrupt.clone();
                 *subspace = SampleSubspace::new(&subspace.ensemble().clone(), None);
@@ -310,10 +312,7 @@ impl<'a> Problem<'a> {
             let (method, residual) = ("Newton", f64::NAN);
             return Err(LinalgError::NotConverged { method, num_applications: MAX_STEPS, residual }.into());
         }
-        // A lower end where nobody has been is the pole, which can be far below: then it is Newton's place that counts.
-        let newton = (high + value * (value - 1.0) / slope).max(pole);
-        let root = if low > pole { low } else { newton };
-        Ok(Above { p: high, projected, root: root.min(high), vector, slope })
+        Ok(Above { p: high, projected, root: low.min(high), vector, slope })
     }
 
     fn project(&self, subspace: &SampleSubspace, p: f64) -> Projected {

@@ -261,7 +261,7 @@ fn outputs(input: &Input<'_>) -> Verdict {
 }
 
 fn targets(input: &Input<'_>) -> Verdict {
-    if input.choice % 2 == 0 {
+    if input.choice.is_multiple_of(2) {
         loss(Loss::CrossEntropy, &npy::encode("<f8", "(3, 2)", &doubles(&OUTPUTS)), input.bytes)
     } else {
         loss(Loss::HalfSquaredError, &npy::encode("<f8", "(3, 2)", &doubles(&OUTPUTS)), input.bytes)
