@@ -259,12 +259,17 @@ fn edge_test(tables: &Tables) -> Result<Vec<(&'static str, String)>> {
     );
     let findings = tables.rows("edge-test-findings", &[])?;
     let findings: Vec<String> = findings.iter().map(|row| format!("- {}", row["finding"])).collect();
+    let (first, others) = findings.split_at(findings.len().min(FIRST_FINDINGS));
     Ok(vec![
         ("edge-test-runs", runs),
-        ("edge-test-findings", findings.join("\n")),
+        ("edge-test-findings", first.join("\n")),
+        ("edge-test-more-findings", others.join("\n")),
         ("edge-test-table", errors_table(tables)?),
     ])
 }
+
+/// Findings that everybody reads: does it predict, and what does.
+const FIRST_FINDINGS: usize = 3;
 
 /// A predictor is listed if it speaks of so many of all settings.
 const LISTED: f64 = 0.5;
