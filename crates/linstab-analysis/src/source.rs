@@ -22,11 +22,14 @@ impl<'a> Source<'a> {
         FactorFile::new(tensor).map(Self::Factors)
     }
 
-    /// Inner products in a tensor.
+    /// Inner products in a tensor, which are read.
     ///
     /// # Errors
-    /// As [`InnerProducts::read`].
-    pub fn gram(tensor: Tensor<'_>, num_factors: Option<usize>) -> Result<Self> {
+    /// As [`InnerProducts::read`]; [`AnalysisError::Memory`], before anything is read, if no analysis of so many fits.
+    pub fn gram(tensor: Tensor<'_>, num_factors: Option<usize>, memory_limit: usize) -> Result<Self> {
+        if let Some((order, _)) = InnerProducts::order(tensor.shape()) {
+            Plan::of_inner_products(order, Work::default(), memory_limit)?;
+        }
         InnerProducts::read(tensor, num_factors).map(Self::Gram)
     }
 

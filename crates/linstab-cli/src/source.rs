@@ -55,7 +55,7 @@ pub(crate) struct InputArguments {
 pub(crate) fn open(input: &InputArguments) -> Result<Source<'static>, AnalysisError> {
     let tensor = |path, usual| files::open(path, input.tensor.as_deref(), usual, input.memory_limit);
     match &input.gram {
-        Some(path) => Source::gram(tensor(path, "gram")?, input.num_factors),
+        Some(path) => Source::gram(tensor(path, "gram")?, input.num_factors, input.memory_limit),
         None => Source::factors(tensor(input.path(), "factors")?),
     }
 }

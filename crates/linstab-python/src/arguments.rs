@@ -111,8 +111,11 @@ impl SourceArguments<'_> {
                 allowed,
             })?;
         let tensor = self.array.tensor(memory_limit)?;
-        let source =
-            if self.is_gram { Source::gram(tensor, self.num_factors)? } else { Source::factors(tensor)? };
+        let source = if self.is_gram {
+            Source::gram(tensor, self.num_factors, memory_limit)?
+        } else {
+            Source::factors(tensor)?
+        };
         let preconditioner = match &self.preconditioner {
             Some(array) => Some(source.preconditioner(array.tensor(memory_limit)?)?),
             None => None,

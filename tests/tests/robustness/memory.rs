@@ -151,8 +151,7 @@ impl<'a> Stage<'a> {
         let refused =
             run.status.code() == Some(2) && said.lines().count() == 1 && said.contains("of memory, allowed");
         let allowed = self.in_use + limit + SLACK;
-        // What is refused for its size may have been read already, if it is inner products.
-        if run.status.success() && used > allowed {
+        if used > allowed {
             return Err(format!("{name} with {limit} bytes: {used} in use, of {allowed}"));
         }
         if run.status.success() || refused {

@@ -93,22 +93,27 @@ impl InnerProducts {
         Ok(Self { matrix, num_samples: order / num_factors, num_factors })
     }
 
+    /// Of how many factors a tensor of this shape holds inner products, and how many a sample has if it says so.
+    pub(crate) fn order(shape: &[usize]) -> Option<(usize, Option<usize>)> {
+        match shape[..] {
+            [rows, columns] if rows == columns => Some((rows, None)),
+            [n, k, m, l] if n == m && k == l => Some((n.checked_mul(k)?, Some(k))),
+            _ => None,
+        }
+    }
+
     /// Those in a tensor: (n k, n k), or (n, k, n, k), which says itself how many a sample has.
     ///
     /// # Errors
     /// [`AnalysisError::Unsupported`] for another shape and as [`InnerProducts::new`], allowing for the rounding of half precision;
     /// [`AnalysisError::Io`].
     pub fn read(mut tensor: Tensor<'_>, num_factors: Option<usize>) -> Result<Self> {
-        let (order, found) = match tensor.shape()[..] {
-            [rows, columns] if rows == columns => (rows, None),
-            [n, k, m, l] if n == m && k == l => (n * k, Some(k)),
-            _ => {
-                let problem = format!(
-                    "has shape {:?}, allowed: (samples * factors, samples * factors) or (samples, factors, samples, factors)",
-                    tensor.shape()
-                );
-                return Err(AnalysisError::unsupported(tensor.path(), problem));
-            }
+        let Some((order, found)) = Self::order(tensor.shape()) else {
+            let problem = format!(
+                "has shape {:?}, allowed: (samples * factors, samples * factors) or (samples, factors, samples, factors)",
+                tensor.shape()
+            );
+            return Err(AnalysisError::unsupported(tensor.path(), problem));
         };
         if let (Some(found), Some(given)) = (found, num_factors)
             && found != given
