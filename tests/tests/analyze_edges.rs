@@ -66,7 +66,7 @@ fn an_output_is_what_it_was() {
     assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo(), "it is a pipe still");
 }
 
-/// Neither the factors nor the labels are overwritten, by whatever name; and `-` is standard output, not a file of that name.
+/// Neither the factors nor the labels nor another output are overwritten, by whatever name; and `-` is standard output, not a file of that name.
 #[test]
 fn an_input_is_no_output() {
     let folder = tempfile::tempdir().unwrap();
@@ -80,6 +80,12 @@ fn an_input_is_no_output() {
         &["analyze", &fixture("cube-f8-little-C-v1.npy"), "--labels", &labels, "-o", &labels],
         2,
         "a file that is not read",
+    );
+    let page = folder.path().join("page.html").display().to_string();
+    refused(
+        &["analyze", &factors, "--report", &page, "-o", &page],
+        2,
+        "a file that nothing else is written to",
     );
     let mut command = linstab(&["analyze", "factors.npy", "-o", "-", "--quiet"]);
     command.current_dir(folder.path());

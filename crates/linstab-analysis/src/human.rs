@@ -212,7 +212,7 @@ fn responsible_samples(findings: &Findings) -> String {
     }
     let labelled = report.responsible_samples.iter().any(|sample| sample.label.is_some());
     let mut rows = vec![
-        ["responsible sample", "share of noise", "stable up to without it", "sharpness"]
+        ["responsible sample", "share of noise", "without it, to first order", "sharpness"]
             .map(str::to_owned)
             .to_vec(),
     ];

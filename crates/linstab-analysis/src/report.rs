@@ -296,7 +296,7 @@ pub struct NoiseFloorReport {
 pub struct SampleReport {
     /// Index of the sample, from 0.
     pub sample: usize,
-    /// What the largest stable learning rate would be without it, to first order.
+    /// What the largest stable learning rate would be without it, to first order: no more than a direction where it brings most of the noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_learning_rate_without: Option<f64>,
     /// Its share in the noise part of the critical second moment; all samples together have 1.

@@ -18,8 +18,8 @@ use arguments::{GradientArguments, OutputArguments, TrainingArguments};
 use crate::source::{InputArguments, in_pool, open, preconditioner};
 use crate::{STANDARD_OUTPUT, say};
 
-/// Refuses, before anything is computed, an output that would replace one of the inputs, whatever names and links lead there, and a drawing
-/// of no known kind.
+/// Refuses, before anything is computed, an output that would replace one of the inputs or another output, whatever names and links lead there,
+/// and a drawing of no known kind.
 fn require_writable(arguments: &AnalyzeArguments, output: Option<&Path>) -> Result<(), AnalysisError> {
     let AnalyzeArguments { input, training, gradients, output: OutputArguments { report, plot, .. }, .. } =
         arguments;
@@ -32,12 +32,19 @@ fn require_writable(arguments: &AnalyzeArguments, output: Option<&Path>) -> Resu
     let others = [&training.preconditioner, residuals, outputs, targets, labels].map(Option::as_deref);
     let read = others.into_iter().flatten().chain([input.path()]);
     let read: Vec<PathBuf> = read.filter_map(place).collect();
+    let mut written: Vec<PathBuf> = Vec::new();
     for (name, path) in [("output", output), ("report", report.as_deref()), ("plot", plot.as_deref())] {
-        if let Some(path) = path
-            && place(path).is_some_and(|target| read.contains(&target))
-        {
+        let Some(path) = path else { continue };
+        let target = place(path).or_else(|| std::path::absolute(path).ok());
+        if target.as_ref().is_some_and(|target| read.contains(target)) {
             return refuse(name, path, "a file that is not read");
         }
+        // A device takes whatever comes.
+        let is_a_file = std::fs::metadata(path).map_or(true, |found| found.is_file());
+        if is_a_file && target.as_ref().is_some_and(|target| written.contains(target)) {
+            return refuse(name, path, "a file that nothing else is written to");
+        }
+        written.extend(target);
     }
     match plot {
         Some(path) if !path.extension().is_some_and(|ending| ending == "svg" || ending == "png") => {

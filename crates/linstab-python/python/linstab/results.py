@@ -138,7 +138,7 @@ class ResponsibleSample:
     share: float
     sharpness: float
     max_learning_rate_without: float | None = None
-    """What the threshold would be without it, to first order."""
+    """What the threshold would be without it, to first order: no more than a direction where it brings most of the noise."""
     label: int | None = None
 
     @classmethod
