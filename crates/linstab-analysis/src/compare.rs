@@ -262,6 +262,9 @@ impl MinimaReport {
         let (first, other) = (&self.minima[0], &self.minima[at]);
         let flatter = other.sharpness / first.sharpness;
         let flat = match flatter {
+            _ if first.sharpness <= 0.0 && other.sharpness > 0.0 => {
+                "sharper (the other has no curvature)".to_owned()
+            }
             ratio if ratio < 1.0 - 1e-9 => {
                 format!("flatter (sharpness {:.1} % lower)", 100.0 * (1.0 - ratio))
             }
@@ -293,7 +296,8 @@ impl MinimaReport {
 
 fn cell(row: &ThresholdReport, at: usize) -> String {
     let value = short(row.max_learning_rates[at]);
-    if at == 0 {
+    // Beside a minimum without curvature there is no ratio.
+    if at == 0 || !row.log_ratios[at].is_finite() {
         return value;
     }
     let change = 100.0 * (row.log_ratios[at].exp() - 1.0);
@@ -324,6 +328,23 @@ mod tests {
             }],
             diagnostics: Vec::new(),
         }
+    }
+
+    /// Without curvature nothing limits, and no ratio says anything.
+    #[test]
+    fn a_minimum_without_curvature_has_no_ratio() {
+        let mut report = report(1.0, f64::NEG_INFINITY, Some(0.1));
+        report.minima[0].sharpness = 0.0;
+        assert!(
+            report.sentence(1).contains("sharper (the other has no curvature)"),
+            "{}",
+            report.sentence(1)
+        );
+        let cells = [f64::NEG_INFINITY, f64::NAN, 0.0].map(|log_ratio| {
+            report.thresholds[0].log_ratios[1] = log_ratio;
+            cell(&report.thresholds[0], 1)
+        });
+        assert_eq!(cells.each_ref().map(|cell| cell.contains('%')), [false, false, true], "{cells:?}");
     }
 
     #[test]

@@ -181,6 +181,13 @@ def test_a_spike_that_the_budget_forbids_to_analyse_falls_back_to_the_last_analy
     assert monitor.spikes[0].responsible_samples == (4, 2) and monitor.spikes[0].analysed_at == 0
 
 
+def test_losses_below_zero_spike_as_far_above_their_median() -> None:
+    with Monitor(answer, every=1000, budget=1.0, log=None) as monitor:
+        for step, loss in enumerate([-1.0] * 40 + [0.9, -1.0, 1.1]):
+            monitor.step(step, loss=loss)
+    assert [spike.step for spike in monitor.spikes] == [42]
+
+
 def test_no_spike_in_losses_that_only_fluctuate() -> None:
     with Monitor(answer, log=None) as monitor:
         rng = np.random.default_rng(0)

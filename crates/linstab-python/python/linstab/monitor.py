@@ -188,7 +188,8 @@ class Monitor:
 
     def _detect(self, step: int, loss: float) -> Spike | None:
         median = statistics.median(self._losses) if len(self._losses) >= _FEWEST_LOSSES else math.inf
-        high = not math.isfinite(loss) or loss > self._spike_factor * median
+        # As far above a negative median as above a positive one.
+        high = not math.isfinite(loss) or loss > median + (self._spike_factor - 1) * abs(median)
         begins = high and not self._in_spike
         self._in_spike = high
         if math.isfinite(loss):
