@@ -94,6 +94,12 @@ fn an_input_is_no_output() {
     assert_eq!(names(folder.path()).len(), 1, "no file called -");
 }
 
+/// Factors say themselves how many a sample has.
+#[test]
+fn only_inner_products_are_told_their_factors() {
+    refused(&["analyze", EXAMPLE, "--num-factors", "3"], 2, "cannot be used with");
+}
+
 /// Standard error that is closed, or a pipe that nobody reads, changes neither the result nor the exit code.
 #[cfg(unix)]
 #[test]

@@ -29,7 +29,7 @@ pub(crate) struct InputArguments {
     /// Factors a sample of the inner products
     ///
     /// Default: 1, or what a shape (samples, factors, samples, factors) says.
-    #[arg(long, value_name = "K", requires = "gram")]
+    #[arg(long, value_name = "K", conflicts_with = "factors")]
     pub(crate) num_factors: Option<usize>,
     /// Tensor of a .npz or .safetensors file
     ///

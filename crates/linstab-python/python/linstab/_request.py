@@ -51,6 +51,11 @@ def source_of(
             f"progress is {progress!r}, allowed: {allowed}", name="progress", value=repr(progress), allowed=allowed
         )
     name, array = ("factors", factors) if gram is None else ("gram", gram)
+    if gram is None and num_factors is not None:
+        allowed = "with gram; factors say themselves how many a sample has"
+        raise OptionError(
+            f"num_factors is {num_factors!r}, allowed: {allowed}", name="num_factors", value=repr(num_factors), allowed=allowed
+        )
     if isinstance(array, Gram):
         num_factors = array.num_factors
     values = array.values if isinstance(array, (Factors, Gram)) else array
