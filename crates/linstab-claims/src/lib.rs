@@ -67,7 +67,7 @@ impl Experiment for Claims {
 
     fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {
         let config = Config::load(context)?;
-        let data = Recorded::read(context)?.digests;
+        let data = Recorded::digests(context)?;
         Ok(Inputs { data, ..Inputs::new(&config.as_run(context.configs)?, config.seed)? })
     }
 

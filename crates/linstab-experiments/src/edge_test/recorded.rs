@@ -42,6 +42,14 @@ pub struct RecordedSetting {
 }
 
 impl Recorded {
+    /// The files of the record, which are read and checked, but not judged.
+    ///
+    /// # Errors
+    /// As [`Recorded::read`].
+    pub fn digests(context: &Context<'_>) -> Result<Vec<DataDigest>> {
+        Ok(Records::read(&Config::load(context)?.folder(context))?.digests)
+    }
+
     /// The record that the configuration of the experiment names.
     ///
     /// # Errors
