@@ -59,8 +59,12 @@ fn make_map(
     checkpoint: &CellStore,
 ) -> Result<Vec<Row>> {
     let cells = MapCells::new(config, context.program);
-    let outputs = engine::run(&cells, context, checkpoint)?;
-    Ok(cells.cells().iter().zip(&outputs).map(|(cell, output)| Row::new(config, cell, output)).collect())
+    let mut rows = Vec::new();
+    engine::for_each(&cells, context, checkpoint, |index, result| {
+        rows.push(cells.row(index, &result));
+        Ok(())
+    })?;
+    Ok(rows)
 }
 
 /// The trainings that the claims speak of: all without contrastive term and with a large one, and SGD at the first learning rate with

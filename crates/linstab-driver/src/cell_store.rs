@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::cell_files::{CellFile, Merged, ShardFile, of_shard};
 use crate::checkpoint::{self, Identity};
-use crate::error::CheckpointFault;
 use crate::files::create_folder_below;
 use crate::shard::{Shard, listed};
 use crate::{DriverError, Result};
@@ -55,6 +55,11 @@ impl CellStore {
         }
     }
 
+    /// Whether all cells are computed here.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.share == Share::All
+    }
+
     /// Whether nothing at all is computed here.
     pub(crate) fn is_gathered(&self) -> bool {
         matches!(self.share, Share::Gathered(_))
@@ -96,36 +101,47 @@ impl CellStore {
         };
         for shard in self.shards(identity)? {
             if own.is_none_or(|own| shard == own || shard.count() != own.count()) {
-                self.merge_shard(shard, identity, &mut results)?;
+                let path = self.file_of(shard, identity);
+                merge(&path, identity, &mut results).map_err(of_shard(shard))?;
             }
         }
         Ok(results)
     }
 
-    /// Adds what other shards have computed meanwhile, until all is there.
+    /// The results of all cells in order, from the files of the shards. Files are read twice: nothing is handed over unless all is there.
     ///
     /// # Errors
     /// [`DriverError::Awaits`] or [`DriverError::MissingCells`] if it is not; as [`Self::load`].
-    pub(crate) fn complete<T: DeserializeOwned>(
+    pub(crate) fn stored<T: DeserializeOwned>(
         &self,
         identity: Identity,
-        results: &mut Results<T>,
-    ) -> Result<()> {
+        num_cells: usize,
+    ) -> Result<Merged<T>> {
+        let mut shards = self.shards(identity)?;
+        let mut awaited = Vec::new();
         if let Share::Of(own) = self.share {
-            for shard in own.others() {
-                self.merge_shard(shard, identity, results)?;
-                // What is missing now stays missing: no need to read on.
-                if (0..results.len()).any(|cell| shard.holds(cell) && results[cell].is_none()) {
-                    let (computation, shard) = (self.name.clone(), shard.to_string());
-                    return Err(DriverError::Awaits { computation, shard });
-                }
+            shards.retain(|shard| *shard == own || shard.count() != own.count());
+            awaited.extend(own.others());
+        }
+        let mut known = vec![false; num_cells];
+        let file = |shard| ShardFile { path: self.file_of(shard, identity), shard, identity, num_cells };
+        let mut files: Vec<ShardFile> = shards.into_iter().map(file).collect();
+        files.iter().try_for_each(|file| file.mark::<T>(&mut known))?;
+        for shard in awaited {
+            files.push(file(shard));
+            files[files.len() - 1].mark::<T>(&mut known)?;
+            // What is missing now stays missing: no need to read on.
+            if (0..num_cells).any(|cell| shard.holds(cell) && !known[cell]) {
+                let (computation, shard) = (self.name.clone(), shard.to_string());
+                return Err(DriverError::Awaits { computation, shard });
             }
         }
-        let missing: Vec<usize> = (0..results.len()).filter(|&cell| results[cell].is_none()).collect();
-        if missing.is_empty() { Ok(()) } else { Err(self.missing(&missing, results.len())) }
+        let missing: Vec<usize> = (0..num_cells).filter(|&cell| !known[cell]).collect();
+        if missing.is_empty() { Merged::new(files) } else { Err(self.missing(&missing, num_cells)) }
     }
 
-    fn missing(&self, missing: &[usize], num_cells: usize) -> DriverError {
+    /// That these cells have not been computed.
+    pub(crate) fn missing(&self, missing: &[usize], num_cells: usize) -> DriverError {
         let counts: &[u32] = if let Share::Gathered(counts) = &self.share { counts } else { &[] };
         let shards_of = |&count: &u32| {
             let mut shards: Vec<Shard> = missing.iter().map(|&cell| Shard::of_cell(cell, count)).collect();
@@ -164,29 +180,16 @@ impl CellStore {
         shards_in(&folder, ENDING)
     }
 
-    fn merge_shard<T: DeserializeOwned>(
-        &self,
-        shard: Shard,
-        identity: Identity,
-        results: &mut Results<T>,
-    ) -> Result<()> {
-        merge(&shard_file(&identity.path(&self.base), shard), identity, results).map_err(
-            |error| match error {
-                DriverError::Checkpoint { path, reason } => {
-                    DriverError::ShardFile { path, shard: shard.to_string(), reason }
-                }
-                other => other,
-            },
-        )
+    fn file_of(&self, shard: Shard, identity: Identity) -> PathBuf {
+        shard_file(&identity.path(&self.base), shard)
     }
 }
 
 /// Adds the results of a file, if there is one, to those that are known.
 fn merge<T: DeserializeOwned>(path: &Path, identity: Identity, results: &mut Results<T>) -> Result<()> {
-    let damaged = || DriverError::Checkpoint { path: path.to_path_buf(), reason: CheckpointFault::Damaged };
-    for (cell, result) in checkpoint::read::<Vec<(u64, T)>>(path, identity)?.unwrap_or_default() {
-        let cell = usize::try_from(cell).ok().and_then(|cell| results.get_mut(cell)).ok_or_else(damaged)?;
-        cell.get_or_insert(result);
+    for cell in CellFile::open(path, identity, results.len())? {
+        let (cell, result) = cell?;
+        results[cell].get_or_insert(result);
     }
     Ok(())
 }

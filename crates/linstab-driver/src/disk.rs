@@ -110,14 +110,14 @@ pub(crate) fn try_lock(file: &File, path: &Path) -> Result<(), TryLockError> {
 
 /// Writes to a file that lies, or is going to lie, at `path`.
 #[derive(Debug)]
-pub(crate) struct Writer<'a> {
-    pub(crate) file: &'a File,
-    pub(crate) path: &'a Path,
+pub(crate) struct Writer<F, P> {
+    pub(crate) file: F,
+    pub(crate) path: P,
 }
 
-impl Write for Writer<'_> {
+impl<F: Write, P: AsRef<Path>> Write for Writer<F, P> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match before(Change::Write, self.path) {
+        match before(Change::Write, self.path.as_ref()) {
             Ok(()) => self.file.write(bytes),
             Err(error) => {
                 self.file.write_all(&bytes[..bytes.len() / 2])?;

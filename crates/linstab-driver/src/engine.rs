@@ -43,12 +43,46 @@ pub trait Cells: Sync {
     fn compute(&self, index: usize) -> std::result::Result<Self::Output, Self::Error>;
 }
 
-/// Computes the cells of this process that `store` does not hold yet and returns the results of all cells in order.
+/// Computes the cells of this process that `store` does not hold yet and hands over the results of all cells in order, one by one: of
+/// cells that shards have computed no more than a few are in memory.
 ///
 /// # Errors
-/// The first error of a cell; [`DriverError::Checkpoint`] or [`DriverError::ShardFile`] if what is stored is not of this computation;
-/// [`DriverError::Awaits`] or [`DriverError::MissingCells`] if other processes have cells to compute; [`DriverError::Io`] if the store
-/// cannot be written.
+/// The first error of a cell or of `visit`; [`DriverError::Checkpoint`] or [`DriverError::ShardFile`] if what is stored is not of this
+/// computation; [`DriverError::Awaits`] or [`DriverError::MissingCells`] if other processes have cells to compute, before anything is
+/// handed over; [`DriverError::Io`] if the store cannot be written.
+/// # Panics
+/// If computing a cell does.
+pub fn for_each<C: Cells>(
+    cells: &C,
+    context: &Context<'_>,
+    store: &CellStore,
+    mut visit: impl FnMut(usize, C::Output) -> std::result::Result<(), C::Error>,
+) -> std::result::Result<(), C::Error> {
+    let (identity, num_cells) = (cells.identity(), cells.num_cells());
+    if !store.is_gathered() {
+        let mut results = store.load(identity, num_cells)?;
+        compute(cells, context, store, &mut results)?;
+        if store.is_whole() {
+            let results = results.into_iter().map(|result| result.expect("all cells have been computed"));
+            return results.enumerate().try_for_each(|(cell, result)| visit(cell, result));
+        }
+    }
+    let mut expected = 0..num_cells;
+    for stored in store.stored(identity, num_cells)? {
+        let (cell, result) = stored?;
+        // Somebody may have put another file in the place of one that was whole a moment ago.
+        if let Some(lost) = expected.next().filter(|next| *next != cell) {
+            return Err(store.missing(&[lost], num_cells).into());
+        }
+        visit(cell, result)?;
+    }
+    expected.next().map_or(Ok(()), |lost| Err(store.missing(&[lost], num_cells).into()))
+}
+
+/// As [`for_each()`], with all results at the end.
+///
+/// # Errors
+/// Those of [`for_each()`].
 /// # Panics
 /// If computing a cell does.
 pub fn run<C: Cells>(
@@ -56,13 +90,12 @@ pub fn run<C: Cells>(
     context: &Context<'_>,
     store: &CellStore,
 ) -> std::result::Result<Vec<C::Output>, C::Error> {
-    let identity = cells.identity();
-    let mut results = store.load(identity, cells.num_cells())?;
-    if !store.is_gathered() {
-        compute(cells, context, store, &mut results)?;
-    }
-    store.complete(identity, &mut results)?;
-    Ok(results.into_iter().map(|result| result.expect("the store is complete")).collect())
+    let mut results = Vec::new();
+    for_each(cells, context, store, |_, result| {
+        results.push(result);
+        Ok(())
+    })?;
+    Ok(results)
 }
 
 fn compute<C: Cells>(

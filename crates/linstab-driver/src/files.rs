@@ -63,25 +63,45 @@ fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::R
 
 /// Writes a new file to the disk, creating the folders above it up to `root`.
 pub(crate) fn write(root: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(root, path, |file| file.write_all(bytes))
+    let mut file = NewFile::create(root, path)?;
+    file.write_all(bytes).map_err(DriverError::io("write", path))?;
+    file.finish()
 }
 
-/// The same with contents that need not be in memory as a whole.
-pub(crate) fn write_with(
-    root: &Path,
-    path: &Path,
-    fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
-) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        create_folder_below(root, parent)?;
+/// A new file with contents that need not be in memory as a whole.
+#[derive(Debug)]
+pub(crate) struct NewFile(io::BufWriter<Writer<File, PathBuf>>);
+
+impl NewFile {
+    /// Creates the folders above it up to `root`, too.
+    pub(crate) fn create(root: &Path, path: &Path) -> Result<Self> {
+        if let Some(parent) = path.parent() {
+            create_folder_below(root, parent)?;
+        }
+        let file = disk::create(path).map_err(DriverError::io("write", path))?;
+        Ok(Self(io::BufWriter::new(Writer { file, path: path.to_path_buf() })))
     }
-    let written = disk::create(path).and_then(|file| {
-        let mut writer = io::BufWriter::new(Writer { file: &file, path });
-        fill(&mut writer)?;
-        writer.flush()?;
-        disk::sync(&file, path)
-    });
-    written.map_err(DriverError::io("write", path))
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0.get_ref().path
+    }
+
+    /// Brings it to the disk.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let flushed = self.0.flush();
+        let Writer { file, path } = self.0.get_ref();
+        flushed.and_then(|()| disk::sync(file, path)).map_err(DriverError::io("write", path))
+    }
+}
+
+impl io::Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Relative paths of all files below a folder, sorted.

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use linstab_report::drawing;
+use serde::Serialize;
 
 use crate::cell_store::{CellStore, Share};
 use crate::disk;
 use crate::files::{
-    MANIFEST, PROGRAM, create_folder, create_folder_below, remove_folder, rename, write, write_with,
+    MANIFEST, NewFile, PROGRAM, create_folder, create_folder_below, remove_folder, rename, write,
 };
 use crate::shard::Shard;
 use crate::{DriverError, Result};
@@ -61,22 +62,31 @@ impl ResultsFolder {
     /// # Errors
     /// [`DriverError::Io`].
     pub fn write(&self, relative: &str, bytes: &[u8]) -> Result<()> {
-        self.write_with(relative, |file| file.write_all(bytes))
+        let mut file = self.create(relative)?;
+        file.write_all(bytes).map_err(|error| file.failed(error))?;
+        file.finish()
     }
 
-    /// Writes a file of the results that need not be in memory as a whole.
+    /// Writes a file of the results as JSON.
+    ///
+    /// # Errors
+    /// [`DriverError::Io`], for what cannot be encoded, too.
+    pub fn write_json<T: Serialize>(&self, relative: &str, value: &T) -> Result<()> {
+        let mut file = self.create(relative)?;
+        serde_json::to_writer(&mut file, value).map_err(|error| file.failed(error.into()))?;
+        file.finish()
+    }
+
+    /// Begins a file of the results.
     ///
     /// # Errors
     /// [`DriverError::Io`].
-    pub fn write_with(
-        &self,
-        relative: &str,
-        fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
-    ) -> Result<()> {
-        let Some(files) = &self.files else { return Ok(()) };
-        write_with(&files.work, &files.root.join(relative), fill)?;
-        files.written.lock().unwrap_or_else(PoisonError::into_inner).insert(relative.to_owned());
-        Ok(())
+    pub(crate) fn create(&self, relative: &str) -> Result<ResultsFile> {
+        let begin = |files: &Files| {
+            let file = NewFile::create(&files.work, &files.root.join(relative))?;
+            Ok(Wanted { file, relative: relative.to_owned(), written: Arc::clone(&files.written) })
+        };
+        self.files.as_ref().map(begin).transpose().map(ResultsFile)
     }
 
     /// Writes a figure across two columns and in one: `figures/<name>` and `figures/one-column/<name>`.
@@ -100,6 +110,41 @@ impl ResultsFolder {
             return Ok(());
         }
         drawing::files(name, figure)?.iter().try_for_each(|(path, bytes)| self.write(path, bytes))
+    }
+}
+
+/// A file of the results under construction; where only cells are wanted, nothing.
+#[derive(Debug)]
+pub(crate) struct ResultsFile(Option<Wanted>);
+
+#[derive(Debug)]
+struct Wanted {
+    file: NewFile,
+    relative: String,
+    written: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl ResultsFile {
+    pub(crate) fn failed(&self, error: io::Error) -> DriverError {
+        let path = self.0.as_ref().map_or(Path::new(""), |wanted| wanted.file.path());
+        DriverError::io("write", path)(error)
+    }
+
+    pub(crate) fn finish(self) -> Result<()> {
+        let Some(Wanted { file, relative, written }) = self.0 else { return Ok(()) };
+        file.finish()?;
+        written.lock().unwrap_or_else(PoisonError::into_inner).insert(relative);
+        Ok(())
+    }
+}
+
+impl Write for ResultsFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.as_mut().map_or(Ok(bytes.len()), |wanted| wanted.file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), |wanted| wanted.file.flush())
     }
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the driver owns clocks and files")]
 
+mod cell_files;
 mod cell_store;
 pub mod checkpoint;
 pub mod config_file;

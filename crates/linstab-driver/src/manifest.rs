@@ -85,7 +85,7 @@ pub struct FileRecord {
     pub(crate) path: String,
     /// The experiment that wrote it; absent if it is made of all of them.
     pub(crate) experiment: Option<String>,
-    bytes: usize,
+    pub(crate) bytes: usize,
     sha256: String,
 }
 

@@ -259,10 +259,14 @@ impl Run<'_> {
         Ok((true, self.outcomes))
     }
 
-    /// The page, with the files that its sections name in it.
+    /// The page, with the files that its sections name in it, but for those that are larger than a page.
     fn page(&self, overview: &report::Overview) -> Result<String> {
         let mut files = BTreeMap::new();
-        for path in self.pages.iter().flat_map(|record| record.section.embedded_files()) {
+        let too_large = |path: &String| {
+            self.manifest.files.iter().any(|file| file.path == *path && file.bytes > report::MAX_BYTES)
+        };
+        let embedded = self.pages.iter().flat_map(|record| record.section.embedded_files());
+        for path in embedded.filter(|path| !too_large(path)) {
             let text = String::from_utf8(self.folder.read(&path)?)
                 .map_err(|error| DriverError::Encode { what: "the page", message: error.to_string() })?;
             files.insert(path, text);

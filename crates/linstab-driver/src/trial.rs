@@ -38,7 +38,9 @@ pub fn trial<C: Cells>(cells: &C, most: usize) -> Result<Trial<C::Output>, C::Er
     for seconds in &mut seconds {
         *seconds *= share;
     }
-    let stored_bytes = checkpoint::encode(&results)?.len() as f64 / results.len().max(1) as f64;
+    let mut stored = Vec::new();
+    checkpoint::encode(&results, &mut stored)?;
+    let stored_bytes = stored.len() as f64 / results.len().max(1) as f64;
     Ok(Trial { results, stored_bytes, seconds })
 }
 

@@ -38,7 +38,7 @@ fn run(config: &Config, num_threads: usize) -> Vec<(Cell, CellResult)> {
         &CellStore::at(&folder.path().join("checkpoint")),
     )
     .unwrap();
-    cells.cells().iter().copied().zip(results).collect()
+    results.into_iter().enumerate().map(|(index, result)| (cells.cell(index), result)).collect()
 }
 
 #[test]

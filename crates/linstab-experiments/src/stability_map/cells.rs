@@ -52,47 +52,57 @@ pub struct CellResult {
     criterion_theorem_3_3: f64,
 }
 
-/// All cells of a configuration.
+/// All cells of a configuration: maps over the same grid.
 #[derive(Clone, Debug)]
 pub struct MapCells<'a> {
     config: &'a Config,
     identity: Identity,
-    cells: Vec<Cell>,
+    /// A cell of each map, wherever in its grid.
+    maps: Vec<Cell>,
+    /// Batch size and coherence.
+    grid: Vec<(usize, usize)>,
 }
 
 impl<'a> MapCells<'a> {
     /// The cells of `config`, map by map, within a map by batch size and coherence; `program` is the digest of the program.
     pub fn new(config: &'a Config, program: &str) -> Self {
-        let mut cells = Vec::new();
+        let mut maps = Vec::new();
         for &optimizer in &config.optimizers {
             for &sampling in &config.sampling {
                 for &learning_rate in &config.learning_rate {
-                    for &rho_over_alpha in config.ratios(optimizer, sampling) {
-                        let map = Cell {
-                            optimizer,
-                            sampling,
-                            learning_rate,
-                            rho_over_alpha,
-                            batch_size: 0,
-                            coherence: 0,
-                        };
-                        for batch_size in config.batch_size.values() {
-                            cells.extend(config.coherence.values().map(|coherence| Cell {
-                                batch_size,
-                                coherence,
-                                ..map
-                            }));
-                        }
-                    }
+                    maps.extend(config.ratios(optimizer, sampling).iter().map(|&rho_over_alpha| Cell {
+                        optimizer,
+                        sampling,
+                        learning_rate,
+                        rho_over_alpha,
+                        batch_size: 0,
+                        coherence: 0,
+                    }));
                 }
             }
         }
-        Self { config, identity: Identity::new(program, &[ID, &format!("{config:?}")]), cells }
+        let column = |batch_size| config.coherence.values().map(move |coherence| (batch_size, coherence));
+        let grid = config.batch_size.values().flat_map(column).collect();
+        Self { config, identity: Identity::new(program, &[ID, &format!("{config:?}")]), maps, grid }
     }
 
-    /// The cells in order.
-    pub fn cells(&self) -> &[Cell] {
-        &self.cells
+    /// A cell by its index.
+    ///
+    /// # Panics
+    /// If there is no such cell.
+    pub fn cell(&self, index: usize) -> Cell {
+        let (batch_size, coherence) = self.grid[index % self.grid.len()];
+        Cell { batch_size, coherence, ..self.maps[index / self.grid.len()] }
+    }
+
+    /// The row of a computed cell.
+    pub fn row(&self, index: usize, result: &CellResult) -> Row {
+        Row::new(self.config, &self.cell(index), result)
+    }
+
+    /// Number of cells of a map.
+    pub(super) fn cells_of_a_map(&self) -> usize {
+        self.grid.len()
     }
 
     /// Batches drawn afresh: exact answers, and runs.
@@ -207,7 +217,7 @@ impl Cells for MapCells<'_> {
     }
 
     fn num_cells(&self) -> usize {
-        self.cells.len()
+        self.maps.len() * self.grid.len()
     }
 
     fn identity(&self) -> Identity {
@@ -215,7 +225,7 @@ impl Cells for MapCells<'_> {
     }
 
     fn compute(&self, index: usize) -> Result<CellResult> {
-        let (config, cell) = (self.config, &self.cells[index]);
+        let (config, cell) = (self.config, &self.cell(index));
         let sharpness = config.sharpness * config.loss.curvature_factor();
         let ensemble = AxisAligned::shared_direction(config.num_samples, cell.coherence, sharpness)?;
         let computed = match cell.sampling {
@@ -283,8 +293,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// The row of a computed cell.
-    pub fn new(config: &Config, cell: &Cell, result: &CellResult) -> Self {
+    fn new(config: &Config, cell: &Cell, result: &CellResult) -> Self {
         let num_repetitions = config.num_repetitions;
         let tie = 2 * result.num_diverged == num_repetitions;
         let majority = 2 * result.num_diverged > num_repetitions;

@@ -2,7 +2,7 @@
 
 use super::cells::Row;
 use super::config::{self, Config, Family};
-use super::summary::{self, Boundary, MapKey, MapSummary, maps};
+use super::summary::{self, Boundary, MapKey, MapSummary};
 use linstab_driver::Result;
 use linstab_driver::ResultsFolder;
 use linstab_dynamics::sampling::Loader;
@@ -17,14 +17,14 @@ const LEGEND_SIZE: f64 = 7.5;
 /// Contours are interpolated between values cut to this range, so that an exponent of minus infinity has a place, too.
 const LARGEST_EXCESS: f64 = 2.0;
 
-/// Writes all figures.
+/// Writes the figures that show several maps, of which `maps` has those that [`shows`] names.
 pub(super) fn draw(
     config: &Config,
-    rows: &[Row],
+    maps: &[Vec<Row>],
     summaries: &[MapSummary],
     results: &ResultsFolder,
 ) -> Result<()> {
-    let maps = Maps { config, maps: maps(rows).collect() };
+    let maps = Maps { config, maps: maps.iter().map(Vec::as_slice).collect() };
     for columns in [Columns::Two, Columns::One] {
         let folder = columns.choose("one-column/", "");
         for (name, figure) in [
@@ -44,15 +44,37 @@ pub(super) fn draw(
     {
         results.draw("stability-map-headline", &maps.headline(map))?;
     }
-    for map in &maps.maps {
-        let key = MapKey::of(&map[0]);
-        let grid = Grid { columns: Columns::One, num_panels: 1, per_row: 1, height: 189.0, gap: 0.0 };
-        let mut figure = grid.figure(&key.title());
-        maps.heat_map(&mut figure, &maps.panel(&grid, 0), map, &key.title());
-        heat_map_legend(&mut figure, &grid);
-        results.draw(&format!("maps/{}", key.slug()), &figure)?;
-    }
     Ok(())
+}
+
+/// Writes the figure of one map.
+pub(super) fn draw_map(config: &Config, map: &[Row], results: &ResultsFolder) -> Result<()> {
+    let key = MapKey::of(&map[0]);
+    let grid = Grid { columns: Columns::One, num_panels: 1, per_row: 1, height: 189.0, gap: 0.0 };
+    let mut figure = grid.figure(&key.title());
+    let maps = Maps { config, maps: Vec::new() };
+    maps.heat_map(&mut figure, &maps.panel(&grid, 0), map, &key.title());
+    heat_map_legend(&mut figure, &grid);
+    results.draw(&format!("maps/{}", key.slug()), &figure)
+}
+
+/// Whether a map is shown in a figure beside others: with the first way to draw batches at the learning rates of the numbered figures,
+/// or with a loader at the first of them.
+pub(super) fn shows(config: &Config, key: &MapKey) -> bool {
+    let among = |rates: &[f64]| rates.contains(&key.learning_rate);
+    let numbered = key.sampling == config.sampling[0] && among(drawn_learning_rates(config));
+    numbered || (Some(key.sampling) == first_loader(config) && among(&config.learning_rate[..1]))
+}
+
+/// The learning rates that the numbered figures show.
+fn drawn_learning_rates(config: &Config) -> &[f64] {
+    let all = &config.learning_rate;
+    &all[..all.len().min(2)]
+}
+
+/// The first loader by epochs.
+fn first_loader(config: &Config) -> Option<Loader> {
+    config.sampling.iter().copied().find(|sampling| matches!(sampling, Loader::Epochs(_)))
 }
 
 /// How a boundary is drawn.
@@ -70,7 +92,7 @@ pub(super) fn boundary_lines(config: &Config, map: &[Row], boundary: Boundary) -
     Maps { config, maps: Vec::new() }.contours(map, |row| boundary.signed_excess(row))
 }
 
-/// The maps of a run.
+/// Maps of a run.
 struct Maps<'a> {
     config: &'a Config,
     maps: Vec<&'a [Row]>,
@@ -93,12 +115,6 @@ impl<'a> Maps<'a> {
         self.maps.iter().copied().find(|map| MapKey::of(&map[0]) == wanted)
     }
 
-    /// The learning rates that the numbered figures show.
-    fn drawn_learning_rates(&self) -> &'a [f64] {
-        let all = &self.config.learning_rate;
-        &all[..all.len().min(2)]
-    }
-
     fn panel(&self, panels: &Grid, index: usize) -> Panel {
         let scale = |grid: config::Grid, label| {
             let nodes = padded_nodes(grid);
@@ -117,7 +133,7 @@ impl<'a> Maps<'a> {
     /// Figure 1 (a): simulation as a heat map with the four boundaries, SGD beside SAM, a row a learning rate.
     fn figure_a(&self, columns: Columns) -> Option<Svg> {
         let sides = [(Family::Sgd, 0.0), (Family::Sam, self.config.reference_rho_over_alpha)];
-        let etas = self.drawn_learning_rates();
+        let etas = drawn_learning_rates(self.config);
         let title = "Figure 1 (a): simulated divergence of SGD and SAM, with the paper's criteria and the exact boundaries";
         let (height, gap) = columns.choose((74.0, 40.0), (196.0, 50.0));
         let grid = Grid { columns, num_panels: 2 * etas.len(), per_row: 2, height, gap };
@@ -142,14 +158,14 @@ impl<'a> Maps<'a> {
     /// Batches drawn afresh beside a loader's, a row an optimizer, at the first learning rate.
     fn loaders(&self, columns: Columns) -> Option<Svg> {
         let config = self.config;
-        let epochs = config.sampling.iter().find(|sampling| matches!(sampling, Loader::Epochs(_)))?;
+        let epochs = first_loader(config)?;
         let rows = [(Family::Sgd, 0.0), (Family::Sam, config.reference_rho_over_alpha)];
         let (height, gap) = columns.choose((74.0, 40.0), (196.0, 50.0));
         let grid = Grid { columns, num_panels: 2 * rows.len(), per_row: 2, height, gap };
         let mut figure = grid.figure("Batches drawn afresh beside batches of a reshuffling loader");
         let mut any = false;
         for (row, (optimizer, c)) in rows.into_iter().enumerate() {
-            for (column, &sampling) in [&config.sampling[0], epochs].into_iter().enumerate() {
+            for (column, sampling) in [config.sampling[0], epochs].into_iter().enumerate() {
                 let Some(map) = self.find_with(sampling, optimizer, config.learning_rate[0], c) else {
                     continue;
                 };
@@ -216,12 +232,12 @@ impl<'a> Maps<'a> {
 
     /// A figure with a panel of lines for each learning rate: simulated boundaries, and thin the Lyapunov boundary of each.
     fn line_figure(&self, columns: Columns, title: &str, family: &[Line]) -> Option<Svg> {
-        let num_panels = self.drawn_learning_rates().len();
+        let num_panels = drawn_learning_rates(self.config).len();
         let (per_row, height) = columns.choose((1, 150.0), (2, 196.0));
         let grid = Grid { columns, num_panels, per_row, height, gap: 50.0 };
         let mut figure = grid.figure(title);
         let mut any = false;
-        for (index, &eta) in self.drawn_learning_rates().iter().enumerate() {
+        for (index, &eta) in drawn_learning_rates(self.config).iter().enumerate() {
             let panel = self.panel(&grid, index);
             let title = format!("η={}, {}", short(eta), self.config.sampling[0].title());
             panel.draw(&mut figure, &title, |figure| {

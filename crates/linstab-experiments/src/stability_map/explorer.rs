@@ -3,8 +3,7 @@
 use super::cells::Row;
 use super::config::{Config, Family};
 use super::drawing;
-use super::summary::{Boundary, MapKey, MapSummary, maps};
-use linstab_driver::DriverError;
+use super::summary::{Boundary, MapKey, MapSummary};
 use linstab_driver::Result;
 use linstab_driver::ResultsFolder;
 use linstab_report::drawing::colour;
@@ -26,34 +25,29 @@ const COLUMNS: [&str; 9] = [
     "limit of gradient descent",
 ];
 
-/// Writes the data of all maps.
-pub(super) fn write(
-    config: &Config,
-    rows: &[Row],
-    summaries: &[MapSummary],
-    results: &ResultsFolder,
-) -> Result<()> {
-    let json = serde_json::to_vec(&data(config, rows, summaries))
-        .map_err(|error| DriverError::Encode { what: "the map of the report", message: error.to_string() })?;
-    results.write(PATH, &json)
-}
+/// The data of all maps, of which one after the other is added.
+#[derive(Debug)]
+pub(super) struct Explorer(MapData);
 
-fn data(config: &Config, rows: &[Row], summaries: &[MapSummary]) -> MapData {
-    let axis = |label: &str, symbol: &str, values| Axis {
-        label: label.to_owned(),
-        symbol: symbol.to_owned(),
-        values,
-    };
-    let mut data = MapData {
-        x: axis("batch size B", "B", config.batch_size.values().collect()),
-        y: axis("coherence σ: samples sharing a direction", "σ", config.coherence.values().collect()),
-        num_runs: config.num_repetitions,
-        choices: ["optimizer", "sampling", "learning rate η", "ρ/α"].map(str::to_owned).to_vec(),
-        boundaries: Boundary::ALL.map(boundary).to_vec(),
-        columns: COLUMNS.map(str::to_owned).to_vec(),
-        ..MapData::default()
-    };
-    for (cells, summary) in maps(rows).zip(summaries) {
+impl Explorer {
+    pub(super) fn new(config: &Config) -> Self {
+        let axis = |label: &str, symbol: &str, values| Axis {
+            label: label.to_owned(),
+            symbol: symbol.to_owned(),
+            values,
+        };
+        Self(MapData {
+            x: axis("batch size B", "B", config.batch_size.values().collect()),
+            y: axis("coherence σ: samples sharing a direction", "σ", config.coherence.values().collect()),
+            num_runs: config.num_repetitions,
+            choices: ["optimizer", "sampling", "learning rate η", "ρ/α"].map(str::to_owned).to_vec(),
+            boundaries: Boundary::ALL.map(boundary).to_vec(),
+            columns: COLUMNS.map(str::to_owned).to_vec(),
+            ..MapData::default()
+        })
+    }
+
+    pub(super) fn push(&mut self, config: &Config, cells: &[Row], summary: &MapSummary) {
         let columns = [
             |row: &Row| row.num_diverged as f64,
             |row: &Row| row.num_converged as f64,
@@ -65,9 +59,13 @@ fn data(config: &Config, rows: &[Row], summaries: &[MapSummary]) -> MapData {
             |row: &Row| row.lyapunov_exponent,
             |row: &Row| row.gradient_descent_limit,
         ];
-        data.push(map(config, cells, summary), columns.map(|value| cells.iter().map(value).collect()));
+        let columns = columns.map(|value| cells.iter().map(value).collect());
+        self.0.push(map(config, cells, summary), columns);
     }
-    data
+
+    pub(super) fn write(&self, results: &ResultsFolder) -> Result<()> {
+        results.write_json(PATH, &self.0)
+    }
 }
 
 fn map(config: &Config, cells: &[Row], summary: &MapSummary) -> Map {

@@ -1,6 +1,7 @@
 //! What a map will take before it is run: some of its cells are computed, the rest follows from their number.
 
 use linstab_driver::Context;
+use linstab_driver::engine::Cells as _;
 use linstab_driver::table;
 use linstab_driver::trial::{Trial, trial};
 
@@ -10,10 +11,14 @@ use crate::Result;
 
 /// Cells that are computed to measure what one costs.
 const MOST_TRIED: usize = 2000;
-/// Gathering, as measured with 10^6 cells on one core (0.5 GiB, 8 s): seconds and bytes of memory that a cell takes.
-const GATHERED: (f64, f64) = (8e-6, 537.0);
-/// A shard holds the list of all cells and a place for each result.
-const SHARED: f64 = (size_of::<super::Cell>() + size_of::<Option<CellResult>>()) as f64;
+/// Gathering 0.4 and 1.0 million cells took 95 and 157 MiB and, with the last, 7.3 s of processor time.
+const GATHERING_SECS: f64 = 7.3e-6;
+/// Bytes of memory for any map: those that are drawn beside others.
+const GATHERING_BYTES: f64 = 58e6;
+/// Bytes of memory for each cell: what the page shows of it.
+const GATHERING_BYTES_OF_A_CELL: f64 = 107.0;
+/// A shard holds a place for the result of each cell.
+const SHARED: f64 = size_of::<Option<CellResult>>() as f64;
 
 /// What a map will take.
 #[derive(Clone, Debug)]
@@ -33,10 +38,9 @@ impl Forecast {
         let config = Config::load(context)?;
         let cells = MapCells::new(&config, context.program);
         let trial = trial(&cells, MOST_TRIED)?;
-        let row = |(cell, result): &(usize, CellResult)| Row::new(&config, &cells.cells()[*cell], result);
-        let rows: Vec<Row> = trial.results.iter().map(row).collect();
+        let rows: Vec<Row> = trial.results.iter().map(|(cell, result)| cells.row(*cell, result)).collect();
         let table_bytes = table::num_bytes(&rows)? as f64 / rows.len() as f64;
-        Ok(Self { num_cells: cells.cells().len(), trial, table_bytes })
+        Ok(Self { num_cells: cells.num_cells(), trial, table_bytes })
     }
 
     /// Number of cells.
@@ -59,6 +63,7 @@ impl Forecast {
     pub fn text(&self, num_cores: u32) -> String {
         let (trial, num_cells) = (&self.trial, self.num_cells as f64);
         let amount = |bytes_of_a_cell: f64| format!("{:.3} GB", num_cells * bytes_of_a_cell * 1e-9);
+        let gathering = GATHERING_BYTES / num_cells + GATHERING_BYTES_OF_A_CELL;
         let (tables, stored) = (self.table_bytes, trial.stored_bytes);
         format!(
             "{} cells
@@ -76,11 +81,11 @@ PROJECTION  {num_cores} cores: {:.1} s at least to compute, {:.1} s on one core 
             1e3 * trial.mean_secs(),
             1e3 * trial.longest_secs(),
             amount(SHARED),
-            amount(GATHERED.1),
+            amount(gathering),
             amount(stored),
             amount(tables),
             self.projected_secs(num_cores),
-            num_cells * GATHERED.0,
+            num_cells * GATHERING_SECS,
         )
     }
 }

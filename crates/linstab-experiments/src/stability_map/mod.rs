@@ -8,6 +8,8 @@ mod config;
 mod drawing;
 mod explorer;
 mod forecast;
+mod loaders;
+mod maps;
 mod section;
 mod summary;
 
@@ -16,9 +18,9 @@ pub use config::{Config, Family, Loss, Tie};
 pub use forecast::Forecast;
 pub use summary::{Boundary, MapKey, MapSummary};
 
-use linstab_driver::ResultsFolder;
-use linstab_driver::{Context, Experiment, Finding, Inputs};
-use linstab_driver::{engine, table};
+use linstab_driver::{Context, Experiment, Finding, Inputs, ResultsFolder, engine};
+
+use maps::Maps;
 
 /// The experiment `stability-map`.
 #[derive(Clone, Copy, Debug)]
@@ -43,19 +45,11 @@ impl Experiment for StabilityMap {
     fn run(&self, context: &Context<'_>, results: &ResultsFolder) -> linstab_driver::Result<Finding> {
         let config = Config::load(context)?;
         let cells = MapCells::new(&config, context.program);
-        let outputs = engine::run(&cells, context, &results.checkpoint(ID))?;
-        let rows: Vec<Row> = cells
-            .cells()
-            .iter()
-            .zip(&outputs)
-            .map(|(cell, output)| Row::new(&config, cell, output))
-            .collect();
-        let summaries = summary::summarise(&rows);
-        table::write(results, ID, &rows)?;
-        table::write(results, "stability-map-summary", &summaries)?;
-        drawing::draw(&config, &rows, &summaries, results)?;
-        explorer::write(&config, &rows, &summaries, results)?;
-        let section = section::section(&config, &rows, &summaries);
+        let mut maps = Maps::new(&config, cells.cells_of_a_map(), results)?;
+        engine::for_each(&cells, context, &results.checkpoint(ID), |index, result| {
+            Ok(maps.push(cells.row(index, &result))?)
+        })?;
+        let (summaries, section) = maps.finish()?;
         Finding::new(&config, config.seed, summary::as_text(&summaries), section)
     }
 }

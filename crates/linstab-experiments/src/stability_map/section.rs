@@ -1,10 +1,8 @@
 //! What the maps have to say on the page.
 
-use super::cells::Row;
 use super::config::{Config, Family};
 use super::explorer;
-use super::summary::{self, Boundary, MapKey, MapSummary, maps};
-use linstab_dynamics::SamplingScheme;
+use super::summary::{self, Boundary, MapKey, MapSummary};
 use linstab_dynamics::sampling::Loader;
 use linstab_report::conclusion::conclude;
 use linstab_report::section::{Figure, Headline, Map, Number, Picture, Section, Table};
@@ -12,15 +10,15 @@ use linstab_report::text::short;
 use linstab_report::text::{list, percent, range};
 
 /// The section of the maps.
-pub(super) fn section(config: &Config, rows: &[Row], summaries: &[MapSummary]) -> Section {
+pub(super) fn section(config: &Config, summaries: &[MapSummary], loaders: Vec<String>) -> Section {
     Section {
         title: "The stability map: where do runs diverge?".to_owned(),
         short_title: "Stability map".to_owned(),
         paper: paper(config),
-        findings: findings(config, rows, summaries),
+        findings: findings(config, summaries, loaders),
         headline: headline(config, summaries),
         figures: figures(config, summaries),
-        map: Some(map(rows, summaries)),
+        map: Some(map(summaries)),
         tables: vec![table(summaries)],
         ..Section::default()
     }
@@ -128,50 +126,7 @@ fn best_of_maps(summaries: &[MapSummary]) -> String {
     )
 }
 
-/// For each map of a loader: who tells its cells better, its own boundaries or those of batches drawn afresh.
-fn loaders(rows: &[Row]) -> Vec<String> {
-    let of_loader = maps(rows).filter(|map| matches!(map[0].sampling, Loader::Epochs(_)));
-    of_loader
-        .filter_map(|map| {
-            let key = MapKey::of(&map[0]);
-            let same = |other: &&[Row]| {
-                let other = MapKey::of(&other[0]);
-                let scheme = Loader::Independent(SamplingScheme::WithoutReplacement);
-                other == MapKey { sampling: scheme, ..key }
-            };
-            let afresh = maps(rows).find(same)?;
-            let right = |predictions: &[Row], boundary: Boundary| {
-                let pairs = predictions.iter().zip(map);
-                pairs.filter(|(row, run)| boundary.predicts_divergence(row) == run.diverged).count()
-            };
-            let ends_otherwise = afresh.iter().zip(map).filter(|(a, b)| a.diverged != b.diverged).count();
-            let counts = [Boundary::MeanSquare, Boundary::Lyapunov]
-                .map(|boundary| [right(map, boundary), right(afresh, boundary)]);
-            Some(loader_sentence(&key.title(), map.len(), ends_otherwise, counts))
-        })
-        .collect()
-}
-
-/// `counts`: cells told rightly, by its own boundary and by that of batches drawn afresh, for the mean square and for the exponent.
-fn loader_sentence(title: &str, num_cells: usize, ends_otherwise: usize, counts: [[usize; 2]; 2]) -> String {
-    let [[mean_square, mean_square_afresh], [exponent, exponent_afresh]] = counts;
-    let share = |count| percent(count, num_cells);
-    let told = format!(
-        "**{title}:** {ends_otherwise} of {num_cells} cells end otherwise than with batches drawn afresh. Its own mean-square boundary predicts {} \
-         of the cells, that of batches drawn afresh {}; the exponents {} and {}.",
-        share(mean_square),
-        share(mean_square_afresh),
-        share(exponent),
-        share(exponent_afresh)
-    );
-    conclude(
-        mean_square > mean_square_afresh && exponent >= exponent_afresh,
-        format!("{told} The theory has to know the loader."),
-        format!("{told} Here the theory need not know the loader."),
-    )
-}
-
-fn findings(config: &Config, rows: &[Row], summaries: &[MapSummary]) -> Vec<String> {
+fn findings(config: &Config, summaries: &[MapSummary], loaders: Vec<String>) -> Vec<String> {
     let mut findings = Vec::new();
     if !summaries.is_empty() {
         let shares = |boundary: Boundary| {
@@ -206,7 +161,7 @@ fn findings(config: &Config, rows: &[Row], summaries: &[MapSummary]) -> Vec<Stri
             findings.push(format!("**η = {}, {sampling}:** {}.", short(rate), said.join("; ")));
         }
     }
-    findings.extend(loaders(rows));
+    findings.extend(loaders);
     findings.push(
         "The exponent says how a run ends; the protocol asks whether it ever passes the cut. The two differ where noise of its own (random perturbation) \
          throws a run up again and again, and beyond the gradient-descent limit, where a batch can happen to cancel a direction."
@@ -268,7 +223,7 @@ fn figures(config: &Config, summaries: &[MapSummary]) -> Vec<Figure> {
     figures
 }
 
-fn map(rows: &[Row], summaries: &[MapSummary]) -> Map {
+fn map(summaries: &[MapSummary]) -> Map {
     Map {
         title: "Look at any cell".to_owned(),
         caption: format!(
@@ -276,7 +231,7 @@ fn map(rows: &[Row], summaries: &[MapSummary]) -> Map {
              the map. The paper's criteria each claim one side only; silence is read as the other side. Numbers have four digits here, all \
              of them in the table; pictures of all maps are in `figures/maps`.",
             summaries.len(),
-            rows.len()
+            summaries.iter().map(|one| one.num_cells).sum::<usize>()
         ),
         description: "Stability map over batch size and coherence; the arrow keys move from cell to cell"
             .to_owned(),
@@ -333,9 +288,6 @@ mod tests {
             "{theorem}"
         );
         assert!(simulated_boundary(counts([1, 4, 4, 2])).starts_with("Several boundaries"));
-        let own = loader_sentence("SGD", 100, 7, [[90, 80], [95, 85]]);
-        assert!(own.contains("7 of 100 cells") && own.ends_with("has to know the loader."), "{own}");
-        assert!(loader_sentence("SGD", 100, 0, [[90, 90], [95, 95]]).ends_with("need not know the loader."));
         assert!(best_of_maps(&[]).ends_with("in 0 of 0 maps."));
     }
 }

@@ -140,7 +140,7 @@ pub struct MapSummary {
 }
 
 impl MapSummary {
-    fn of(rows: &[Row]) -> Self {
+    pub(super) fn of(rows: &[Row]) -> Self {
         let MapKey { optimizer, sampling, learning_rate, rho_over_alpha } = MapKey::of(&rows[0]);
         let right = |boundary: Boundary| {
             rows.iter().filter(|row| boundary.predicts_divergence(row) == row.diverged).count()
@@ -175,16 +175,6 @@ impl MapSummary {
         let &Self { optimizer, sampling, learning_rate, rho_over_alpha, .. } = self;
         MapKey { optimizer, sampling, learning_rate, rho_over_alpha }
     }
-}
-
-/// The maps among `rows`, which are contiguous.
-pub(crate) fn maps(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
-    rows.chunk_by(|a, b| MapKey::of(a) == MapKey::of(b))
-}
-
-/// One summary a map.
-pub(crate) fn summarise(rows: &[Row]) -> Vec<MapSummary> {
-    maps(rows).map(MapSummary::of).collect()
 }
 
 /// The map that the first screen shows: SGD's, if there is one, under the first sampling scheme at the first learning rate.

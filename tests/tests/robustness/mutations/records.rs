@@ -303,9 +303,12 @@ fn a_header() -> Vec<u8> {
 
 /// What is accepted is written again as it was.
 fn checkpoints(input: &Input<'_>) -> Verdict {
-    match checkpoint::decode::<Cells>(input.bytes, identity()) {
+    let cells: Result<Cells, checkpoint::Fault> =
+        checkpoint::Items::new(input.bytes, identity()).and_then(Iterator::collect);
+    match cells {
         Ok(cells) if written(&cells) == input.bytes => Ok(true),
         Ok(cells) => Err(format!("read as {cells:?}")),
-        Err(fault) => refused(fault),
+        Err(checkpoint::Fault::Refused(reason)) => refused(reason),
+        Err(checkpoint::Fault::Io(error)) => Err(error.to_string()),
     }
 }
