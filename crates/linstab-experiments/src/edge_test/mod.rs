@@ -46,7 +46,7 @@ impl Experiment for EdgeTest {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 1.0 } else { 5.0 }
+        if quick { 2.8 } else { 4.3 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {
