@@ -21,6 +21,7 @@ const NUM_SHARDS: usize = 3;
 pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
     let mut targets: Vec<Vec<&str>> = experiments(f64::INFINITY).into_iter().map(|id| vec![id]).collect();
     targets.push(SHARDED.to_vec());
+    targets.retain(|ids| effort.wants(&what(ids)));
     // Few kills begin with what takes little time.
     targets.sort_by_key(|ids| !["local-convergence", "solutions"].contains(&ids[0]) || ids.len() > 1);
     let num_targets = targets.len() as u64;

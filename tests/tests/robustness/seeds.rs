@@ -20,7 +20,8 @@ pub(crate) fn experiments(longest: f64) -> Vec<&'static str> {
 
 pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
     // A single seed is for the tests of every change.
-    let experiments = experiments(if effort.count > 1 { f64::INFINITY } else { LONG });
+    let mut experiments = experiments(if effort.count > 1 { f64::INFINITY } else { LONG });
+    experiments.retain(|id| effort.wants(&what(id)));
     let attempts: Vec<Vec<Option<Result<usize, String>>>> = (0..effort.count)
         .into_par_iter()
         .map(|index| {
@@ -31,7 +32,7 @@ pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
     let line = |(at, id): (usize, &&str)| {
         let outcomes: Vec<_> = attempts.iter().filter_map(|outcomes| outcomes[at].as_ref()).collect();
         Line {
-            what: format!("seeds of {id}, reduced sizes"),
+            what: what(id),
             count: outcomes.len() as u64,
             failures: outcomes.iter().filter_map(|outcome| (*outcome).clone().err()).collect(),
             detail: match outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).sum::<usize>() {
@@ -41,6 +42,10 @@ pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
         }
     };
     experiments.iter().enumerate().map(line).collect()
+}
+
+fn what(id: &str) -> String {
+    format!("seeds of {id}, reduced sizes")
 }
 
 /// Whether a run ends well, its results are all there, and no proven verdict of the ledger depends on the seed.
@@ -74,7 +79,8 @@ fn bounds(rows: &serde_json::Value) -> Result<usize, String> {
     // Both are found by bisection, to many more digits.
     const ROUNDING: f64 = 1e-8;
     for row in rows.as_array().filter(|rows| !rows.is_empty()).ok_or("no criteria")? {
-        let ratio = |key: &str| row[key].as_f64().ok_or_else(|| format!("{key} of {} is none", row["criterion"]));
+        let ratio =
+            |key: &str| row[key].as_f64().ok_or_else(|| format!("{key} of {} is none", row["criterion"]));
         let (smallest, largest) = (ratio("smallest_ratio")?, ratio("largest_ratio")?);
         let holds = match row["claims"].as_str() {
             Some("necessary") => smallest >= 1.0 - ROUNDING,

@@ -5,6 +5,7 @@
 //! of the runs grow (`transition.rs`), and how far each predictor is from it.
 
 mod batches;
+mod checks;
 mod config;
 mod count;
 mod drawing;
@@ -24,13 +25,13 @@ mod words;
 
 pub use config::{Bootstrap, Config, Judgement};
 pub use recorded::{Recorded, RecordedSetting};
+pub use records::{Minimum, Provenance, Records, Restarts, Threshold, TrainingStep};
 
 use linstab_driver::ResultsFolder;
 use linstab_driver::table;
 use linstab_driver::{Context, Experiment, Finding, Inputs};
 
 use findings::Results;
-use records::Records;
 use tables::{PredictionRow, RunsRow, SettingRow};
 use verdicts::Verdicts;
 
