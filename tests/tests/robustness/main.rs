@@ -164,7 +164,8 @@ fn main() -> ExitCode {
         std::fs::copy(from, &program).expect("a program, and room for it");
     }
     let revision = record::revision();
-    let controls = [ensembles::controls(), faults::controls(), mutations::controls()].concat();
+    let controls =
+        [ensembles::controls(), faults::controls(), mutations::controls(), seeds::controls()].concat();
     println!("controls");
     controls.iter().for_each(say);
     let mut failed = controls.iter().any(|line| !line.failures.is_empty());

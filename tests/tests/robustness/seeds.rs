@@ -111,6 +111,29 @@ fn verdicts(rows: &serde_json::Value) -> Result<usize, String> {
     Ok(measured)
 }
 
+/// A negative control: a verdict on a proof that moved, and a proven criterion on the wrong side, are found out.
+pub(crate) fn controls() -> Vec<Line> {
+    let ledger = |found: &str, expected: &str| {
+        verdicts(&serde_json::json!([{"id": "one", "verdict": found, "expected_verdict": expected}]))
+    };
+    let criterion = |claims: &str, smallest: f64, largest: f64| {
+        let row = serde_json::json!({"claims": claims, "smallest_ratio": smallest, "largest_ratio": largest});
+        bounds(&serde_json::json!([row])).is_ok()
+    };
+    let expected = [
+        ("a proof whose verdict moved", ledger("refuted", "holds").is_err()),
+        ("a measurement whose verdict moved", ledger("not-supported", "supported") == Ok(1)),
+        ("a necessary criterion below the threshold", !criterion("necessary", 0.9, 1.1)),
+        ("a sufficient criterion above it", !criterion("sufficient", 0.9, 1.1)),
+        ("an estimate on both sides", criterion("estimate", 0.9, 1.1)),
+        ("criteria on their sides", criterion("necessary", 1.0, 1.1) && criterion("sufficient", 0.9, 1.0)),
+    ];
+    let count = expected.len() as u64;
+    let failures =
+        expected.into_iter().filter(|(_, found)| !found).map(|(what, _)| what.to_owned()).collect();
+    vec![Line { what: "control of seeds".to_owned(), count, failures, detail: String::new() }]
+}
+
 fn json(path: &Path) -> Result<serde_json::Value, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     serde_json::from_slice(&bytes).map_err(|error| error.to_string())
