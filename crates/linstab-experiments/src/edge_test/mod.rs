@@ -12,6 +12,7 @@ mod drawing;
 mod errors;
 mod findings;
 mod frameworks;
+mod reading;
 mod recorded;
 mod records;
 mod section;
