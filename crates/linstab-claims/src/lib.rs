@@ -50,6 +50,11 @@ use linstab_driver::{Context, Experiment, Finding, Inputs};
 use linstab_driver::{engine, table};
 use linstab_experiments::edge_test::Recorded;
 
+/// Everything that `linstab reproduce` can run, in order: the experiments of the paper, and the ledger of its statements.
+pub fn experiments() -> Vec<&'static dyn Experiment> {
+    linstab_experiments::ALL.iter().copied().chain([&Claims as &dyn Experiment]).collect()
+}
+
 /// The experiment `claims`.
 #[derive(Clone, Copy, Debug)]
 pub struct Claims;

@@ -78,8 +78,8 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
     })
 }
 
-/// What a file says may hold tabs and worse; a message stays a line of plain text.
-fn printable(text: &str) -> String {
+/// A text without control characters: what a file says may hold tabs and worse, and a message stays a line.
+pub fn printable(text: &str) -> String {
     let written = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(written).collect()
 }

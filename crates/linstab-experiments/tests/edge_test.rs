@@ -216,10 +216,42 @@ type Damage = fn(&mut Records);
 #[test]
 fn records_that_make_no_sense_are_refused() {
     let records = || Records::new(1.0);
-    let cases: [(Damage, &str); 5] = [
+    let cases: [(Damage, &str); 13] = [
+        (
+            |records| records.minima = records.minima.replacen("hessian_sharpness", "hesian_sharpness", 1),
+            "minima.csv: line 2: missing field `hessian_sharpness`",
+        ),
+        (
+            |records| records.thresholds = records.thresholds.replacen(",lower,", ",low,", 1),
+            "thresholds.csv: line 2: missing field `lower`",
+        ),
+        (
+            |records| records.minima = records.minima.replacen(",1,7.0,", ",7,7.0,", 1),
+            "minima.csv: line 2: interpolating is 7, allowed: 0 or 1",
+        ),
+        (
+            |records| records.minima = records.minima.replacen(",1,7.0,", ",1,seven,", 1),
+            "minima.csv: line 2: sharpness: invalid float literal",
+        ),
+        (
+            |records| records.minima = records.minima.replacen("mse.2", "mse.1", 1),
+            "minima.csv: line 6: the same minimum a second time",
+        ),
+        (
+            |records| records.thresholds = records.thresholds.replacen("independent", "independant", 1),
+            "thresholds.csv: line 2: sampling `independant`, allowed: independent, reshuffling",
+        ),
+        (
+            |records| records.restarts = records.restarts.replacen("independent,8,", "independent,80,", 1),
+            "restarts.csv: line 6: batch_size is 80, allowed: 1 to 40",
+        ),
+        (
+            |records| records.thresholds = records.thresholds.replace("reshuffling,8,", "reshuffling,9,"),
+            "no row of thresholds.csv is of this setting",
+        ),
         (
             |records| records.minima = records.minima.replace("mlp.digits.mse.1", "mlp"),
-            "restarts.csv: line 2: no minimum `mlp.digits.mse.1`",
+            "thresholds.csv: line 2: no minimum `mlp.digits.mse.1`",
         ),
         (
             |records| records.restarts = records.restarts.replacen(",20,0,", ",20,21,", 1),
@@ -248,6 +280,20 @@ fn records_that_make_no_sense_are_refused() {
         assert!(error.is_usage() && error.to_string().contains(expected), "{expected}: {error}");
         assert!(error.to_string().contains("cargo xtask evidence"), "{error}");
     }
+    // Columns that nobody reads may have any name, or none.
+    let mut others = records();
+    others.restarts = others.restarts.replacen("median_passage", "median_pasage", 1);
+    run(others.written().path()).unwrap();
+    let folder = records().written();
+    let trainings = folder.path().join("evidence/trainings.csv");
+    // A header that is no text: the reader would go by the order of the columns.
+    let text = std::fs::read(&trainings).unwrap();
+    std::fs::write(&trainings, [&b"\xFF"[..], &text].concat()).unwrap();
+    let error = run(folder.path()).unwrap_err();
+    assert!(
+        error.to_string().contains("trainings.csv: line 1: ") && error.to_string().contains("utf-8"),
+        "{error}"
+    );
     let folder = records().written();
     std::fs::remove_file(folder.path().join("evidence/restarts.csv")).unwrap();
     assert!(run(folder.path()).unwrap_err().to_string().contains("cannot read"));

@@ -51,7 +51,7 @@ const SCENARIOS: [Scenario; 9] = [
     Scenario::OneFile,
 ];
 
-pub(crate) fn run(_: Effort<'_>) -> Vec<Line> {
+pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
     let known = [Scenario::FirstRun, Scenario::RunOverEarlier].map(|scenario| {
         let stage = Stage::new(scenario);
         let _ = stage.act();
@@ -59,7 +59,12 @@ pub(crate) fn run(_: Effort<'_>) -> Vec<Line> {
     });
     let [Some(new), Some(again)] = known else { panic!("a run without faults has results") };
     assert_eq!(new, again, "results are a function of the request");
-    SCENARIOS.iter().map(|scenario| enumerate(*scenario, &new)).collect()
+    let wanted = SCENARIOS.iter().filter(|scenario| effort.wants(&what(**scenario)));
+    wanted.map(|scenario| enumerate(*scenario, &new)).collect()
+}
+
+fn what(scenario: Scenario) -> String {
+    format!("faults of the file system, {scenario}")
 }
 
 /// A negative control: half results, and lost ones, are found out.
@@ -104,12 +109,7 @@ fn enumerate(scenario: Scenario, new: &Files) -> Line {
     let refused = judged.iter().filter(|verdict| **verdict == Ok(false)).count();
     let failures = judged.into_iter().filter_map(Result::err).collect();
     let detail = format!("{} changes, {} faults; {refused} refused in a line", changes.len(), FAULTS.len());
-    Line {
-        what: format!("faults of the file system, {scenario}"),
-        count: cases.len() as u64,
-        failures,
-        detail,
-    }
+    Line { what: what(scenario), count: cases.len() as u64, failures, detail }
 }
 
 fn shown((change, path): &(Change, PathBuf)) -> String {

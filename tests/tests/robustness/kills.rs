@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::parts::{Effort, Line};
 use crate::random::Random;
-use crate::seeds::EXPERIMENTS;
+use crate::seeds::experiments;
 use linstab_tests::contents;
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -19,8 +19,9 @@ const SHARDED: [&str; 2] = ["stability-map", "digits"];
 const NUM_SHARDS: usize = 3;
 
 pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
-    let mut targets: Vec<Vec<&str>> = EXPERIMENTS.iter().map(|id| vec![*id]).collect();
+    let mut targets: Vec<Vec<&str>> = experiments(f64::INFINITY).into_iter().map(|id| vec![id]).collect();
     targets.push(SHARDED.to_vec());
+    targets.retain(|ids| effort.wants(&what(ids)));
     // Few kills begin with what takes little time.
     targets.sort_by_key(|ids| !["local-convergence", "solutions"].contains(&ids[0]) || ids.len() > 1);
     let num_targets = targets.len() as u64;

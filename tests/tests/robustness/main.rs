@@ -61,11 +61,12 @@ const PARTS: &[Part] = &[
 const NAME: &str = "robustness";
 
 const HELP: &str = "\
-cargo xtask robustness [--only PART]... [--count N] [--seed S] [--minutes M] [--record] [--program FILE]
+cargo xtask robustness [--only PART]... [--line TEXT] [--count N] [--seed S] [--minutes M] [--record] [--program FILE]
 
 Tries again and again from a seed, and says what failed.
 
   --only PART  kills, faults, mutations, memory, seeds or ensembles; all if none is named
+  --line TEXT  of these, only lines of the record whose name holds this; they share the number
   --count N    how many times, instead of the usual number; parts that enumerate ignore it
   --seed S     of all that is drawn, instead of 1
   --minutes M  begin nothing more after so many; what was done is what counts
@@ -77,6 +78,7 @@ Without --full, which `cargo xtask robustness` gives: a small share, from the se
 
 struct Request {
     only: Vec<String>,
+    line: Option<String>,
     count: Option<u64>,
     seed: u64,
     minutes: Option<u64>,
@@ -88,6 +90,7 @@ struct Request {
 fn request(arguments: &[String]) -> Result<Request, String> {
     let mut request = Request {
         only: Vec::new(),
+        line: None,
         count: None,
         seed: 1,
         minutes: None,
@@ -101,6 +104,7 @@ fn request(arguments: &[String]) -> Result<Request, String> {
         let number = |text: &String| text.parse().map_err(|_| format!("{flag} is {text}, allowed: a number"));
         match flag.as_str() {
             "--only" => request.only.push(value()?.clone()),
+            "--line" => request.line = Some(value()?.clone()),
             "--count" => request.count = Some(number(value()?)?),
             "--seed" => request.seed = number(value()?)?,
             "--minutes" => request.minutes = Some(number(value()?)?),
@@ -160,7 +164,8 @@ fn main() -> ExitCode {
         std::fs::copy(from, &program).expect("a program, and room for it");
     }
     let revision = record::revision();
-    let controls = [ensembles::controls(), faults::controls(), mutations::controls()].concat();
+    let controls =
+        [ensembles::controls(), faults::controls(), mutations::controls(), seeds::controls()].concat();
     println!("controls");
     controls.iter().for_each(say);
     let mut failed = controls.iter().any(|line| !line.failures.is_empty());
@@ -168,18 +173,26 @@ fn main() -> ExitCode {
         let count = request.count.unwrap_or(if request.weekly { part.counts.1 } else { part.counts.0 });
         let until = request.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
         let begun = Instant::now();
-        let lines = (part.run)(Effort { program: &program, count, seed: request.seed, until });
+        let line = request.line.as_deref();
+        let lines = (part.run)(Effort { program: &program, count, seed: request.seed, line, until });
         println!("{} ({:.0} s)", part.name, begun.elapsed().as_secs_f64());
         lines.iter().for_each(say);
         failed |= lines.iter().any(|line| !line.failures.is_empty());
         if request.record
-            && let Err(problem) = record::keep(part.name, request.seed, request.count, &revision, &lines)
+            && let Err(problem) = record::keep(&command(part, &request), request.seed, &revision, &lines)
         {
             eprintln!("error: cannot keep the record: {problem}");
             return ExitCode::FAILURE;
         }
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// How to do a part again.
+fn command(part: &Part, request: &Request) -> String {
+    let line = request.line.as_ref().map_or(String::new(), |line| format!(" --line '{line}'"));
+    let count = request.count.map_or(String::new(), |count| format!(" --count {count}"));
+    format!("cargo xtask robustness --only {}{line} --seed {}{count}", part.name, request.seed)
 }
 
 fn say(line: &Line) {

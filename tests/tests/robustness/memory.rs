@@ -12,6 +12,7 @@ use crate::parts::{Effort, Line};
 use crate::random::Random;
 use linstab_tests::stderr;
 
+const WHAT: &str = "memory limits of analyses, under a limit of the system";
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 /// What a program may take beside its limit: code that is read in late, buffers of files, fragments.
@@ -20,11 +21,14 @@ const SLACK: u64 = 8 * MIB;
 const PRODUCTS: u64 = 2 * 64 * MIB;
 
 pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
+    if !effort.wants(WHAT) {
+        return Vec::new();
+    }
     let stage = match Stage::new(effort) {
         Ok(stage) => stage,
         Err(problem) => {
             return vec![Line {
-                what: "memory limits".to_owned(),
+                what: WHAT.to_owned(),
                 count: 0,
                 failures: vec![problem],
                 detail: String::new(),
@@ -54,12 +58,7 @@ pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
         SLACK / MIB,
         100.0 * closest
     );
-    vec![Line {
-        what: "memory limits of analyses, under a limit of the system".to_owned(),
-        count,
-        failures,
-        detail,
-    }]
+    vec![Line { what: WHAT.to_owned(), count, failures, detail }]
 }
 
 /// A file and how it is given.

@@ -15,6 +15,8 @@ pub(crate) struct Effort<'a> {
     pub(crate) count: u64,
     /// The root of all that is drawn.
     pub(crate) seed: u64,
+    /// Only lines whose name holds this.
+    pub(crate) line: Option<&'a str>,
     /// When to stop, whatever is left to do. What was done counts.
     pub(crate) until: Option<Instant>,
 }
@@ -23,6 +25,11 @@ impl Effort<'_> {
     /// Whether there is time for more.
     pub(crate) fn goes_on(self) -> bool {
         self.until.is_none_or(|until| Instant::now() < until)
+    }
+
+    /// Whether a line of this name was asked for.
+    pub(crate) fn wants(self, what: &str) -> bool {
+        self.line.is_none_or(|line| what.contains(line))
     }
 
     /// A command that runs the program at the workspace root.

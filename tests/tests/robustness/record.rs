@@ -21,9 +21,8 @@ pub(crate) fn path() -> PathBuf {
 /// # Errors
 /// What the file system or the reader of tables says.
 pub(crate) fn keep(
-    part: &str,
+    command: &str,
     seed: u64,
-    count: Option<u64>,
     revision: &str,
     lines: &[Line],
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -34,12 +33,10 @@ pub(crate) fn keep(
             rows.push(row?.iter().map(str::to_owned).collect());
         }
     }
-    let count_flag = count.map_or(String::new(), |count| format!(" --count {count}"));
-    let command = format!("cargo xtask robustness --only {part} --seed {seed}{count_flag}");
     for line in lines {
         let row = vec![
             line.what.clone(),
-            command.clone(),
+            command.to_owned(),
             line.count.to_string(),
             seed.to_string(),
             line.failures.len().to_string(),

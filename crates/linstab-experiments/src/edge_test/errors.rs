@@ -71,7 +71,7 @@ type Value = fn(&Setting<'_>) -> String;
 pub(super) const DIMENSIONS: [(&str, Value); 8] = [
     (ALL, |_| String::new()),
     ("optimizer", |setting| setting.optimizer.clone()),
-    ("loader", |setting| words::sampling(setting.sampling)),
+    ("loader", |setting| words::sampling(setting.sampling).to_owned()),
     ("batch-size", |setting| setting.batch()),
     ("loss", |setting| setting.minimum.loss.replace('_', " ")),
     ("network", |setting| setting.minimum.network.clone()),

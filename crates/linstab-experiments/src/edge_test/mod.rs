@@ -5,12 +5,14 @@
 //! of the runs grow (`transition.rs`), and how far each predictor is from it.
 
 mod batches;
+mod checks;
 mod config;
 mod count;
 mod drawing;
 mod errors;
 mod findings;
 mod frameworks;
+mod reading;
 mod recorded;
 mod records;
 mod section;
@@ -24,13 +26,13 @@ mod words;
 
 pub use config::{Bootstrap, Config, Judgement};
 pub use recorded::{Recorded, RecordedSetting};
+pub use records::{Minimum, Provenance, Records, Restarts, Threshold, TrainingStep};
 
 use linstab_driver::ResultsFolder;
 use linstab_driver::table;
 use linstab_driver::{Context, Experiment, Finding, Inputs};
 
 use findings::Results;
-use records::Records;
 use tables::{PredictionRow, RunsRow, SettingRow};
 use verdicts::Verdicts;
 
@@ -46,7 +48,7 @@ impl Experiment for EdgeTest {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 1.0 } else { 5.0 }
+        if quick { 2.8 } else { 4.3 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {

@@ -158,6 +158,8 @@ impl<'a> Training<'a> {
 
 /// The event of a loss that jumps.
 pub(super) const SPIKE: &str = "spike";
+/// All events: none, a jump, and the removal of the responsible samples.
+pub(super) const EVENTS: [&str; 3] = ["", SPIKE, "removed"];
 /// What ends the name of a training that goes on without the responsible samples.
 const WITHOUT: &str = ".removed";
 

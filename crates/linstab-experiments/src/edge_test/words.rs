@@ -65,14 +65,16 @@ pub(super) fn optimizer(optimizer: Optimizer, is_live: bool) -> String {
     words.join(", ")
 }
 
-/// A loader's name.
-pub(super) fn sampling(name: &str) -> String {
-    match name {
-        "independent" => "drawn afresh".to_owned(),
-        "reshuffling" => "reshuffled".to_owned(),
-        "reshuffling-drop-last" => "reshuffled, last batch dropped".to_owned(),
-        other => other.replace('-', " "),
-    }
+/// The loaders, with their names.
+pub(super) const SAMPLINGS: [(&str, &str); 3] = [
+    ("independent", "drawn afresh"),
+    ("reshuffling", "reshuffled"),
+    ("reshuffling-drop-last", "reshuffled, last batch dropped"),
+];
+
+/// A loader's name; records are checked, so that it has one.
+pub(super) fn sampling(name: &str) -> &str {
+    SAMPLINGS.iter().find(|(known, _)| *known == name).map_or(name, |(_, words)| words)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl Experiment for PublishedCriteria {
     }
 
     fn core_seconds(&self, quick: bool) -> f64 {
-        if quick { 8.0 } else { 20.0 }
+        if quick { 0.6 } else { 1.0 }
     }
 
     fn inputs(&self, context: &Context<'_>) -> linstab_driver::Result<Inputs> {

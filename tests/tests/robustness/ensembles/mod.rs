@@ -37,7 +37,12 @@ const CHECKS: &[Check] = &[
 ];
 
 pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
-    CHECKS.iter().map(|check| line(check, effort)).collect()
+    let wanted = CHECKS.iter().filter(|check| effort.wants(&what(check)));
+    wanted.map(|check| line(check, effort)).collect()
+}
+
+fn what(check: &Check) -> String {
+    format!("ensembles: {}", check.name)
 }
 
 /// A negative control: checks whose twins are given another ensemble must find out. A report is held against itself alone.
@@ -72,7 +77,7 @@ fn line(check: &Check, effort: Effort<'_>) -> Line {
         .collect();
     let compared = verdicts.iter().filter(|verdict| verdict.1 == Ok(true)).count();
     Line {
-        what: format!("ensembles: {}", check.name),
+        what: what(check),
         count: verdicts.len() as u64,
         detail: format!("{compared} compared, the others have nothing to compare"),
         failures: verdicts.into_iter().filter_map(|verdict| verdict.1.err()).collect(),

@@ -5,6 +5,7 @@
 //! header that lies.
 
 mod arrays;
+mod evidence;
 mod mutate;
 mod npy;
 mod numbers;
@@ -61,14 +62,20 @@ pub(super) fn refused(error: impl std::fmt::Display) -> Verdict {
 }
 
 pub(crate) fn run(effort: Effort<'_>) -> Vec<Line> {
-    let readers = [arrays::readers(), numbers::readers(), records::readers(), shards::readers()];
-    let readers: Vec<Reader> = readers.into_iter().flatten().collect();
+    let readers =
+        [arrays::readers(), numbers::readers(), records::readers(), shards::readers(), evidence::readers()];
+    let wanted = |reader: &Reader| effort.wants(&what(reader));
+    let readers: Vec<Reader> = readers.into_iter().flatten().filter(wanted).collect();
     let weights: u64 = readers.iter().map(|reader| reader.weight).sum();
     // Rounded up: all together are as many as were asked for.
     readers
         .iter()
         .map(|reader| line(reader, (effort.count * reader.weight).div_ceil(weights), effort))
         .collect()
+}
+
+fn what(reader: &Reader) -> String {
+    format!("damaged {}", reader.name)
 }
 
 /// A negative control: what is read as something else, or in part, is found out.
@@ -91,7 +98,8 @@ pub(crate) fn controls() -> Vec<Line> {
     expect("a panic", caught(|| panic!("on purpose")).is_err());
     expect("another number", arrays::control());
     expect("another loss", numbers::control());
-    vec![Line { what: "control of damaged inputs".to_owned(), count: 9, failures, detail: String::new() }]
+    expect("other records", evidence::control());
+    vec![Line { what: "control of damaged inputs".to_owned(), count: 10, failures, detail: String::new() }]
 }
 
 /// What a batch of inputs gave.
@@ -127,7 +135,7 @@ fn line(reader: &Reader, count: u64, effort: Effort<'_>) -> Line {
     }
     failures.sort_unstable();
     Line {
-        what: format!("damaged {}", reader.name),
+        what: what(reader),
         count,
         failures,
         detail: format!(

@@ -92,7 +92,7 @@ fn folder() -> PathBuf {
 }
 
 /// A folder for what this thread reads; it is removed when the thread ends.
-struct Own(PathBuf);
+pub(super) struct Own(PathBuf);
 
 impl Own {
     fn new() -> Self {
@@ -101,7 +101,7 @@ impl Own {
         Self(own)
     }
 
-    fn with<T>(name: &str, bytes: &[u8], read: impl FnOnce(&Path) -> T) -> T {
+    pub(super) fn with<T>(name: &str, bytes: &[u8], read: impl FnOnce(&Path) -> T) -> T {
         thread_local! {
             static OWN: Own = Own::new();
         }
