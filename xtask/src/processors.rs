@@ -184,7 +184,31 @@ fn difference(text: &str, other: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{compare, difference};
+    use super::{compare, difference, same_findings};
+
+    /// Another verdict or headline is seen; another rounding in the evidence is none.
+    #[test]
+    fn findings_must_be_the_same() {
+        let folder = std::env::temp_dir().join(format!("linstab-findings-{}", std::process::id()));
+        let write = |place: &str, headline: &str, claims: &str| {
+            let place = folder.join(place);
+            std::fs::create_dir_all(place.join("tables")).unwrap();
+            std::fs::write(place.join("manifest.json"), format!("{{\n  \"headline\": \"{headline}\",\n}}"))
+                .unwrap();
+            std::fs::write(place.join("tables/claims.csv"), claims).unwrap();
+            place
+        };
+        let here = write("here", "it holds", "id,verdict,evidence\neq6,holds,1e-16\n");
+        for (headline, claim, same) in [
+            ("it holds", "eq6,holds,2e-16", true),
+            ("it holds", "eq6,refuted,1e-16", false),
+            ("it does not", "eq6,holds,1e-16", false),
+        ] {
+            let there = write("there", headline, &format!("id,verdict,evidence\n{claim}\n"));
+            assert_eq!(same_findings("forced", &here, &there), Ok(same), "{headline}: {claim}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     /// A promise that is broken is seen, and so is an emulator that shows the same processor again.
     #[test]
