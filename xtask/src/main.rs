@@ -35,7 +35,8 @@ cargo xtask VERB [ARGUMENTS]
               writes target/evidence, or adds to what is there
   python-docs build the guide, with the reference of the package and the crates, into target/guide
   test-slurm  shards on a Slurm of two nodes on this machine, with kills; Slurm is installed if it is not there
-  test-processors  the same program on emulated processors with narrower vectors [--all]: which tables are the same bit by bit
+  test-processors  the same program on emulated processors with narrower vectors: which tables are the same bit by bit; --all: all
+              experiments, with the width forced by a debugger
   robustness  try readers, analyses, runs and kills again and again  (cargo xtask robustness --help)
   lines       count the lines of source code, by crate
   release     --dry-run [STEP...]: licences and advisories of dependencies, oldest compiler and dependencies, packages built from

@@ -1,7 +1,9 @@
 //! `cargo xtask test-processors`: the same program on other processors, and which of its tables are the same there, bit by bit.
 //!
-//! Neither faer nor the C library can be told at run time to leave vector instructions alone. An emulator can: it shows them a processor that
-//! has none. What it computes is exact, every operation of IEEE 754 is.
+//! faer cannot be told at run time to leave vector instructions alone. An emulator can do it: it shows the program a processor that has none. What
+//! it computes is exact, every operation of IEEE 754 is. It is slow; for all experiments a debugger forces the width (`forced`).
+
+mod forced;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,11 +20,11 @@ const INDEPENDENT: [&str; 3] = ["stability-map", "stability-map-summary", "local
 /// What a run of a minute under emulation holds: all tables that are promised, and one that is not.
 const EXPERIMENTS: [&str; 4] = ["--only", "stability-map", "--only", "local-convergence"];
 
-/// Compares quick runs; `--all`: of all experiments, which takes some ten minutes.
+/// Compares quick runs: of some experiments under the emulator, or of `--all` with the width forced, half a minute each.
 pub(crate) fn test(arguments: &[&str]) -> Result<(), u8> {
-    let experiments: &[&str] = match arguments {
-        [] => &EXPERIMENTS,
-        ["--all"] => &[],
+    let (all, experiments): (bool, &[&str]) = match arguments {
+        [] => (false, &EXPERIMENTS),
+        ["--all"] => (true, &[]),
         _ => {
             eprintln!("error: allowed: no argument, or --all");
             return Err(USAGE);
@@ -32,7 +34,12 @@ pub(crate) fn test(arguments: &[&str]) -> Result<(), u8> {
         println!("LEFT OUT: the emulator of other processors is that of Linux on x86-64");
         return Ok(());
     }
-    if !needs::programs("an emulator of other processors", &["qemu-x86_64"], &["qemu-user"])? {
+    let there = if all {
+        needs::programs("a debugger", &["gdb"], &["gdb"])?
+    } else {
+        needs::programs("an emulator of other processors", &["qemu-x86_64"], &["qemu-user"])?
+    };
+    if !there {
         return Ok(());
     }
     build()?;
@@ -41,35 +48,75 @@ pub(crate) fn test(arguments: &[&str]) -> Result<(), u8> {
     let here = folder.join("here");
     let arguments = [&["reproduce", "--quick", "--quiet"], experiments].concat();
     finish(Command::new(program()).args(&arguments).arg("--out").arg(&here).current_dir(root()))?;
-    let emulated = PROCESSORS.map(|processor| {
-        let out = folder.join(processor);
-        start(processor, &arguments, &out).map(|child| (processor, out, child))
-    });
-    let mut failed = false;
-    for run in emulated {
-        let (processor, out, child) = run?;
+    let place = |processor: &str| folder.join(processor.replace(' ', "-"));
+    let others: Vec<(&str, Command)> = if all {
+        let run = |width: &'static forced::Width| {
+            width.command(&arguments, &place(width.name)).map(|command| (width.name, command))
+        };
+        forced::widths().iter().map(run).collect::<Result<_, u8>>()?
+    } else {
+        PROCESSORS.map(|processor| (processor, emulated(processor, &arguments, &place(processor)))).into()
+    };
+    let running: Vec<(&str, Child)> = others
+        .into_iter()
+        .map(|(processor, command)| start(command).map(|child| (processor, child)))
+        .collect::<Result<_, u8>>()?;
+    let mut kept = true;
+    for (processor, child) in running {
+        let out = place(processor);
         if !child.wait_with_output().is_ok_and(|output| output.status.success()) {
             eprintln!("error: on {processor} the run failed");
             return Err(FAILURE);
         }
-        failed |= !compare(processor, &here.join("tables"), &out.join("tables"))?;
+        kept &= compare(processor, &here.join("tables"), &out.join("tables"))?;
+        kept &= same_findings(processor, &here, &out)?;
     }
-    if failed { Err(FAILURE) } else { Ok(()) }
+    if kept { Ok(()) } else { Err(FAILURE) }
 }
 
-fn start(processor: &str, arguments: &[&str], out: &Path) -> Result<Child, u8> {
+/// The program under the emulator.
+fn emulated(processor: &str, arguments: &[&str], out: &Path) -> Command {
     let mut command = Command::new("qemu-x86_64");
+    command.args(["-cpu", processor]).arg(program()).args(arguments);
+    command.args(["--threads", "1", "--out"]).arg(out);
     command
-        .args(["-cpu", processor])
-        .arg(program())
-        .args(arguments)
-        .args(["--threads", "1", "--out"])
-        .arg(out);
-    // It says on standard error which features it leaves out.
-    command.current_dir(root()).stderr(Stdio::null()).spawn().map_err(|error| {
-        eprintln!("error: cannot run qemu-x86_64: {error}");
+}
+
+/// Starts it without what it says: the emulator names the features that it leaves out, the debugger each thread.
+fn start(mut command: Command) -> Result<Child, u8> {
+    command.current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map_err(|error| {
+        eprintln!("error: cannot run {}: {error}", command.get_program().display());
         FAILURE
     })
+}
+
+/// Whether what is concluded is the same there: the headlines of all experiments, the verdicts of the ledger, the findings of the edge test.
+fn same_findings(processor: &str, here: &Path, there: &Path) -> Result<bool, u8> {
+    let (ours, theirs) = (findings(here)?, findings(there)?);
+    let different: Vec<_> = ours.iter().zip(&theirs).filter(|(a, b)| a != b).collect();
+    for (a, b) in &different {
+        eprintln!("error: on {processor} another finding:\n- {a}\n+ {b}");
+    }
+    let same = different.is_empty() && ours.len() == theirs.len() && !ours.is_empty();
+    println!("{processor:<9}{} findings, {} differ", ours.len(), different.len());
+    Ok(same)
+}
+
+fn findings(results: &Path) -> Result<Vec<String>, u8> {
+    let manifest = results.join("manifest.json");
+    let text = std::fs::read_to_string(&manifest).map_err(|error| {
+        eprintln!("error: {}: {error}", manifest.display());
+        FAILURE
+    })?;
+    let headlines = text.lines().map(str::trim).filter(|line| line.starts_with("\"headline\":"));
+    let mut found: Vec<String> = headlines.map(str::to_owned).collect();
+    let table = |name: &str| std::fs::read_to_string(results.join("tables").join(name)).unwrap_or_default();
+    // Without the evidence, which names roundings.
+    let verdict = |line: &str| line.splitn(3, ',').take(2).collect::<Vec<_>>().join(": ");
+    found.extend(table("claims.csv").lines().map(verdict));
+    found.extend(table("edge-test-findings.csv").lines().map(str::to_owned));
+    Ok(found)
 }
 
 /// Says of each table how far it is from that of this processor. Whether it is as promised: those that are independent the same, and not
@@ -137,7 +184,31 @@ fn difference(text: &str, other: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{compare, difference};
+    use super::{compare, difference, same_findings};
+
+    /// Another verdict or headline is seen; another rounding in the evidence is none.
+    #[test]
+    fn findings_must_be_the_same() {
+        let folder = std::env::temp_dir().join(format!("linstab-findings-{}", std::process::id()));
+        let write = |place: &str, headline: &str, claims: &str| {
+            let place = folder.join(place);
+            std::fs::create_dir_all(place.join("tables")).unwrap();
+            std::fs::write(place.join("manifest.json"), format!("{{\n  \"headline\": \"{headline}\",\n}}"))
+                .unwrap();
+            std::fs::write(place.join("tables/claims.csv"), claims).unwrap();
+            place
+        };
+        let here = write("here", "it holds", "id,verdict,evidence\neq6,holds,1e-16\n");
+        for (headline, claim, same) in [
+            ("it holds", "eq6,holds,2e-16", true),
+            ("it holds", "eq6,refuted,1e-16", false),
+            ("it does not", "eq6,holds,1e-16", false),
+        ] {
+            let there = write("there", headline, &format!("id,verdict,evidence\n{claim}\n"));
+            assert_eq!(same_findings("forced", &here, &there), Ok(same), "{headline}: {claim}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     /// A promise that is broken is seen, and so is an emulator that shows the same processor again.
     #[test]

@@ -111,14 +111,17 @@ fn compiler() -> Result<Outcome, u8> {
     if is_release(&present, oldest) {
         return Ok(Outcome::Passed(format!("the compiler at hand is the oldest supported, {oldest}")));
     }
-    let toolchain = format!("+{oldest}");
-    let known = Command::new("rustc").args([&toolchain, "--version"]).stderr(Stdio::null()).output();
-    if !known.is_ok_and(|output| is_release(&String::from_utf8_lossy(&output.stdout), oldest)) {
+    // A toolchain is named as it was asked for: by its release, or by its first patch.
+    let named = [format!("+{oldest}"), format!("+{oldest}.0")];
+    let Some(toolchain) = named.iter().find(|toolchain| {
+        let asked = Command::new("rustc").args([toolchain, "--version"]).stderr(Stdio::null()).output();
+        asked.is_ok_and(|output| is_release(&String::from_utf8_lossy(&output.stdout), oldest))
+    }) else {
         let why =
             format!("here is {}; to check with {oldest}: rustup toolchain install {oldest}", present.trim());
         return Ok(Outcome::LeftOut(why));
-    }
-    let check = [&toolchain, "check", "--workspace", "--all-features", "--locked", "--quiet"];
+    };
+    let check = [toolchain, "check", "--workspace", "--all-features", "--locked", "--quiet"];
     finish(Command::new("cargo").args(check).current_dir(root()).env("CARGO_TARGET_DIR", target()))?;
     Ok(Outcome::Passed(format!("{oldest} compiles it, and here is {}", present.trim())))
 }

@@ -189,7 +189,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Credentials run out after seconds: a job that is sent back waits for as long.
+    /// Credentials run out after five seconds, the least that Slurm takes: a job that is sent back waits for as long, by default two minutes.
     fn configuration(&self) -> Outcome<String> {
         let host = output(&mut Command::new("hostname"))?;
         let user = output(Command::new("id").arg("-un"))?;
@@ -199,7 +199,7 @@ impl Cluster {
         };
         Ok(format!(
             "ClusterName=linstab\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort=17810\nSlurmUser={user}\nSlurmdUser={user}\n\
-             AuthType=auth/munge\nAuthInfo=socket={at}/munge.socket,cred_expire=3\nProctrackType=proctrack/linuxproc\n\
+             AuthType=auth/munge\nAuthInfo=socket={at}/munge.socket,cred_expire=5\nProctrackType=proctrack/linuxproc\n\
              TaskPlugin=task/none\nSelectType=select/cons_tres\nSelectTypeParameters=CR_Core\n\
              SlurmdParameters=config_overrides\nStateSaveLocation={at}/state\nSlurmdSpoolDir={at}/spool/%n\n\
              SlurmctldPidFile={at}/slurmctld.pid\nSlurmdPidFile={at}/%n.pid\nReturnToService=2\nMpiDefault=none\n\
@@ -218,7 +218,7 @@ impl Cluster {
     }
 
     fn with_environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.env("SLURM_CONF", self.folder.join("slurm.conf"))
+        command.env("SLURM_CONF", self.folder.join("slurm.conf")).env("PATH", needs::path())
     }
 
     fn start_node(&mut self, node: usize) -> Outcome<()> {
