@@ -22,6 +22,7 @@ from test_guide import blocks_of  # noqa: E402
 from torch import nn  # noqa: E402
 
 import linstab.torch as door  # noqa: E402
+from linstab.errors import LinstabError  # noqa: E402
 from linstab.torch import _gram, _layers, _taps  # noqa: E402
 from linstab.torch._model import FunctionalModel  # noqa: E402
 
@@ -140,6 +141,7 @@ import torch, numpy as np
 import torch.distributed as distributed
 import torch_models as models
 import linstab.torch as door
+from linstab.errors import LinstabError
 torch.set_num_threads(1)
 distributed.init_process_group("gloo")
 def leave(code):
@@ -157,7 +159,7 @@ try:
     found = door.gram(model, data, loss="cross_entropy") if kind != "foreign" else None
     factors = door.factors(model, data, loss="cross_entropy", chunk_size=2, out=f"{out}.npy")
     memory = door.factors(model, data, loss="cross_entropy", chunk_size=2)
-except (ValueError, FileExistsError) as error:
+except LinstabError as error:
     assert refusals[kind] in str(error), error
     leave(0)
 assert kind == "whole" and np.array_equal(factors.values, memory.values) and np.array_equal(factors.coefficients, memory.coefficients)

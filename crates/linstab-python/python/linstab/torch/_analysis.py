@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from .._functions import optimizers
+from ..errors import ModelError
 from ..factors import Factors, Gram
 from ._data import population_of, read_batching
 from ._factors import factors
@@ -51,7 +52,7 @@ def analyze_model(
     they say. ``num_samples`` takes a random part of the data, which then speaks for all of it with standard errors. ``out``
     streams factors to a file where they do not fit into memory. ``options`` go to ``linstab.analyze``.
 
-    Raises ``ValueError`` or ``TypeError`` where the answer would not be that of the training at hand; the message says what to do.
+    Raises ``ModelError`` where the answer would not be that of the training at hand; the message says what to do.
     """
     from .. import analyze
 
@@ -101,7 +102,7 @@ def _check_part(data: object, num_samples: int | None, sampling: str) -> None:
     population = population_of(data)
     if num_samples is None or (population is not None and num_samples >= population) or sampling not in _BY_EPOCHS:
         return
-    raise ValueError(
+    raise ModelError(
         f"num_samples={num_samples} is a part of the data, and the loader's batches are {sampling}: they depend on all samples of an "
         "epoch, so a part does not say their threshold. Pass sampling='without-replacement', for batches of the same size drawn "
         "afresh, or analyse all samples"
