@@ -47,7 +47,7 @@ OPTIONS = {
     "progress": [(3, "a function of")],
     "optimizer": [(3, "a specification as"), ([], "a specification as"), ("sgdd", "did you mean `sgd`"), ("sgd:momentum=2", "allowed"), ("adam", "preconditioner")],
     "sampling": [("shuffled", "reshuffling, cyclic, without-replacement")],
-    "last_batch": [("some", "keep, drop|drop, keep")],
+    "last_batch": [("some", "keep, drop|drop, keep"), ("drop", "with batches by epochs alone")],
     "learning_rate": [(-1.0, "positive and finite"), (float("nan"), "positive and finite"), ("fast", "a number")],
     "scale": [(0.0, "positive and finite")],
     "tolerance": [(1.0, "from 1e-11 to 1e-4")],
@@ -81,6 +81,16 @@ def test_one_answer_is_of_one_request():
         linstab.stability_map(GOOD, learning_rates=0.1)
     one = linstab.max_learning_rate(GOOD)
     assert one == linstab.max_learning_rate(GOOD, batch_size=[1], optimizer=("sgd",)) == linstab.analyze(GOOD).max_learning_rate
+
+
+def test_diagnostics_that_are_asked_for_are_not_left_out():
+    for others in ({"sampling": "reshuffling"}, {"population": 9}):
+        assert linstab.analyze(GOOD, batch_size=2, **others).diagnostics == ()
+        with pytest.raises(linstab.OptionError, match="residuals is given, allowed: with batches drawn afresh"):
+            linstab.analyze(GOOD, batch_size=2, residuals=np.ones(5), **others)
+        with pytest.raises(linstab.OptionError, match="diagnostics is given, allowed: with batches drawn afresh"):
+            linstab.analyze(GOOD, batch_size=2, diagnostics=True, **others)
+    assert linstab.analyze(GOOD, batch_size=2, diagnostics=True).diagnostics
 
 
 @pytest.mark.parametrize("minima", [[GOOD, GOOD], GOOD, "good.npy", None])

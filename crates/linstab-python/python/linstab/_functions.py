@@ -164,7 +164,10 @@ def stability_map(
     preconditioner: Source | None = None,
     threads: int | None = None,
     memory_limit: int | str = "1GiB",
-    **request: Any,
+    sampling: str = "without-replacement",
+    population: int | None = None,
+    scale: float = 1.0,
+    tolerance: float = 1e-6,
 ) -> StabilityMap:
     """Growth per step of the mean square over batch sizes and learning rates, for batches drawn afresh.
 
@@ -183,7 +186,16 @@ def stability_map(
     except (TypeError, ValueError):
         raise OptionError.of("learning_rates", learning_rates, "numbers, one or several") from None
     one = request_of_one(optimizer=optimizer)["optimizer"]
-    asked = request_of(factors if gram is None else gram, batch_size=batch_size, optimizer=one, diagnostics=False, **request)
+    asked = request_of(
+        factors if gram is None else gram,
+        batch_size=batch_size,
+        optimizer=one,
+        sampling=sampling,
+        population=population,
+        scale=scale,
+        tolerance=tolerance,
+        diagnostics=False,
+    )
     growth, sizes = _linstab.growth_map(source, asked, rates)
     shaped = growth.reshape(len(sizes), len(rates))
     return StabilityMap(shaped, tuple(sizes), tuple(rates.tolist()))
@@ -211,7 +223,8 @@ def compare(
     scale: float = 1.0,
     threads: int | None = None,
     memory_limit: int | str = "1GiB",
-    **request: Any,
+    sampling: str = "without-replacement",
+    tolerance: float = 1e-6,
 ) -> MinimaComparison:
     """Compare minima of the same samples, by name; the first is the reference.
 
@@ -225,7 +238,15 @@ def compare(
     described = [
         (str(name), source_of(source, threads=threads, memory_limit=memory_limit)) for name, source in minima.items()
     ]
-    asked = request_of(None, batch_size=batch_size, optimizer=optimizer, scale=scale, diagnostics=False, **request)
+    asked = request_of(
+        None,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        sampling=sampling,
+        scale=scale,
+        tolerance=tolerance,
+        diagnostics=False,
+    )
     text, words = _linstab.compare(described, asked)
     report = json.loads(text)
     return MinimaComparison(tuple(report["minima"]), tuple(report["thresholds"]), words)
@@ -279,7 +300,7 @@ def check(
     Args:
         factors: As for :func:`analyze`, and so are gram, num_factors, preconditioner, threads and memory_limit.
         against: The baseline.
-        rtol: Largest accepted relative difference; estimates agree where their intervals meet.
+        rtol: Largest accepted relative difference; thresholds agree where the intervals meet within which they are known.
 
     Raises:
         LinstabError: ``InputError`` for a file that is no baseline; else as for :func:`analyze`.

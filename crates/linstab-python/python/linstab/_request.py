@@ -79,11 +79,12 @@ def request_of(
     population: int | None = None,
     scale: float = 1.0,
     tolerance: float = 1e-6,
-    diagnostics: bool = True,
+    diagnostics: bool | None = None,
     top: int = 5,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Describe a request; what factors know of themselves (gradients, labels, population) stands in for what is not given."""
+    asked = {"diagnostics": diagnostics is True, "residuals": residuals is not None and diagnostics is not False}
     if isinstance(source, (Factors, Gram)):
         subset = source.indices is not None and source.population is not None and source.population > source.num_samples
         loss = source.loss if residuals is None and loss is None else loss
@@ -103,7 +104,8 @@ def request_of(
         "population": None if population is None else _count(population, "population"),
         "scale": _real(scale, "scale"),
         "tolerance": _real(tolerance, "tolerance"),
-        "diagnostics": bool(diagnostics),
+        "diagnostics": diagnostics is None or bool(diagnostics),
+        "diagnostics_by": next((name for name, given in asked.items() if given), None),
         "top": _count(top, "top", least=0),
         "seed": _count(seed, "seed", least=0),
     }

@@ -60,7 +60,9 @@ def analyze_model(
     if batch_size is None or sampling is None:
         read = read_batching(data)
         batch_size = read.batch_size if batch_size is None else batch_size
-        sampling, last_batch = sampling or read.sampling, last_batch or read.last_batch
+        # What is left over matters where batches are cut from an order.
+        left_over = read.last_batch if (sampling or read.sampling) in _BY_EPOCHS else "keep"
+        sampling, last_batch = sampling or read.sampling, last_batch or left_over
     _check_part(data, num_samples, sampling)
     common: dict[str, Any] = {
         "loss": loss,
