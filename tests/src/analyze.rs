@@ -13,6 +13,18 @@ pub fn fixture(name: &str) -> String {
     root().join("crates/linstab-analysis/tests/fixtures").join(name).to_str().unwrap().to_owned()
 }
 
+/// A file written by hand: the header of version 1 and double-precision entries in rows.
+pub fn npy(folder: &Path, name: &str, shape: (usize, usize), entries: &[f64]) -> String {
+    let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({}, {}), }}", shape.0, shape.1);
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(entries.iter().flat_map(|entry| entry.to_le_bytes()));
+    let path = folder.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 /// What a command prints that succeeds.
 pub fn stdout(arguments: &[&str]) -> String {
     let run = output(linstab(arguments));

@@ -4,21 +4,9 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use linstab_tests::analyze::{EXAMPLE, fixture, names, refused, stdout};
+use linstab_tests::analyze::{EXAMPLE, fixture, names, npy, refused, stdout};
 use linstab_tests::{linstab, output, root, stderr};
 use serde_json::Value;
-
-/// A file written by hand: the header of version 1 and double-precision entries in rows.
-fn npy(folder: &Path, name: &str, shape: (usize, usize), entries: &[f64]) -> String {
-    let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({}, {}), }}", shape.0, shape.1);
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(entries.iter().flat_map(|entry| entry.to_le_bytes()));
-    let path = folder.join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 fn json(arguments: &[&str]) -> Value {
     serde_json::from_str(&stdout(&[&["analyze", "--quiet", "--format", "json"], arguments].concat())).unwrap()

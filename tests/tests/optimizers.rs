@@ -71,14 +71,15 @@ fn a_preconditioner_divides_gradients() {
     }
     let analyze =
         |rest: &[&str], expected: &str| refused(&[&["analyze", EXAMPLE], rest].concat(), 2, expected);
+    let damaged =
+        |rest: &[&str], expected: &str| refused(&[&["analyze", EXAMPLE], rest].concat(), 1, expected);
     let with = ["--optimizer", "adamw", "--preconditioner", name];
-    for (at, value, expected) in
-        [(7, 0.0, "entry 7 is 0"), (3, f64::NAN, "entry 3 is NaN"), (0, -1.0, "entry 0 is -1")]
-    {
+    for (at, value) in [(7, 0.0), (3, f64::NAN), (0, -1.0)] {
         let mut numbers = vec![1.0; 660];
         numbers[at] = value;
         npy(&path, &numbers);
-        analyze(&with, expected);
+        let expected = format!("entry {at} is {value}");
+        if value.is_nan() { damaged(&with, &expected) } else { analyze(&with, &expected) }
     }
     npy(&path, &[1.0; 659]);
     analyze(&with, "has shape [659]");

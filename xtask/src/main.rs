@@ -31,7 +31,7 @@ cargo xtask VERB [ARGUMENTS]
   test        everything that must pass before a change lands, but test-torch; --fast: what to run at every save
   python      the part of it that tests the Python package, on NumPy and JAX [arguments for pytest]
   test-torch  the tests of the Python package that need PyTorch, which is installed for them if it is not there
-  evidence    restart checkpoints of networks around their thresholds [--quick] [--shard I/N] [--torch] [--out DIR] (--help: all);
+  evidence    restart checkpoints of networks around their thresholds [--quick] [--shard [I/N]] [--torch] [--out DIR] (--help: all);
               writes target/evidence, or adds to what is there
   python-docs build the guide, with the reference of the package and the crates, into target/guide
   test-slurm  shards on a Slurm of two nodes on this machine, with kills; Slurm is installed if it is not there

@@ -197,11 +197,19 @@ fn rows(
 pub(crate) fn in_units(optimizer: Optimizer, scaled: &Scaled) -> Result<Optimizer> {
     const MOST: f64 = 1e50;
     let sharpness = scaled.ensemble.mean_eigenvalues().first().copied().unwrap_or(0.0);
+    let refuse = |name: &str, value: f64, allowed: &str| {
+        let (name, allowed) = (name.to_owned(), allowed.to_owned());
+        AnalysisError::Option { name, value: value.to_string(), allowed }
+    };
+    let recursion = optimizer.recursion();
+    let decay = recursion.coupled_decay.max(recursion.decoupled_decay);
+    if decay / scaled.unit > MOST {
+        return Err(refuse("weight_decay", decay, "at most 1e50 times the curvature"));
+    }
     let fits = |seen: &Optimizer| 1.0 + seen.rho_over_alpha() * sharpness <= MOST;
-    optimizer.in_units_of(scaled.unit).ok().filter(fits).ok_or_else(|| AnalysisError::Option {
-        name: "rho_over_alpha".to_owned(),
-        value: optimizer.rho_over_alpha().to_string(),
-        allowed: "such that its product with the sharpness is at most 1e50".to_owned(),
+    optimizer.in_units_of(scaled.unit).ok().filter(fits).ok_or_else(|| {
+        let allowed = "such that its product with the sharpness is at most 1e50";
+        refuse("rho_over_alpha", optimizer.rho_over_alpha(), allowed)
     })
 }
 
@@ -252,7 +260,7 @@ fn diagnosed(
 ) -> Result<Vec<DiagnosticReport>> {
     let training = row.training;
     let Loader::Independent(scheme) = training.sampling else { return Ok(Vec::new()) };
-    if !request.diagnostics || request.population.is_some() || training.optimizer.batch_ascent().is_some() {
+    if !request.diagnostics || !request.can_be_diagnosed(training.optimizer) {
         return Ok(Vec::new());
     }
     let optimizer = in_units(training.optimizer, scaled)?;

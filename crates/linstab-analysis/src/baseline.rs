@@ -7,9 +7,9 @@ use linstab_linalg::Comparison;
 
 use crate::analysis::{Grams, Sizes, in_units, trace};
 use crate::answer::{Ask, answer};
-use crate::human::{short, unbroken};
+use crate::human::{short, wrapped};
 use crate::range::Seen;
-use crate::report::{Basis, Report, SCHEMA, Training};
+use crate::report::{Report, SCHEMA, Training};
 use crate::request::TOLERANCE;
 use crate::{AnalysisError, Result};
 
@@ -89,7 +89,7 @@ fn unknown_key<'a>(read: &'a serde_json::Value, known: &serde_json::Value) -> Op
 /// full batch's. Not compared are the rank, which rounding can move; growth rates and exponents, which belong to one learning rate;
 /// criteria and responsible samples, which follow from the rest.
 ///
-/// Thresholds that are estimates agree where their intervals meet. The baseline's scale is part of the inner products.
+/// Thresholds agree where the intervals meet within which they are known. The baseline's scale is part of the inner products.
 /// # Errors
 /// [`AnalysisError::Option`] for a tolerance that is none, [`AnalysisError::OutOfRange`]; whatever stops the analysis.
 pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> Result<Vec<Comparison>> {
@@ -128,49 +128,55 @@ pub fn compare(grams: Grams<'_>, sizes: Sizes, baseline: &Report, rtol: f64) -> 
     for line in &baseline.stability {
         let Training { optimizer, batch_size, .. } = line.training;
         let seen = ensembles.by(optimizer)?;
-        let (found, limit, width) = if batch_size > baseline.population.unwrap_or(sizes.num_samples) {
-            (f64::NAN, f64::NAN, 0.0)
+        let (found, limit, interval) = if batch_size > baseline.population.unwrap_or(sizes.num_samples) {
+            (f64::NAN, f64::NAN, (f64::NAN, f64::NAN))
         } else {
             let training = Training { optimizer: in_units(optimizer, seen)?, ..line.training };
             let ask = Ask { learning_rate: None, lyapunov: false, seed: 0, population: baseline.population };
             let answer = answer((&seen.ensemble, &mut seen.solver), training, ask)?;
-            let width =
-                if answer.basis == Basis::Estimated { answer.interval.1 - answer.interval.0 } else { 0.0 };
             (
                 answer.max_learning_rate / seen.unit,
                 answer.gradient_descent_limit / seen.unit,
-                width / seen.unit,
+                (answer.interval.0 / seen.unit, answer.interval.1 / seen.unit),
             )
         };
         let name = format!("{optimizer}, {}, at batch size {batch_size}", line.training.sampling);
-        // Two estimates agree where their intervals meet.
-        let (low, high) = line.max_learning_rate_interval;
-        let expected = line.max_learning_rate.0;
-        let estimated = if line.basis == Basis::Estimated { high.0 - low.0 } else { 0.0 };
-        let margin = 0.5 * (width + estimated) / expected;
-        let tolerance = if margin.is_finite() { rtol.max(margin) } else { rtol };
+        let (expected, (low, high)) = (line.max_learning_rate.0, line.max_learning_rate_interval);
+        // Two thresholds that are known within intervals agree where these meet.
+        let up = found >= expected;
+        let margin = towards(expected, (low.0, high.0), up) + towards(found, interval, !up);
+        let tolerance = rtol.max(margin / expected);
         compare(format!("max learning rate of {name}"), expected, found, tolerance);
         compare(format!("full-batch limit of {name}"), line.gradient_descent_limit.0, limit, rtol);
     }
     Ok(comparisons)
 }
 
-/// What moved, as a table, and a line that counts.
+/// How far the interval of a value reaches above it, or below; nothing where it has no bounds.
+fn towards(value: f64, (low, high): (f64, f64), above: bool) -> f64 {
+    let reach = if above { high - value } else { value - low };
+    if reach.is_finite() { reach.min(high - low).max(0.0) } else { 0.0 }
+}
+
+/// What moved, a paragraph each, and a line that counts.
 pub fn describe(comparisons: &[Comparison]) -> String {
-    let mut rows = vec![["moved", "was", "is", "by"].map(str::to_owned).to_vec()];
-    for comparison in comparisons.iter().filter(|comparison| !comparison.holds()) {
-        let relative = comparison.relative_change();
-        // A number that moved must be seen to, however little it did.
-        let little = relative.abs() < 1e-4;
-        let number = |value: f64| if little { format!("{value:.9e}") } else { short(value) };
-        let by = match relative {
-            unknown if unknown.is_nan() => "-".to_owned(),
-            _ if little => format!("{:+.1e} %", 100.0 * relative),
-            _ => format!("{:+.3} %", 100.0 * relative),
-        };
-        rows.push(vec![comparison.name.clone(), number(comparison.expected), number(comparison.found), by]);
-    }
-    let (all, moved) = (comparisons.len(), rows.len() - 1);
-    let moved_table = if moved == 0 { String::new() } else { unbroken(&rows) };
-    format!("{moved_table}{all} numbers compared, {} hold, {moved} moved\n", all - moved)
+    let moved: Vec<String> =
+        comparisons.iter().filter(|comparison| !comparison.holds()).map(paragraph).collect();
+    let (all, moved, text) = (comparisons.len(), moved.len(), moved.concat());
+    format!("{text}{all} numbers compared, {} hold, {moved} moved\n", all - moved)
+}
+
+fn paragraph(moved: &Comparison) -> String {
+    let relative = moved.relative_change();
+    // A number that moved must be seen to, however little it did.
+    let little = relative.abs() < 1e-4;
+    let number = |value: f64| if little { format!("{value:.9e}") } else { short(value) };
+    let percent = 100.0 * relative;
+    let by = match percent.abs() {
+        _ if percent.is_nan() => String::new(),
+        1e-2..1e6 => format!(" ({percent:+.3} %)"),
+        _ => format!(" ({percent:+.1e} %)"),
+    };
+    let said = format!("was {}, is {}{by}", number(moved.expected), number(moved.found));
+    wrapped(&moved.name, "  ") + "  " + &wrapped(&said, "  ")
 }

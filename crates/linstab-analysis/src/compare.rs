@@ -3,24 +3,19 @@
 //! The samples are taken for a random part of all there could be: changes have standard errors by the infinitesimal jackknife, paired,
 //! since the samples are the same at every minimum.
 
-use std::fmt::Write as _;
+mod words;
 
 use linstab_coherence::effective_rank;
+use linstab_dynamics::mean_square::ThresholdSolver;
 use linstab_dynamics::sampling::Loader;
-use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer};
+use linstab_dynamics::{BatchSampling, MeanSquare, Optimizer, SamplingScheme};
 use serde::Serialize;
 
 use crate::diagnostics::of_threshold;
-use crate::human::{short, table, wrapped};
 use crate::range::{Scaled, Seen};
 use crate::report::DiagnosticReport;
+use crate::units::counted;
 use crate::{AnalysisError, Grams, Request, Result, Sizes};
-
-/// Changes of so many standard errors are no accident.
-const SIGNIFICANT: f64 = 2.0;
-
-/// Thresholds are known no better than this, relatively.
-const KNOWN: f64 = 1e-5;
 
 /// One minimum, measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +23,8 @@ pub struct Minimum {
     name: String,
     sizes: Sizes,
     sharpness: f64,
+    /// The limit of gradient descent, which moves against the sharpness.
+    descent: Threshold,
     trace: f64,
     effective_rank: f64,
     sigma: Option<f64>,
@@ -78,6 +75,8 @@ pub struct MinimumReport {
     pub name: String,
     /// Largest eigenvalue of the mean curvature.
     pub sharpness: f64,
+    /// Standard error of the natural logarithm of its ratio to the first.
+    pub standard_error_of_sharpness: Option<f64>,
     /// Its trace.
     pub trace: f64,
     /// Exponential of the entropy of its eigenvalues.
@@ -128,17 +127,18 @@ pub fn measure(name: &str, grams: Grams<'_>, sizes: Sizes, request: &Request) ->
         for &batch_size in &request.batch_sizes {
             let sampling = BatchSampling::new(scheme, sizes.num_samples, batch_size)?;
             let analysis = MeanSquare::new(ensemble, in_units, sampling)?;
-            let found = solver.max_learning_rate(&analysis)?;
-            let influences = analysis.influences(&found).ok();
-            let relative = |x: &f64| x / found.value;
-            let influences = influences.map(|all| all.samples.iter().map(relative).collect());
+            let found = threshold((&analysis, solver, *unit), optimizer, batch_size)?;
             if request.diagnostics && optimizer == Optimizer::sgd() {
-                let asked = ((&analysis, &mut *solver, *unit), found.value / *unit);
+                let asked = ((&analysis, &mut *solver, *unit), found.value);
                 diagnostics.extend(of_threshold(asked, batch_size, request, &mut known)?);
             }
-            thresholds.push(Threshold { optimizer, batch_size, value: found.value / *unit, influences });
+            thresholds.push(found);
         }
     }
+    let Scaled { ensemble, unit, solver } = &mut seen.plain;
+    let (sgd, n) = (Optimizer::sgd(), sizes.num_samples);
+    let full = BatchSampling::new(SamplingScheme::WithoutReplacement, n, n)?;
+    let descent = threshold((&MeanSquare::new(ensemble, sgd, full)?, solver, *unit), sgd, n)?;
     let Scaled { ensemble, unit, .. } = &seen.plain;
     let eigenvalues = ensemble.mean_eigenvalues();
     let sigma = seen.plain.coherence(grams.plain)?.map(|coherence| coherence.measure);
@@ -146,12 +146,26 @@ pub fn measure(name: &str, grams: Grams<'_>, sizes: Sizes, request: &Request) ->
         name: name.to_owned(),
         sizes,
         sharpness: eigenvalues.first().copied().unwrap_or(0.0) * unit,
+        descent,
         trace: crate::analysis::trace(ensemble) * unit,
         effective_rank: effective_rank(eigenvalues),
         sigma,
         thresholds,
         diagnostics,
     })
+}
+
+/// A threshold with what samples do to it.
+fn threshold(
+    (analysis, solver, unit): (&MeanSquare, &mut ThresholdSolver, f64),
+    optimizer: Optimizer,
+    batch_size: usize,
+) -> Result<Threshold> {
+    let found = solver.max_learning_rate(analysis)?;
+    let relative = |x: &f64| x / found.value;
+    let influences = analysis.influences(&found).ok();
+    let influences = influences.map(|all| all.samples.iter().map(relative).collect());
+    Ok(Threshold { optimizer, batch_size, value: found.value / unit, influences })
 }
 
 /// Minima beside the first of them.
@@ -169,13 +183,14 @@ pub fn compare(minima: &[Minimum]) -> Result<MinimaReport> {
     if let Some(other) = minima.iter().find(|minimum| sizes(minimum) != sizes(first)) {
         let said = |minimum: &Minimum| {
             let (n, k) = sizes(minimum);
-            format!("{} with {n} samples of {k} factors", minimum.name)
+            format!("{} with {} of {}", minimum.name, counted(n, "sample"), counted(k, "factor"))
         };
         return refuse(said(other), format!("the same samples and factors as {}", said(first)));
     }
     let known = |minimum: &Minimum| MinimumReport {
         name: minimum.name.clone(),
         sharpness: minimum.sharpness,
+        standard_error_of_sharpness: error_of_change(&minimum.descent, &first.descent),
         trace: minimum.trace,
         effective_rank: minimum.effective_rank,
         sigma: minimum.sigma,
@@ -219,159 +234,4 @@ fn error_of_change(one: &Threshold, reference: &Threshold) -> Option<f64> {
     let n = own.len() as f64;
     let squares: f64 = own.iter().zip(others).map(|(x, y)| (x - y) * (x - y)).sum();
     Some((squares / (n * (n - 1.0).max(1.0))).sqrt())
-}
-
-impl MinimaReport {
-    /// The minima for a person: what moved and whether that is more than chance, then tables.
-    pub fn describe(&self) -> String {
-        let mut text: String = self.sentences().iter().map(|said| wrapped(said, "  ")).collect();
-        let mut rows =
-            vec![["minimum", "sharpness", "trace", "effective rank", "sigma"].map(str::to_owned).to_vec()];
-        for minimum in &self.minima {
-            rows.push(vec![
-                minimum.name.clone(),
-                short(minimum.sharpness),
-                short(minimum.trace),
-                format!("{:.1}", minimum.effective_rank),
-                minimum.sigma.map_or_else(|| "-".to_owned(), |sigma| format!("{sigma:.2}")),
-            ]);
-        }
-        let _ = write!(text, "\n{}", table(&rows));
-        let mut rows = vec![vec!["optimizer".to_owned(), "batch size".to_owned()]];
-        rows[0].extend(self.minima.iter().map(|minimum| minimum.name.clone()));
-        for row in &self.thresholds {
-            let mut cells = vec![row.optimizer.label(), row.batch_size.to_string()];
-            cells.extend((0..self.minima.len()).map(|at| cell(row, at)));
-            rows.push(cells);
-        }
-        let _ = write!(
-            text,
-            "\nlargest stable learning rates, and their change with its standard error:\n{}",
-            table(&rows)
-        );
-        text
-    }
-
-    /// How each compares with the first, a sentence each.
-    pub(crate) fn sentences(&self) -> Vec<String> {
-        (1..self.minima.len()).map(|at| self.sentence(at)).collect()
-    }
-
-    /// How a minimum compares with the first, chosen by the numbers.
-    fn sentence(&self, at: usize) -> String {
-        let (first, other) = (&self.minima[0], &self.minima[at]);
-        let flatter = other.sharpness / first.sharpness;
-        let flat = match flatter {
-            _ if first.sharpness <= 0.0 && other.sharpness > 0.0 => {
-                "sharper (the other has no curvature)".to_owned()
-            }
-            ratio if ratio < 1.0 - 1e-9 => {
-                format!("flatter (sharpness {:.1} % lower)", 100.0 * (1.0 - ratio))
-            }
-            ratio if ratio > 1.0 + 1e-9 => {
-                format!("sharper (sharpness {:.1} % higher)", 100.0 * (ratio - 1.0))
-            }
-            _ => "as sharp".to_owned(),
-        };
-        let significant = |row: &&ThresholdReport| {
-            row.standard_errors[at]
-                .is_some_and(|error| row.log_ratios[at].abs() > SIGNIFICANT * error + KNOWN)
-        };
-        let counted = |sign: f64| {
-            self.thresholds.iter().filter(significant).filter(|row| sign * row.log_ratios[at] > 0.0).count()
-        };
-        let (more, less, all) = (counted(1.0), counted(-1.0), self.thresholds.len());
-        let stable = match (more, less) {
-            (0, 0) => "no threshold differs by more than chance".to_owned(),
-            (more, 0) => format!("more stable at {more} of {all} settings, less at none"),
-            (0, less) => format!("less stable at {less} of {all} settings, more at none"),
-            (more, less) => format!("more stable at {more} of {all} settings, less at {less}"),
-        };
-        format!(
-            "{} beside {}: {flat}; {stable} (beyond {SIGNIFICANT} standard errors)",
-            other.name, first.name
-        )
-    }
-}
-
-fn cell(row: &ThresholdReport, at: usize) -> String {
-    let value = short(row.max_learning_rates[at]);
-    // Beside a minimum without curvature there is no ratio.
-    if at == 0 || !row.log_ratios[at].is_finite() {
-        return value;
-    }
-    let change = 100.0 * (row.log_ratios[at].exp() - 1.0);
-    let error = row.standard_errors[at].map_or_else(String::new, |error| format!(" +- {:.1}", 100.0 * error));
-    format!("{value} ({change:+.1}{error} %)")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn report(sharpness: f64, log_ratio: f64, error: Option<f64>) -> MinimaReport {
-        let minimum = |name: &str, sharpness: f64| MinimumReport {
-            name: name.to_owned(),
-            sharpness,
-            trace: 1.0,
-            effective_rank: 1.0,
-            sigma: None,
-        };
-        MinimaReport {
-            minima: vec![minimum("a", 1.0), minimum("b", sharpness)],
-            thresholds: vec![ThresholdReport {
-                optimizer: Optimizer::sgd(),
-                batch_size: 1,
-                max_learning_rates: vec![1.0, log_ratio.exp()],
-                log_ratios: vec![0.0, log_ratio],
-                standard_errors: vec![Some(0.0), error],
-            }],
-            diagnostics: Vec::new(),
-        }
-    }
-
-    /// Without curvature nothing limits, and no ratio says anything.
-    #[test]
-    fn a_minimum_without_curvature_has_no_ratio() {
-        let mut report = report(1.0, f64::NEG_INFINITY, Some(0.1));
-        report.minima[0].sharpness = 0.0;
-        assert!(
-            report.sentence(1).contains("sharper (the other has no curvature)"),
-            "{}",
-            report.sentence(1)
-        );
-        let cells = [f64::NEG_INFINITY, f64::NAN, 0.0].map(|log_ratio| {
-            report.thresholds[0].log_ratios[1] = log_ratio;
-            cell(&report.thresholds[0], 1)
-        });
-        assert_eq!(cells.each_ref().map(|cell| cell.contains('%')), [false, false, true], "{cells:?}");
-    }
-
-    #[test]
-    fn sentences_follow_from_numbers() {
-        for (sharpness, log_ratio, error, expected) in [
-            (
-                0.5,
-                0.3,
-                Some(0.1),
-                "flatter (sharpness 50.0 % lower); more stable at 1 of 1 settings, less at none",
-            ),
-            (
-                0.5,
-                -0.3,
-                Some(0.1),
-                "flatter (sharpness 50.0 % lower); less stable at 1 of 1 settings, more at none",
-            ),
-            (
-                2.0,
-                0.3,
-                Some(0.2),
-                "sharper (sharpness 100.0 % higher); no threshold differs by more than chance",
-            ),
-            (1.0, 0.3, None, "as sharp; no threshold differs by more than chance"),
-        ] {
-            let text = report(sharpness, log_ratio, error).sentences().concat();
-            assert!(text.starts_with(&format!("b beside a: {expected}")), "{text}");
-        }
-    }
 }

@@ -18,7 +18,7 @@ pub enum AnalysisError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// A file is truncated or otherwise not what its header says.
+    /// A file is truncated, or otherwise not what its header says, or holds numbers that are not finite.
     #[error("{}: {}", shown(path), plain(problem))]
     Damaged {
         /// The file.

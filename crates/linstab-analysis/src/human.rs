@@ -11,8 +11,9 @@ use linstab_dynamics::sampling::{EpochOrder, LastBatch, Loader};
 
 use crate::analysis::Findings;
 use crate::report::{LyapunovReport, Report, StabilityReport, Training};
+use crate::units::counted;
 pub(crate) use criteria::title;
-pub(crate) use layout::{table, unbroken, wrapped};
+pub(crate) use layout::{table, wrapped};
 pub(crate) use verdict::verdict;
 
 /// The findings for a person: a verdict in one sentence, a table, the responsible samples.
@@ -63,11 +64,14 @@ fn drawn(training: Training) -> String {
 fn overview(report: &Report) -> String {
     let factors =
         if report.num_factors == 1 { String::new() } else { format!(" of {} factors", report.num_factors) };
-    let parameters = report.num_parameters.map_or(String::new(), |number| format!(", {number} parameters"));
+    let parameters =
+        report.num_parameters.map_or(String::new(), |number| format!(", {}", counted(number, "parameter")));
     let mut text = wrapped(
         &format!(
-            "{} samples{factors}{parameters}; rank {}, effective rank {:.1}",
-            report.num_samples, report.rank, report.effective_rank
+            "{}{factors}{parameters}; rank {}, effective rank {:.1}",
+            counted(report.num_samples, "sample"),
+            report.rank,
+            report.effective_rank
         ),
         "",
     );

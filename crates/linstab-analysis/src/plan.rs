@@ -147,11 +147,11 @@ impl Plan {
         };
         let seconds = said(self.seconds);
         format!(
-            "{} samples{factors}, {} parameters: reading {} in blocks of {} columns, up to {} of memory, {seconds}",
-            file.num_samples(),
-            file.num_parameters(),
+            "{}{factors}, {}: reading {} in blocks of {}, up to {} of memory, {seconds}",
+            units::counted(file.num_samples(), "sample"),
+            units::counted(file.num_parameters(), "parameter"),
             units::bytes(self.bytes_read),
-            self.gram.block_columns,
+            units::counted(self.gram.block_columns, "column"),
             units::bytes(self.memory),
         )
     }

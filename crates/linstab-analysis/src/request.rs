@@ -113,6 +113,29 @@ impl Request {
         Ok(())
     }
 
+    /// Whether diagnostics say something of an optimizer: they are of batches drawn afresh from these samples, without ascent on them.
+    pub(crate) fn can_be_diagnosed(&self, optimizer: Optimizer) -> bool {
+        matches!(self.sampling, Loader::Independent(_))
+            && self.population.is_none()
+            && optimizer.batch_ascent().is_none()
+    }
+
+    /// Refuses diagnostics, or what is given for them by the option `name`, where they say nothing; without, they are left out.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Option`].
+    pub fn require_diagnostics(&self, name: &str) -> Result<()> {
+        if self.optimizers.iter().any(|&optimizer| self.can_be_diagnosed(optimizer)) {
+            return Ok(());
+        }
+        let allowed = "with batches drawn afresh from all of the data, and without ascent on them: there are no diagnostics of others";
+        Err(AnalysisError::Option {
+            name: name.to_owned(),
+            value: "given".to_owned(),
+            allowed: allowed.to_owned(),
+        })
+    }
+
     /// Checks what can be checked before anything is read.
     ///
     /// # Errors
@@ -122,6 +145,9 @@ impl Request {
             Err(AnalysisError::Option { name: name.to_owned(), value, allowed: allowed.to_owned() })
         };
         self.check_population(num_samples)?;
+        if self.last_batch != LastBatch::Keep && matches!(self.sampling, Loader::Independent(_)) {
+            return refuse("last_batch", self.last_batch.name().to_owned(), "with batches by epochs alone");
+        }
         let drawn_from = self.population.unwrap_or(num_samples);
         if let Some(size) = self.batch_sizes.iter().find(|size| !(1..=drawn_from).contains(*size)) {
             let allowed = format!("1 to the number of samples, {drawn_from}");

@@ -3,6 +3,16 @@
 const UNITS: [(&str, u64); 5] =
     [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
+/// So many things, of which one has a name.
+///
+/// # Examples
+/// ```
+/// assert_eq!([1, 2].map(|n| linstab_analysis::units::counted(n, "sample")), ["1 sample", "2 samples"]);
+/// ```
+pub fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Bytes in the largest unit of which there is one, `1.5 GiB`.
 ///
 /// # Examples

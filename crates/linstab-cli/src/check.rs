@@ -47,7 +47,7 @@ struct BaselineArguments {
     preconditioner: Option<PathBuf>,
     /// Largest accepted relative difference of a number
     ///
-    /// Estimates agree where their intervals meet.
+    /// Thresholds agree where the intervals meet within which they are known: a few parts in a million for exact ones.
     #[arg(long, value_name = "X", default_value_t = 1e-6)]
     rtol: f64,
 }

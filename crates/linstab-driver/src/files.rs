@@ -4,6 +4,8 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use crate::disk::{self, Writer};
 use crate::{DriverError, Result};
 
@@ -23,21 +25,68 @@ const MOST_LINKS: usize = 40;
 /// # Errors
 /// [`DriverError::Io`]; the old file is whole then, and nothing is left beside it.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let written = match fs::metadata(path) {
-        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        Ok(found) if found.is_file() => {
-            fs::canonicalize(path).and_then(|path| replace(&path, bytes, Some(found.permissions())))
+    write_together(&[(path, bytes)])
+}
+
+/// The same for several files: all are written beside their places before the first is put there, so that one that cannot be written leaves
+/// the others as they were, too.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_together(files: &[(&Path, &[u8])]) -> Result<()> {
+    let mut ready = Vec::new();
+    for &(path, bytes) in files {
+        ready.push(Ready::new(path, bytes).map_err(DriverError::io("write", path))?);
+    }
+    for (written, (path, bytes)) in ready.into_iter().zip(files) {
+        written.put(path, bytes).map_err(DriverError::io("write", path))?;
+    }
+    Ok(())
+}
+
+/// What is left to do for a file.
+enum Ready {
+    /// To put in its place what is written beside it.
+    Beside(NamedTempFile, PathBuf),
+    /// To write to it as it is.
+    Device,
+}
+
+impl Ready {
+    fn new(path: &Path, bytes: &[u8]) -> io::Result<Self> {
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            Ok(found) if found.is_file() => {
+                Self::beside(fs::canonicalize(path)?, bytes, Some(found.permissions()))
+            }
+            Ok(_) => Ok(Self::Device),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::beside(end_of_links(path)?, bytes, None)
+            }
+            Err(error) => Err(error),
         }
-        Ok(_) => File::options()
-            .write(true)
-            .open(path)
-            .and_then(|file| Writer { file: &file, path }.write_all(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            end_of_links(path).and_then(|path| replace(&path, bytes, None))
+    }
+
+    fn beside(path: PathBuf, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<Self> {
+        let beside = disk::create_beside(&path)?;
+        let file = beside.as_file();
+        if let Some(permissions) = permissions {
+            disk::set_permissions(file, &path, permissions)?;
         }
-        Err(error) => Err(error),
-    };
-    written.map_err(DriverError::io("write", path))
+        Writer { file, path: &path }.write_all(bytes)?;
+        disk::sync(file, &path)?;
+        Ok(Self::Beside(beside, path))
+    }
+
+    fn put(self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Beside(beside, path) => disk::persist(beside, &path),
+            Self::Device => {
+                let file = File::options().write(true).open(path)?;
+                Writer { file: &file, path }.write_all(bytes)
+            }
+        }
+    }
 }
 
 /// Where links to nothing lead.
@@ -48,17 +97,6 @@ fn end_of_links(path: &Path) -> io::Result<PathBuf> {
         path = path.parent().unwrap_or_else(|| Path::new("")).join(target);
     }
     Err(io::Error::other("too many symbolic links"))
-}
-
-fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
-    let beside = disk::create_beside(path)?;
-    let file = beside.as_file();
-    if let Some(permissions) = permissions {
-        disk::set_permissions(file, path, permissions)?;
-    }
-    Writer { file, path }.write_all(bytes)?;
-    disk::sync(file, path)?;
-    disk::persist(beside, path)
 }
 
 /// Writes a new file to the disk, creating the folders above it up to `root`.

@@ -13,6 +13,11 @@ from .tables import Row
 PACKAGES = ("linstab", "jax", "jaxlib", "numpy", "scipy", "optax")
 
 
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that numbers may depend on."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+
+
 def write(folder: Path, protocol: Protocol, tables: dict[str, list[Row]], *, quick: bool, seconds: float) -> None:
     """`record.toml`: versions, processor, date, counts and times."""
     restarts = tables["restarts"]
@@ -21,8 +26,7 @@ def write(folder: Path, protocol: Protocol, tables: dict[str, list[Row]], *, qui
         f'date = "{datetime.date.today().isoformat()}"',
         f'command = "cargo xtask evidence{" --quick" if quick else ""}"',
         f'protocol = "{protocol.fingerprint}"',
-        f'python = "{platform.python_version()}"',
-        *(f'{name} = "{metadata.version(name)}"' for name in PACKAGES),
+        *(f'{name} = "{version}"' for name, version in versions().items()),
         f'processor = "{_processor()}"',
         f"seeds = {sorted({task.problem.seed for task in protocol.tasks})}",
         f"num_minima = {len(tables['minima'])}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -45,6 +46,26 @@ class Parts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+
+    def refuse_other(self, versions: dict[str, str]) -> None:
+        """Refuses to go on with other versions than the parts that are there: a record has one.
+
+        Raises
+        ------
+        ValueError
+            If they differ.
+        """
+        path, own = self.folder / "versions", self.folder / f"versions.{os.getpid()}"
+        own.write_text(json.dumps(versions), encoding="utf-8")
+        with contextlib.suppress(FileExistsError):
+            # Whoever comes first; unlike a replacement it fails where another share was faster.
+            os.link(own, path)
+        own.unlink()
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for name in sorted(found.keys() | versions):
+            if found.get(name) != versions.get(name):
+                here = f"{found.get(name)}, here it is {versions.get(name)}"
+                raise ValueError(f"{self.folder} holds parts made with {name} {here}: take the same, or another --out")
 
     def done(self, name: str) -> bool:
         """Whether a part is there."""

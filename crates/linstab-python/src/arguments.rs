@@ -165,6 +165,9 @@ pub(crate) struct RequestArguments<'py> {
     tolerance: f64,
     #[pyo3(item)]
     diagnostics: bool,
+    /// The option by which they were asked for, if they were: then they are not left out in silence.
+    #[pyo3(item)]
+    diagnostics_by: Option<String>,
     #[pyo3(item)]
     top: usize,
     #[pyo3(item)]
@@ -206,6 +209,9 @@ impl RequestArguments<'_> {
             seed: self.seed,
         };
         request.check(n)?;
+        if let Some(name) = &self.diagnostics_by {
+            request.require_diagnostics(name)?;
+        }
         Ok(request)
     }
 }

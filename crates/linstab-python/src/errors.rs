@@ -52,9 +52,9 @@ fn build(py: Python<'_>, error: AnalysisError) -> PyResult<PyErr> {
             data.set_item("limit", limit)?;
             "MemoryLimitError"
         }
-        AnalysisError::Io { path, .. } => {
+        AnalysisError::Io { path, source, .. } => {
             data.set_item("source", shown(&path))?;
-            "FileError"
+            return named(py, "FileError", format!("{message}: {source}"), &data);
         }
         _ => "NumericalError",
     };

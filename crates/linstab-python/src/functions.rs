@@ -160,7 +160,7 @@ pub(crate) fn write_atomically(py: Python<'_>, path: PathBuf, contents: &[u8]) -
     written.map_err(|error| {
         let data = PyDict::new(py);
         let set = data.set_item("source", path.display().to_string());
-        set.and_then(|()| crate::errors::named(py, "FileError", error.to_string(), &data))
+        set.and_then(|()| crate::errors::named(py, "FileError", error.with_causes(), &data))
             .unwrap_or_else(|problem| problem)
     })
 }

@@ -20,7 +20,7 @@ import jax.numpy as jnp  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from evidence import __main__ as command  # noqa: E402
-from evidence import along, cells, handover, linear, losses, minima, networks, predictors, protocol, restarts, rules, tables, tasks  # noqa: E402
+from evidence import along, cells, handover, linear, losses, minima, networks, predictors, protocol, record, restarts, rules, shards, tables, tasks  # noqa: E402
 from evidence.judge import Judge  # noqa: E402
 
 # The package computes in double precision; other tests of this process see to theirs.
@@ -269,11 +269,75 @@ def test_a_bad_protocol_is_refused_in_a_line(old: str, new: str, said: str, tmp_
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("shard", ["2/2", "1/0", "1", "a/b"])
-def test_a_bad_shard_is_refused(shard: str, tmp_path: Path, capsys: Any) -> None:
-    assert command.main(["--shard", shard, "--out", str(tmp_path / "out")]) == 2
-    assert re.fullmatch(r"error: --shard .*\n", capsys.readouterr().err)
-    assert not (tmp_path / "out").exists()
+SLURM = {"SLURM_ARRAY_TASK_ID": "6", "SLURM_ARRAY_TASK_COUNT": "8"}
+
+
+@pytest.mark.parametrize(
+    ("shard", "variables", "environment", "expected"),
+    [
+        ("3/8", None, SLURM, (3, 8)),
+        ("", None, SLURM, (6, 8)),
+        ("", None, SLURM | {"SLURM_ARRAY_TASK_MIN": "1"}, (5, 8)),
+        ("", None, SLURM | {"SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_STEP": "2"}, (3, 8)),
+        (None, "PBS_ARRAY_INDEX,N", {"PBS_ARRAY_INDEX": "3", "N": " 4 "}, (3, 4)),
+        (None, "PBS_ARRAY_INDEX,N,FIRST", {"PBS_ARRAY_INDEX": "3", "N": "4", "FIRST": "1"}, (2, 4)),
+        (None, None, SLURM, None),
+    ],
+)
+def test_shares_are_those_of_the_command(shard: str | None, variables: str | None, environment: dict[str, str], expected: Any) -> None:
+    """The cases of `crates/linstab-cli/src/shard.rs`."""
+    assert shards.asked(shard, variables, environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--shard", "2/2"], "--shard 2/2"),
+        (["--shard", "1/0"], "--shard 1/0"),
+        (["--shard", "1"], "--shard 1:"),
+        (["--shard", "a/b"], "as 0/8"),
+        (["--shard"], "SLURM_ARRAY_TASK_ID, which is not set"),
+        (["--shard-from-env", "TASK"], "two to four variables"),
+        (["--shard-from-env", "A,B,C,D,E"], "two to four variables"),
+        (["--shard-from-env", "TASK,COUNT"], "task 5 of 5"),
+        (["--shard-from-env", "TASK,COUNT,FIRST"], "FIRST, which is not set"),
+        (["--shard-from-env", "TASK,WORD"], "WORD, which is `-3`"),
+        (["--shard", "0/2", "--out", "{}/nowhere/out"], "nowhere"),
+        (["--gather"], "holds no parts"),
+    ],
+)
+def test_a_bad_shard_is_refused(arguments: list[str], said: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in shards.SLURM:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TASK": "5", "COUNT": "5", "WORD": "-3"}.items():
+        monkeypatch.setenv(name, value)
+    arguments = ["--out", str(tmp_path / "out"), *(argument.format(tmp_path) for argument in arguments)]
+    assert command.main(arguments) == (1 if "--gather" in arguments else 2)
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"error: .*\n", error) and said in error, error
+    assert not list(tmp_path.rglob("*.csv"))
+
+
+def test_gathering_names_what_is_missing_or_foreign(plan: protocol.Protocol, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = dataclasses.replace(plan, trainings=())
+    monkeypatch.setattr(protocol, "read", lambda *_, **__: plan)
+    monkeypatch.setenv("TASK", "0")
+    monkeypatch.setenv("COUNT", "2")
+    out = tmp_path / "out"
+    (out / "parts" / "another").mkdir(parents=True)
+    assert command.main(["--shard-from-env", "TASK,COUNT", "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert command.main(["--gather", "--out", str(out)]) == 1
+    missing, foreign = capsys.readouterr().err.splitlines()
+    assert missing.startswith("error: 3 of 6 parts are missing: deep-linear.") and "another protocol" in foreign and foreign.endswith("another")
+    assert command.main(["--shard", "1/2", "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert command.main(["--gather", "--out", str(out)]) == 0
+    assert capsys.readouterr().err == ""
+    assert len(tables.read(out / "restarts.csv")) == 8
+    monkeypatch.setattr(record, "versions", lambda: {"jax": "0.0"})
+    assert command.main(["--gather", "--out", str(out)]) == 2
+    assert "holds parts made with" in capsys.readouterr().err
 
 
 def test_a_loss_rises_where_the_threshold_of_the_checkpoint_before_is_passed() -> None:

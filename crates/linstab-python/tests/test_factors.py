@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from linstab import losses
+from linstab.errors import FileError, LinstabError, ModelError
 from linstab.factors import Factors, Gram
 from linstab.store import FactorStore, Request, load
 
@@ -98,17 +99,17 @@ def test_positions_of_a_sample_are_averaged(smoothing: float) -> None:
 
 def test_labels_and_targets_that_do_not_fit_are_named() -> None:
     z, y = random_case("cross_entropy")
-    with pytest.raises(ValueError, match="outside 0..3"):
+    with pytest.raises(LinstabError, match="outside 0..3"):
         losses.coefficients("cross_entropy", z, y + 4)
-    with pytest.raises(ValueError, match="one integer class a sample"):
+    with pytest.raises(LinstabError, match="one integer class a sample"):
         losses.coefficients("cross_entropy", z, z)
-    with pytest.raises(ValueError, match="must agree"):
+    with pytest.raises(LinstabError, match="must agree"):
         losses.coefficients("mse", z, y)
-    with pytest.raises(ValueError, match="not finite for 1 of 6"):
+    with pytest.raises(LinstabError, match="not finite for 1 of 6"):
         losses.output_roots("mse", np.where(np.arange(6)[:, None] == 2, np.nan, z))
-    with pytest.raises(ValueError, match="unknown loss 'hinge'"):
+    with pytest.raises(LinstabError, match="unknown loss 'hinge'"):
         losses.num_factors("hinge", 2)
-    with pytest.raises(ValueError, match="at least two classes"):
+    with pytest.raises(LinstabError, match="at least two classes"):
         losses.num_factors("cross_entropy", 1)
 
 
@@ -125,15 +126,15 @@ def test_gram_is_the_product_whatever_the_type() -> None:
 
 def test_shapes_that_contradict_one_another_are_refused() -> None:
     values = np.zeros((5, 2, 30))
-    with pytest.raises(ValueError, match="coefficients have shape"):
+    with pytest.raises(LinstabError, match="coefficients have shape"):
         Factors(values, np.zeros((5, 3)))
-    with pytest.raises(ValueError, match="30"):
+    with pytest.raises(LinstabError, match="30"):
         Factors(values, parameters=(("w", (5, 5)),))
-    with pytest.raises(ValueError, match="population of 3"):
+    with pytest.raises(LinstabError, match="population of 3"):
         Factors(values, population=3)
-    with pytest.raises(ValueError, match="samples, factors, parameters"):
+    with pytest.raises(LinstabError, match="samples, factors, parameters"):
         Factors(np.zeros((5, 30)))
-    with pytest.raises(ValueError, match="inner products have shape"):
+    with pytest.raises(LinstabError, match="inner products have shape"):
         Gram(np.zeros((5, 5)), num_factors=2)
 
 
@@ -150,11 +151,11 @@ def test_an_interrupted_store_goes_on(tmp_path: Path) -> None:
     store = FactorStore.open(path, REQUEST)
     assert isinstance(store, FactorStore)
     fill(store, 0, 2)
-    with pytest.raises(ValueError, match="3 of 5 samples"):
+    with pytest.raises(LinstabError, match="3 of 5 samples"):
         store.finish()
     del store
     assert not path.exists()
-    with pytest.raises(FileNotFoundError, match="goes on where it stopped"):
+    with pytest.raises(LinstabError, match="goes on where it stopped"):
         load(path)
     store = FactorStore.open(path, REQUEST)
     assert isinstance(store, FactorStore)
@@ -180,9 +181,9 @@ def test_a_store_of_another_request_is_refused(tmp_path: Path, finished: bool) -
     if finished:
         fill(store, 0, 5)
         store.finish()
-    with pytest.raises(FileExistsError, match="other weights, inputs or targets"):
+    with pytest.raises(LinstabError, match="other weights, inputs or targets"):
         FactorStore.open(path, dataclasses.replace(REQUEST, fingerprint="abd"))
-    with pytest.raises(FileExistsError, match="different loss"):
+    with pytest.raises(LinstabError, match="different loss"):
         FactorStore.open(path, dataclasses.replace(REQUEST, loss="half_squared_error"))
 
 
@@ -198,13 +199,43 @@ def test_a_truncated_store_is_named(tmp_path: Path, name: str, kept: int) -> Non
     whole = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(whole[:kept])
     for read in (lambda: load(path), lambda: FactorStore.open(path, REQUEST)):
-        with pytest.raises(ValueError, match=rf"{name} is truncated or damaged: delete it"):
+        with pytest.raises(LinstabError, match=rf"{name} is truncated or damaged: delete it"):
             read()
+
+
+def test_a_store_that_nobody_can_use_is_no_hindrance(tmp_path: Path) -> None:
+    """Left by a process that ended between the last two steps; of a model without such factors; without its request."""
+    path = tmp_path / "factors.npy"
+    store = FactorStore.open(path, REQUEST)
+    assert isinstance(store, FactorStore)
+    fill(store, 0, 2)
+    with pytest.raises(LinstabError, match="no derivative"), store.filling():
+        raise ModelError("no derivative")
+    assert list(tmp_path.iterdir()) == []
+    store = FactorStore.open(path, REQUEST)
+    assert isinstance(store, FactorStore)
+    with pytest.raises(KeyboardInterrupt), store.filling():
+        raise KeyboardInterrupt
+    (tmp_path / "factors.npy.partial" / "request.json").unlink()
+    with pytest.raises(LinstabError, match=r"factors.npy.partial is truncated or damaged: delete it"):
+        FactorStore.open(path, REQUEST)
+    (tmp_path / "factors.npy.partial" / "request.json").write_text(REQUEST.to_json())
+    fill(store, 0, 5)
+    store.finish()
+    (tmp_path / "factors.npy.partial").mkdir()
+    assert isinstance(FactorStore.open(path, REQUEST), Factors)
+    assert not (tmp_path / "factors.npy.partial").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match=r"factors.npy cannot be written: \w+"):
+        FactorStore.open(tmp_path / "file" / "factors.npy", REQUEST)
 
 
 def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
     np.save(tmp_path / "mine.npy", np.zeros(3))
-    with pytest.raises(FileExistsError, match="not written by linstab"):
+    with pytest.raises(LinstabError, match="not written by linstab"):
         FactorStore.open(tmp_path / "mine.npy", REQUEST)
-    with pytest.raises(ValueError, match=r"ending \.npy"):
+    with pytest.raises(LinstabError, match=r"ends in \.npy"):
         FactorStore.open(tmp_path / "mine.bin", REQUEST)

@@ -26,7 +26,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1]
 GUIDE = PACKAGE / "docs"
 PAGES = [PACKAGE / "README.md", *sorted(GUIDE.rglob("*.md"))]
-FRAMEWORKS = ("jax", "torch")
+FRAMEWORKS = ("jax", "torch", "distributed")
 
 # Sums come out another way on another processor, and a training makes more of it: numbers may differ by this, relative to the larger.
 SAME = 2e-3

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from linstab.errors import LinstabError
 
 NUM_STEPS, EVERY = 6, 2
 EXPECTED_STEPS = [1, 3, 5]
@@ -153,7 +154,7 @@ def test_a_callback_wants_either_data_or_a_function(name: str) -> None:
     pytest.importorskip("torch")
     integration = pytest.importorskip(f"linstab.integrations.{name}")
     for arguments in [{}, {"data": [], "analyse": Seen()}]:
-        with pytest.raises(ValueError, match="one of them"):
+        with pytest.raises(LinstabError, match="one of them"):
             integration.LinstabCallback(**arguments)
 
 

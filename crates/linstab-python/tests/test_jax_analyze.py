@@ -77,7 +77,7 @@ def test_a_state_of_other_parameters_is_refused() -> None:
     apply, params, data = problem()
     numbers = {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "eps_root": 0.0, "nesterov": False}
     for other, match in [({"first": np.ones((4, 6))}, "1 arrays"), ({**params, "second": np.ones((3, 6))}, "second has shape")]:
-        with pytest.raises(ValueError, match=match):
+        with pytest.raises(linstab.LinstabError, match=match):
             linstab.jax.analyze_model(
                 apply, params, data, state_of(optax.adam(0.01), other), loss="cross_entropy", hyperparameters=numbers
             )

@@ -13,6 +13,7 @@ import jax.flatten_util  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import linstab.jax as door  # noqa: E402
 from linstab import losses  # noqa: E402
+from linstab.errors import LinstabError  # noqa: E402
 from linstab.factors import Factors  # noqa: E402
 
 SAMPLES, INPUTS, HIDDEN, OUTPUTS = 7, 5, 6, 3
@@ -177,8 +178,15 @@ def test_interrupted_file_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert calls == 5
     assert isinstance(found, Factors) and np.array_equal(np.asarray(found), expected.values)
     assert np.array_equal(found.coefficients, expected.coefficients)
-    with pytest.raises(FileExistsError, match="other weights"):
+    with pytest.raises(LinstabError, match="other weights"):
         door.factors(apply, params(seed=3), data(), chunk_size=2, out=path)
+
+
+def test_a_model_without_derivatives_leaves_no_file(tmp_path: Path) -> None:
+    """Its unfinished store would refuse the model that is put right."""
+    with pytest.raises(LinstabError, match="gradient of sample 0 is not finite"):
+        door.factors(lambda w, x: apply(w, x) + jnp.sqrt(0 * w["bias"][:OUTPUTS]), params(), data(), out=tmp_path / "factors.npy")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_function_is_compiled_once() -> None:
@@ -198,8 +206,9 @@ def test_a_function_is_compiled_once() -> None:
 def refused(
     kind: type[Exception], match: str, weights: Any = None, samples: Any = None, model: Any = apply, **options: Any
 ) -> None:
-    with pytest.raises(kind, match=match):
+    with pytest.raises(kind, match=match) as raised:
         door.factors(model, params() if weights is None else weights, data() if samples is None else samples, **options)
+    assert isinstance(raised.value, LinstabError)
 
 
 def test_parameters_that_are_not_real_numbers_are_refused() -> None:

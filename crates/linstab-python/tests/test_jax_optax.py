@@ -10,6 +10,7 @@ import pytest
 jax = pytest.importorskip("jax")
 optax = pytest.importorskip("optax")
 import jax.numpy as jnp  # noqa: E402
+from linstab.errors import LinstabError
 from linstab.jax import read_optimizer  # noqa: E402
 
 WEIGHTS = {"a": np.array([1.0, -2.0]), "b": np.array([[0.5]])}
@@ -67,7 +68,7 @@ def test_injected_numbers_are_read() -> None:
     ],
 )
 def test_what_the_state_does_not_hold_is_asked_for_by_name(optimizer: Any, missing: list[str]) -> None:
-    with pytest.raises(ValueError, match="does not say") as caught:
+    with pytest.raises(LinstabError, match="does not say") as caught:
         read_optimizer(trained(optimizer()))
     asked = [entry.split(" (")[0] for entry in str(caught.value).split("does not say: ")[1].split(". Pass")[0].split("), ")]
     assert asked == missing
@@ -83,10 +84,10 @@ def test_weight_decay_is_told_apart_by_its_place() -> None:
     assert read_optimizer(trained(before), values).spec == "sgd:momentum=0.9,weight_decay=0.01"
     assert read_optimizer(trained(after), values).spec == "sgdw:momentum=0.9,weight_decay=0.01"
     both = optax.chain(optax.add_decayed_weights(0.01), optax.trace(0.9), optax.add_decayed_weights(0.01), optax.scale(-RATE))
-    with pytest.raises(ValueError, match="both sides of the trace"):
+    with pytest.raises(LinstabError, match="both sides of the trace"):
         read_optimizer(trained(both), values)
     coupled = optax.chain(optax.add_decayed_weights(0.01), optax.adam(RATE, **ADAM))
-    with pytest.raises(ValueError, match="before adam"):
+    with pytest.raises(LinstabError, match="before adam"):
         read_optimizer(trained(coupled), {**ADAM, "nesterov": False, "weight_decay": 0.01})
 
 
@@ -97,15 +98,15 @@ def test_optimizers_that_are_not_known_are_refused_by_name() -> None:
         (optax.masked(optax.adam(RATE), {"a": True, "b": False}), "MaskedState"),
         (optax.MultiSteps(optax.sgd(RATE), 2), "MultiStepsState"),
     ]:
-        with pytest.raises(ValueError, match=name):
+        with pytest.raises(LinstabError, match=name):
             read_optimizer(trained(optimizer))
-    with pytest.raises(ValueError, match="nesterov=True"):
+    with pytest.raises(LinstabError, match="nesterov=True"):
         read_optimizer(trained(optax.adam(RATE)), {**ADAM, "nesterov": True})
-    with pytest.raises(ValueError, match="not made a step"):
+    with pytest.raises(LinstabError, match="not made a step"):
         read_optimizer(optax.adam(RATE).init(WEIGHTS), {**ADAM, "nesterov": False})
-    with pytest.raises(TypeError, match="no optax state"):
+    with pytest.raises(LinstabError, match="no optax state"):
         read_optimizer(())
-    with pytest.raises(TypeError, match="has no dict"):
+    with pytest.raises(LinstabError, match="has no dict"):
         read_optimizer(WEIGHTS)
 
 
@@ -210,5 +211,5 @@ def _uncorrected(updates: Any, weights: Any, decay: float, correction: float) ->
 
 def test_hyperparameters_that_nobody_knows_are_refused():
     state = optax.sgd(0.1, momentum=0.9).init({"w": jnp.ones(2)})
-    with pytest.raises(ValueError, match="unknown hyperparameters momentun; known are"):
+    with pytest.raises(LinstabError, match="unknown hyperparameters momentun; known are"):
         read_optimizer(state, {"momentun": 0.9, "nesterov": False})

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from linstab import _monitor_log
 from linstab._preserved import preserved
+from linstab.errors import LinstabError
 from linstab.monitor import Monitor, Record
 
 
@@ -102,7 +103,7 @@ def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "linstab.csv"
     for content in ("step,accuracy\n1,0.5\n", "no newline"):
         path.write_text(content)
-        with pytest.raises(ValueError, match="log to another file"), Monitor(answer, log=path):
+        with pytest.raises(LinstabError, match="log to another file"), Monitor(answer, log=path):
             pass
         assert path.read_text() == content
 
@@ -232,20 +233,20 @@ def test_wrong_use_is_told() -> None:
         ({"budget": 0.0}, "budget is 0"),
         ({"spike_factor": 1.0}, "spike_factor"),
     ]:
-        with pytest.raises(ValueError, match=match):
+        with pytest.raises(LinstabError, match=match):
             Monitor(answer, **options)
-    with pytest.raises(TypeError, match="add_scalar"):
+    with pytest.raises(LinstabError, match="add_scalar"):
         Monitor(answer, writer=object())
-    with pytest.raises(TypeError, match="must be a function"):
+    with pytest.raises(LinstabError, match="allowed: a function"):
         Monitor(answer())  # type: ignore[arg-type]
-    with pytest.raises(RuntimeError, match="with linstab.Monitor"):
+    with pytest.raises(LinstabError, match="with linstab.Monitor"):
         Monitor(answer, log=None).step(0)
 
 
 def test_a_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib").use("Agg")
     with Monitor(answer, every=1, budget=1.0, log=None) as monitor:
-        with pytest.raises(ValueError, match="nothing to draw"):
+        with pytest.raises(LinstabError, match="nothing to draw"):
             monitor.plot()
         for step, loss in enumerate(losses_with_a_jump()):
             monitor.step(step, loss=loss, learning_rate=0.1)

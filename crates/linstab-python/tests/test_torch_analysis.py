@@ -68,7 +68,7 @@ def test_what_is_said_goes_before_what_is_read() -> None:
     factors = door.factors(model, dataset, loss="mse")
     expected = linstab.analyze(factors, batch_size=[2, 12])
     assert found.max_learning_rate == pytest.approx(expected.max_learning_rate, rel=TOLERANCE)
-    with pytest.raises(ValueError, match="does not say how batches are drawn"):
+    with pytest.raises(linstab.LinstabError, match="does not say how batches are drawn"):
         door.analyze_model(model, dataset, optimizer, loss="mse")
 
 
@@ -150,7 +150,7 @@ def test_a_part_does_not_speak_for_a_shuffled_loader() -> None:
     model, dataset = problem(samples=40)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     for data in (DataLoader(dataset, batch_size=4, shuffle=True), DataLoader(dataset, batch_size=4)):
-        with pytest.raises(ValueError, match="Pass sampling='without-replacement'"):
+        with pytest.raises(linstab.LinstabError, match="Pass sampling='without-replacement'"):
             door.analyze_model(model, data, optimizer, loss="mse", num_samples=20)
         found = door.analyze_model(model, data, optimizer, loss="mse", num_samples=20, sampling="without-replacement")
         assert found.max_learning_rate > 0

@@ -18,6 +18,7 @@ import torch_models as models  # noqa: E402
 from torch import nn  # noqa: E402
 
 import linstab.torch as door  # noqa: E402
+from linstab.errors import LinstabError  # noqa: E402
 from linstab.losses import LOSSES  # noqa: E402
 
 # Backward passes of these small networks lose a few digits of the machine precision (1.1e-16 and 6e-8).
@@ -105,9 +106,9 @@ def test_cross_entropy_of_sequences_is_the_mean_over_tokens() -> None:
     assert np.abs(gradient - expected).max() <= 1e-12 * np.abs(expected).max()
     products = door.gram(model, (x, y), loss="cross_entropy").values
     assert np.abs(products - found.gram().values).max() <= 1e-12 * np.abs(products).max()
-    with pytest.raises(ValueError, match="positions\\); wrap a model"):
+    with pytest.raises(LinstabError, match="positions\\); wrap a model"):
         door.factors(nn.Sequential(nn.Linear(models.WIDTH, models.CLASSES)).double(), (x, y), loss="cross_entropy")
-    with pytest.raises(ValueError, match="no padding"):
+    with pytest.raises(LinstabError, match="no padding"):
         door.factors(model, (x, torch.where(torch.arange(5) == 4, -100, y)), loss=nn.CrossEntropyLoss())
 
 
@@ -176,14 +177,18 @@ def test_parameters_by_name_prefix_and_predicate() -> None:
     )
     matrices = factors_of(model, x, params=lambda name, p: p.ndim == 2)
     assert all(len(shape) == 2 for _, shape in matrices.parameters)
-    with pytest.raises(ValueError, match="no trainable parameter is called 'hea'"):
+    with pytest.raises(LinstabError, match="no trainable parameter is called 'hea'"):
         factors_of(model, x, params="hea")
+    with pytest.raises(LinstabError, match="params is empty: name one of"):
+        factors_of(model, x, params=[])
+    with pytest.raises(LinstabError, match="params is int: give names"):
+        factors_of(model, x, params=3)
     tied, x = models.make("tied-modules")
     assert factors_of(tied, x, params="second.weight").parameters == (("first.weight", (6, 6)),)
     tied.head.requires_grad_(False)
     assert "head.weight" not in dict(factors_of(tied, x).parameters)
     tied.requires_grad_(False)
-    with pytest.raises(ValueError, match="no trainable parameter"):
+    with pytest.raises(LinstabError, match="no trainable parameter"):
         factors_of(tied, x)
 
 
@@ -234,7 +239,7 @@ def test_an_interrupted_file_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert np.array_equal(found.indices, expected.indices)
     with torch.no_grad():
         next(model.parameters()).add_(1e-9)
-    with pytest.raises(FileExistsError, match="other weights"):
+    with pytest.raises(LinstabError, match="other weights"):
         door.factors(model, (x, y), **settings)
 
 
@@ -260,6 +265,6 @@ def test_a_module_that_is_registered_twice_is_left_as_it_was() -> None:
 def test_samples_with_a_label_that_the_loss_ignores_are_refused() -> None:
     model, x = nn.Linear(4, 3), torch.randn(6, 4)
     loss = nn.CrossEntropyLoss(ignore_index=0)
-    with pytest.raises(ValueError, match="ignores the label 0"):
+    with pytest.raises(LinstabError, match="ignores the label 0"):
         door.factors(model, (x, torch.tensor([0, 1, 2, 1, 2, 1])), loss=loss)
     assert door.factors(model, (x, torch.tensor([2, 1, 2, 1, 2, 1])), loss=loss).num_samples == 6

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import socket
 import subprocess
 import sys
 import warnings
@@ -16,9 +18,11 @@ torch = pytest.importorskip("torch", reason="the torch door needs torch; cargo x
 
 sys.path.insert(0, str(Path(__file__).parent))
 import torch_models as models  # noqa: E402
+from test_guide import blocks_of  # noqa: E402
 from torch import nn  # noqa: E402
 
 import linstab.torch as door  # noqa: E402
+from linstab.errors import LinstabError  # noqa: E402
 from linstab.torch import _gram, _layers, _taps  # noqa: E402
 from linstab.torch._model import FunctionalModel  # noqa: E402
 
@@ -137,6 +141,7 @@ import torch, numpy as np
 import torch.distributed as distributed
 import torch_models as models
 import linstab.torch as door
+from linstab.errors import LinstabError
 torch.set_num_threads(1)
 distributed.init_process_group("gloo")
 def leave(code):
@@ -154,7 +159,7 @@ try:
     found = door.gram(model, data, loss="cross_entropy") if kind != "foreign" else None
     factors = door.factors(model, data, loss="cross_entropy", chunk_size=2, out=f"{out}.npy")
     memory = door.factors(model, data, loss="cross_entropy", chunk_size=2)
-except (ValueError, FileExistsError) as error:
+except LinstabError as error:
     assert refusals[kind] in str(error), error
     leave(0)
 assert kind == "whole" and np.array_equal(factors.values, memory.values) and np.array_equal(factors.coefficients, memory.coefficients)
@@ -164,15 +169,48 @@ leave(0)
 """
 
 
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": os.pathsep.join([str(Path(door.__file__).parents[2]), str(Path(__file__).parent)]),
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def torchrun(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    """A launcher at work."""
+    command = [sys.executable, "-m", "torch.distributed.run", *arguments]
+    return subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finished(launched: subprocess.Popen[str]) -> str:
+    """What it printed."""
+    out, err = launched.communicate(timeout=300)
+    assert launched.returncode == 0, err[-3000:]
+    return out
+
+
 def run_two(tmp_path: Path, name: str, kind: str) -> None:
     """Two processes as torchrun starts them, over gloo."""
     (tmp_path / "work.py").write_text(SCRIPT)
-    paths = [str(Path(door.__file__).parents[2]), str(Path(__file__).parent)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launch, str(tmp_path / "work.py"), name, str(tmp_path / "out"), kind]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    finished(torchrun("--standalone", "--nproc-per-node=2", "work.py", name, str(tmp_path / "out"), kind, folder=tmp_path))
+
+
+def test_two_hosts_agree_with_one_process_as_the_guide_shows(tmp_path: Path) -> None:
+    """The program of the page on clusters under its own flags: two launchers that meet on a port, and what the page says one process prints."""
+    page = (Path(__file__).parents[1] / "docs" / "clusters.md").read_text()
+    (block,) = [block for block in blocks_of(page) if "init_process_group" in block.text]
+    (script,) = [block.text.replace("\\\n", "") for block in blocks_of(page) if "srun torchrun" in block.text]
+    (tmp_path / "analyse.py").write_text(block.text)
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    values = {"$SLURM_NNODES": "2", "$SLURM_JOB_ID": "1", "$HEAD:29500": f"localhost:{port}"}
+    (line,) = [line for line in script.splitlines() if line.startswith("srun")]
+    arguments = [values.get(word, word) for word in shlex.split(line)[2:]]
+    assert "analyse.py" in arguments and not [word for word in arguments if "$" in word], arguments
+    arguments[arguments.index("--nproc-per-node") + 1] = "1"
+    hosts = [torchrun(*arguments, folder=tmp_path) for _ in range(2)]
+    printed = [finished(host) for host in hosts]
+    assert sorted(printed) == ["", block.output]
 
 
 @pytest.mark.parametrize("name", ["conv2d", "transformer"])

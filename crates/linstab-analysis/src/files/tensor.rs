@@ -90,14 +90,21 @@ impl<'a> Tensor<'a> {
         self.bytes.read_at(self.start, &mut bytes).map_err(AnalysisError::io("read", &self.path))?;
         let mut entries = vec![0.0; number];
         self.data_type.decode_all(&bytes, &mut entries);
-        Ok(entries)
+        match entries.iter().position(|entry| !entry.is_finite()) {
+            Some(at) => Err(self.not_finite("entry", at, entries[at])),
+            None => Ok(entries),
+        }
+    }
+
+    fn not_finite(&self, what: &str, at: usize, value: f64) -> AnalysisError {
+        AnalysisError::damaged(&self.path, format!("{what} {at} is {value}, allowed: finite numbers"))
     }
 
     /// All entries as the diagonal of a preconditioner: one positive number a parameter.
     ///
     /// # Errors
-    /// [`AnalysisError::Unsupported`] for another shape than (num_parameters) or an entry that is not positive and finite,
-    /// [`AnalysisError::Io`].
+    /// [`AnalysisError::Unsupported`] for another shape than (num_parameters) or an entry that is not positive,
+    /// [`AnalysisError::Damaged`] for one that is not finite, [`AnalysisError::Io`].
     pub fn preconditioner(mut self, num_parameters: usize) -> Result<Vec<f64>> {
         if self.shape != [num_parameters] || !self.data_type.kind.is_float() {
             let (shape, kind) = (&self.shape, self.data_type.kind);
@@ -107,11 +114,10 @@ impl<'a> Tensor<'a> {
             return Err(AnalysisError::unsupported(&self.path, problem));
         }
         let entries = self.entries(num_parameters)?;
-        match entries.iter().position(|entry| !(*entry > 0.0 && entry.is_finite())) {
+        match entries.iter().position(|entry| *entry <= 0.0) {
             None => Ok(entries),
             Some(at) => {
-                let problem =
-                    format!("entry {at} is {}, allowed: positive and finite (sqrt(v) + eps)", entries[at]);
+                let problem = format!("entry {at} is {}, allowed: positive (sqrt(v) + eps)", entries[at]);
                 Err(AnalysisError::unsupported(&self.path, problem))
             }
         }
@@ -120,8 +126,8 @@ impl<'a> Tensor<'a> {
     /// All entries as coefficients of gradients, one a factor.
     ///
     /// # Errors
-    /// [`AnalysisError::Unsupported`] for another shape than (n), with one factor a sample, or (n, k), and for entries that are not finite
-    /// floating-point numbers; [`AnalysisError::Io`].
+    /// [`AnalysisError::Unsupported`] for another shape than (n), with one factor a sample, or (n, k), and for integers;
+    /// [`AnalysisError::Damaged`] for entries that are not finite; [`AnalysisError::Io`].
     pub fn coefficients(self, num_samples: usize, num_factors: usize) -> Result<Vec<f64>> {
         self.floats("residuals", num_samples, num_factors)
     }
@@ -138,20 +144,14 @@ impl<'a> Tensor<'a> {
             );
             return Err(AnalysisError::unsupported(&self.path, problem));
         }
-        let entries = self.entries(num_samples * per_sample)?;
-        match entries.iter().position(|entry| !entry.is_finite()) {
-            None => Ok(entries),
-            Some(at) => {
-                let problem = format!("entry {at} is {}, allowed: finite numbers", entries[at]);
-                Err(AnalysisError::unsupported(&self.path, problem))
-            }
-        }
+        self.entries(num_samples * per_sample)
     }
 
     /// All entries as integers, as labels are.
     ///
     /// # Errors
-    /// [`AnalysisError::Unsupported`] for another shape than (n) or for an entry that is no integer, [`AnalysisError::Io`].
+    /// [`AnalysisError::Unsupported`] for another shape than (n) or for an entry that is no integer, [`AnalysisError::Damaged`] for one that
+    /// is not finite, [`AnalysisError::Io`].
     #[expect(clippy::cast_possible_truncation, reason = "checked to be integers of moderate size")]
     pub fn labels(mut self) -> Result<Vec<i64>> {
         if self.shape.len() != 1 {
@@ -164,7 +164,10 @@ impl<'a> Tensor<'a> {
         let mut labels = Vec::with_capacity(self.shape[0]);
         for (at, entry) in bytes.chunks_exact(size).enumerate() {
             let value = self.data_type.decode(entry);
-            if value.fract().abs() > 0.0 || value.is_nan() || value.abs() >= 9e15 {
+            if !value.is_finite() {
+                return Err(self.not_finite("label", at, value));
+            }
+            if value.fract().abs() > 0.0 || value.abs() >= 9e15 {
                 let problem = format!("label {at} is {value}, allowed: integers");
                 return Err(AnalysisError::unsupported(&self.path, problem));
             }

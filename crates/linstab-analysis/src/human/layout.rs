@@ -44,12 +44,6 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(|row| in_columns(row, &widths)).collect()
 }
 
-/// The same however wide, a line a row: for programs that read it, too.
-pub(crate) fn unbroken(rows: &[Vec<String>]) -> String {
-    let widths = widest(rows, |cell| cell.chars().count());
-    rows.iter().map(|row| in_columns(row, &widths)).collect()
-}
-
 /// The largest length in each column.
 fn widest(rows: &[Vec<String>], length: impl Fn(&str) -> usize) -> Vec<usize> {
     let mut widths = vec![0; rows.iter().map(Vec::len).max().unwrap_or(0)];

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use linstab_analysis::files::{self, Tensor};
 use linstab_analysis::{AnalysisError, Findings, Optimizer, Request, Sizes, Work, analyse_observed, page};
-use linstab_driver::files::write_atomically;
+use linstab_driver::files::write_together;
 
 pub(crate) use arguments::{AnalyzeArguments, Format};
 use arguments::{GradientArguments, OutputArguments, TrainingArguments};
@@ -66,6 +66,16 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
     let sizes = source.sizes();
     let request = request(arguments, sizes)?;
     request.check(sizes.num_samples)?;
+    let GradientArguments { residuals, outputs, .. } = &arguments.gradients;
+    for (name, given) in [
+        ("diagnostics", arguments.answer.diagnostics),
+        ("residuals", residuals.is_some()),
+        ("outputs", outputs.is_some()),
+    ] {
+        if given {
+            request.require_diagnostics(name)?;
+        }
+    }
     let preconditioner = preconditioner(&source, arguments.training.preconditioner.as_deref(), input)?;
     let work = (Work::of(&request, sizes.num_samples), input.memory_limit);
     let progress = words::Bar::new(input);
@@ -74,21 +84,23 @@ fn answer(arguments: &AnalyzeArguments) -> anyhow::Result<ExitCode> {
         analyse_observed(grams.view(), sizes, &request, &progress)
     })??;
     progress.finish();
-    write_pictures(arguments, &findings)?;
-    match (arguments.output.format, output) {
-        (Format::Human, None) => words::say(&findings)?,
-        (format, output) => {
-            let text = match format {
-                Format::Human => linstab_analysis::describe(&findings),
-                Format::Json => {
-                    serde_json::to_string_pretty(&findings.report).context("cannot encode the report")? + "\n"
-                }
-            };
-            match output {
-                Some(path) => write_atomically(path, text.as_bytes())?,
-                None => say(&text)?,
-            }
+    let mut files = pictures(arguments, &findings)?;
+    let text = match (arguments.output.format, output) {
+        (Format::Human, None) => None,
+        (Format::Human, Some(_)) => Some(linstab_analysis::describe(&findings)),
+        (Format::Json, _) => {
+            Some(serde_json::to_string_pretty(&findings.report).context("cannot encode the report")? + "\n")
         }
+    };
+    if let (Some(path), Some(text)) = (output, &text) {
+        files.push((path, text.clone().into_bytes()));
+    }
+    let files: Vec<(&Path, &[u8])> = files.iter().map(|(path, bytes)| (*path, &bytes[..])).collect();
+    write_together(&files)?;
+    match (output, text) {
+        (Some(_), _) => {}
+        (None, Some(text)) => say(&text)?,
+        (None, None) => words::say(&findings)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -164,22 +176,25 @@ fn scale(gradients: &GradientArguments, num_factors: usize) -> Result<f64, Analy
     }
 }
 
-/// The page and the drawing, if they were asked for.
-fn write_pictures(arguments: &AnalyzeArguments, findings: &Findings) -> anyhow::Result<()> {
+/// The page and the drawing, if they were asked for, and where they go.
+fn pictures<'a>(
+    arguments: &'a AnalyzeArguments,
+    findings: &Findings,
+) -> anyhow::Result<Vec<(&'a Path, Vec<u8>)>> {
+    let mut files: Vec<(&Path, Vec<u8>)> = Vec::new();
     let of = |path: &Path| path.display().to_string();
     if let Some(path) = &arguments.output.report {
         let input = arguments.input.path();
         let source = input.file_name().map_or_else(|| of(input), |name| name.to_string_lossy().into_owned());
         let command =
             std::env::args().skip(1).fold("linstab".to_owned(), |line, word| format!("{line} {word}"));
-        write_atomically(path, page::page(findings, &source, &command).as_bytes())?;
+        files.push((path, page::page(findings, &source, &command).into_bytes()));
     }
     if let Some(path) = &arguments.output.plot {
         let (svg, png) = page::plot(findings)?;
-        let drawing = if path.extension().is_some_and(|ending| ending == "png") { png } else { svg };
-        write_atomically(path, &drawing)?;
+        files.push((path, if path.extension().is_some_and(|ending| ending == "png") { png } else { svg }));
     }
-    Ok(())
+    Ok(files)
 }
 
 /// The optimizers that were asked for, each once; SGD unless one is named, and those of the short forms.

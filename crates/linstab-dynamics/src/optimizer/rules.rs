@@ -48,6 +48,13 @@ pub struct Parameter {
     pub meaning: &'static str,
 }
 
+/// A number as it is usually written, without dozens of zeros.
+fn number(value: f64) -> String {
+    const LONGEST: usize = 24;
+    let plain = value.to_string();
+    if plain.len() > LONGEST { format!("{value:e}") } else { plain }
+}
+
 impl Parameter {
     /// A value as specifications have it.
     ///
@@ -56,11 +63,12 @@ impl Parameter {
     /// use linstab_dynamics::Optimizer;
     /// let nesterov = &Optimizer::sgd().rule().parameters[2];
     /// assert_eq!((nesterov.name, nesterov.text(1.0)), ("nesterov", "true".to_owned()));
+    /// assert_eq!(Optimizer::sgd().rule().parameters[0].text(1e-99), "1e-99");
     /// ```
     pub fn text(&self, value: f64) -> String {
         let word =
             self.words.iter().zip(0_u8..).find(|(_, number)| f64::from(*number).to_bits() == value.to_bits());
-        word.map_or_else(|| value.to_string(), |(word, _)| (*word).to_owned())
+        word.map_or_else(|| number(value), |(word, _)| (*word).to_owned())
     }
 
     /// The value that a text stands for.

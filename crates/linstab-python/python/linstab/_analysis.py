@@ -39,7 +39,7 @@ def analyze(
     population: int | None = None,
     scale: float = 1.0,
     tolerance: float = 1e-6,
-    diagnostics: bool = True,
+    diagnostics: bool | None = None,
     top: int = 5,
     seed: int = 0,
     threads: int | None = None,
@@ -74,7 +74,8 @@ def analyze(
         population: Samples of the data set that these are a random part of: thresholds of training on all of it.
         scale: What every curvature is multiplied by; 1 for ``|f - y|^2 / 2``, ``2 / k`` for the mean-squared error of k outputs.
         tolerance: Relative width of intervals that is good enough, 1e-11 to 1e-4.
-        diagnostics: Whether to add published diagnostics.
+        diagnostics: Whether to add published diagnostics. Default: where there are any, for batches drawn afresh from all of the data; True
+            refuses others.
         top: Number of responsible samples to name.
         seed: Root of the random streams of estimates.
         threads: Worker threads; they change the time, never the results. Default: one a core.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, OptionError
 
 __all__ = ["described"]
 
@@ -31,6 +31,8 @@ def described(value: object, name: str, *, tensor: str | None = None) -> dict[st
     Raises:
         InputError: for object arrays, masked arrays, complex numbers and types that the analysis does not know.
     """
+    if not (tensor is None or isinstance(tensor, str)):
+        raise OptionError.of("tensor", tensor, "the name of an array in a file")
     if isinstance(value, (str, os.PathLike)):
         return {"path": os.fspath(value), "tensor": tensor, "usual": name}
     if tensor is not None:

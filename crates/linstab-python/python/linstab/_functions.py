@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from . import _linstab
 from ._analysis import analyze
-from ._request import Source, request_of, source_of
+from ._request import Source, request_of, request_of_one, source_of
 from .errors import OptionError
-from .results import Criterion, Lyapunov
+from .results import Criterion, Lyapunov, Stability
 
 __all__ = [
     "Check",
@@ -37,24 +37,23 @@ __all__ = [
 
 
 def max_learning_rate(factors: Source | None = None, **request: Any) -> float:
-    """The mean-square threshold of an optimizer at a batch size; keywords are those of :func:`analyze`.
+    """The mean-square threshold of an optimizer at a batch size; keywords are those of :func:`analyze`, batch size 1 if none is said.
 
     Example:
         >>> import numpy as np, linstab
         >>> round(linstab.max_learning_rate(np.diag([2.0, 1.0]), batch_size=1), 6)
         0.5
     """
-    return analyze(factors, **{"top": 0, "diagnostics": False, **request}).max_learning_rate
+    return _row(factors, **request).max_learning_rate
 
 
 def growth_per_step(factors: Source | None = None, *, learning_rate: float, **request: Any) -> float:
-    """Growth per step of the mean square of the distance from the minimum; keywords are those of :func:`analyze`.
+    """Growth per step of the mean square of the distance from the minimum; keywords are those of :func:`max_learning_rate`.
 
     Raises:
         OptionError: where thresholds are estimated from sampled orders, which give no growth.
     """
-    asked = {"top": 0, "diagnostics": False, **request}
-    found = analyze(factors, learning_rate=learning_rate, **asked).growth_per_step
+    found = _row(factors, learning_rate=learning_rate, **request).growth_per_step
     if found is None:
         allowed = "batches drawn afresh, or few batches an epoch"
         raise OptionError(
@@ -65,8 +64,7 @@ def growth_per_step(factors: Source | None = None, *, learning_rate: float, **re
 
 def lyapunov(factors: Source | None = None, *, learning_rate: float, **request: Any) -> Lyapunov:
     """The Lyapunov exponent: the rate of almost every run per step, with its standard error."""
-    asked = {"top": 0, "diagnostics": False, **request}
-    found = analyze(factors, learning_rate=learning_rate, lyapunov=True, **asked).stability[0].lyapunov
+    found = _row(factors, learning_rate=learning_rate, lyapunov=True, **request).lyapunov
     if found is None:
         raise OptionError(
             "the exponent is not known for this request", name="lyapunov", value="", allowed="a learning rate"
@@ -75,8 +73,13 @@ def lyapunov(factors: Source | None = None, *, learning_rate: float, **request: 
 
 
 def criteria(factors: Source | None = None, **request: Any) -> tuple[Criterion, ...]:
-    """Closed-form criteria of the literature for the first optimizer and batch size, with their assumptions checked."""
-    return analyze(factors, **{"top": 0, "diagnostics": False, **request}).stability[0].criteria
+    """Closed-form criteria of the literature for an optimizer and a batch size, with their assumptions checked."""
+    return _row(factors, **request).criteria
+
+
+def _row(factors: Source | None, **request: Any) -> Stability:
+    """The row of an optimizer at a batch size, and nothing beside it."""
+    return analyze(factors, **{"top": 0, "diagnostics": False, **request_of_one(**request)}).stability[0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -161,7 +164,10 @@ def stability_map(
     preconditioner: Source | None = None,
     threads: int | None = None,
     memory_limit: int | str = "1GiB",
-    **request: Any,
+    sampling: str = "without-replacement",
+    population: int | None = None,
+    scale: float = 1.0,
+    tolerance: float = 1e-6,
 ) -> StabilityMap:
     """Growth per step of the mean square over batch sizes and learning rates, for batches drawn afresh.
 
@@ -175,9 +181,20 @@ def stability_map(
         threads=threads,
         memory_limit=memory_limit,
     )
-    rates = np.asarray(list(learning_rates), dtype=np.float64)
+    try:
+        rates = np.asarray(list(learning_rates), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise OptionError.of("learning_rates", learning_rates, "numbers, one or several") from None
+    one = request_of_one(optimizer=optimizer)["optimizer"]
     asked = request_of(
-        factors if gram is None else gram, batch_size=batch_size, optimizer=optimizer, diagnostics=False, **request
+        factors if gram is None else gram,
+        batch_size=batch_size,
+        optimizer=one,
+        sampling=sampling,
+        population=population,
+        scale=scale,
+        tolerance=tolerance,
+        diagnostics=False,
     )
     growth, sizes = _linstab.growth_map(source, asked, rates)
     shaped = growth.reshape(len(sizes), len(rates))
@@ -206,7 +223,8 @@ def compare(
     scale: float = 1.0,
     threads: int | None = None,
     memory_limit: int | str = "1GiB",
-    **request: Any,
+    sampling: str = "without-replacement",
+    tolerance: float = 1e-6,
 ) -> MinimaComparison:
     """Compare minima of the same samples, by name; the first is the reference.
 
@@ -215,10 +233,20 @@ def compare(
     Raises:
         OptionError: for fewer than two, or of unlike numbers of samples or factors.
     """
+    if not isinstance(minima, Mapping):
+        raise OptionError.of("minima", minima, "a dictionary of factors by name, as {'sgd': first, 'sam': second}")
     described = [
         (str(name), source_of(source, threads=threads, memory_limit=memory_limit)) for name, source in minima.items()
     ]
-    asked = request_of(None, batch_size=batch_size, optimizer=optimizer, scale=scale, diagnostics=False, **request)
+    asked = request_of(
+        None,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        sampling=sampling,
+        scale=scale,
+        tolerance=tolerance,
+        diagnostics=False,
+    )
     text, words = _linstab.compare(described, asked)
     report = json.loads(text)
     return MinimaComparison(tuple(report["minima"]), tuple(report["thresholds"]), words)
@@ -272,7 +300,7 @@ def check(
     Args:
         factors: As for :func:`analyze`, and so are gram, num_factors, preconditioner, threads and memory_limit.
         against: The baseline.
-        rtol: Largest accepted relative difference; estimates agree where their intervals meet.
+        rtol: Largest accepted relative difference; thresholds agree where the intervals meet within which they are known.
 
     Raises:
         LinstabError: ``InputError`` for a file that is no baseline; else as for :func:`analyze`.

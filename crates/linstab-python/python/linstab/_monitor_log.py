@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .errors import FileError
+
 __all__ = ["CsvLog", "Record", "forward"]
 
 
@@ -96,6 +98,9 @@ class CsvLog:
         # One write of an unbuffered file: a line is there as a whole.
         self._file.write(line.getvalue().encode())
 
+    def _refused(self, reason: str) -> FileError:
+        return FileError(f"{self._path} {reason}: log to another file", source=str(self._path))
+
     def _resume(self) -> list[Record]:
         if not self._path.exists():
             return []
@@ -103,11 +108,9 @@ class CsvLog:
         whole = content[: content.rfind(b"\n") + 1]
         rows = list(csv.reader(io.StringIO(whole.decode())))
         if rows and rows[0] != HEADER:
-            raise ValueError(
-                f"{self._path} has the columns {','.join(rows[0])}, which are not those of a monitor: log to another file"
-            )
+            raise self._refused(f"has the columns {','.join(rows[0])}, which are not those of a monitor")
         if content and not rows and not ",".join(HEADER).encode().startswith(content):
-            raise ValueError(f"{self._path} is not the log of a monitor: log to another file")
+            raise self._refused("is not the log of a monitor")
         if len(whole) < len(content):
             os.truncate(self._path, len(whole))
         return [Record.of_cells(row) for row in rows[1:]]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._monitor_log import Record
+from .errors import NumericalError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ def draw(records: Sequence[Record], spikes: Sequence[Any], ax: Axes | None) -> A
         raise ImportError("drawing needs matplotlib: pip install matplotlib, or 'linstab[plot]'") from error
     known = [record for record in records if record.max_learning_rate is not None]
     if not known:
-        raise ValueError("there is nothing to draw: no analysis has been made yet")
+        raise NumericalError("there is nothing to draw: no analysis has been made yet")
     if ax is None:
         _, ax = pyplot.subplots(figsize=(6.4, 3.6), layout="constrained")
     steps = [record.step for record in known]

@@ -15,7 +15,7 @@ from ._arrays import described
 from .errors import OptionError
 from .factors import Factors, Gram
 
-__all__ = ["Progress", "Source", "request_of", "source_of"]
+__all__ = ["Progress", "Source", "request_of", "request_of_one", "source_of"]
 
 Source = Union[npt.ArrayLike, str, "os.PathLike[str]", Factors, Gram]
 """Factors as an array, a path, or as :func:`linstab.torch.factors` and :func:`linstab.jax.factors` return them."""
@@ -46,16 +46,10 @@ def source_of(
             f"factors and gram: {found} given, allowed: one of them", name="factors", value=found, allowed="one of them"
         )
     if not (isinstance(progress, bool) or progress is None or callable(progress)):
-        allowed = "True, or a function of (stage, done, total)"
-        raise OptionError(
-            f"progress is {progress!r}, allowed: {allowed}", name="progress", value=repr(progress), allowed=allowed
-        )
+        raise OptionError.of("progress", progress, "True, or a function of (stage, done, total)")
     name, array = ("factors", factors) if gram is None else ("gram", gram)
     if gram is None and num_factors is not None:
-        allowed = "with gram; factors say themselves how many a sample has"
-        raise OptionError(
-            f"num_factors is {num_factors!r}, allowed: {allowed}", name="num_factors", value=repr(num_factors), allowed=allowed
-        )
+        raise OptionError.of("num_factors", num_factors, "with gram; factors say themselves how many a sample has")
     if isinstance(array, Gram):
         num_factors = array.num_factors
     values = array.values if isinstance(array, (Factors, Gram)) else array
@@ -85,11 +79,12 @@ def request_of(
     population: int | None = None,
     scale: float = 1.0,
     tolerance: float = 1e-6,
-    diagnostics: bool = True,
+    diagnostics: bool | None = None,
     top: int = 5,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Describe a request; what factors know of themselves (gradients, labels, population) stands in for what is not given."""
+    asked = {"diagnostics": diagnostics is True, "residuals": residuals is not None and diagnostics is not False}
     if isinstance(source, (Factors, Gram)):
         subset = source.indices is not None and source.population is not None and source.population > source.num_samples
         loss = source.loss if residuals is None and loss is None else loss
@@ -109,10 +104,20 @@ def request_of(
         "population": None if population is None else _count(population, "population"),
         "scale": _real(scale, "scale"),
         "tolerance": _real(tolerance, "tolerance"),
-        "diagnostics": bool(diagnostics),
+        "diagnostics": diagnostics is None or bool(diagnostics),
+        "diagnostics_by": next((name for name, given in asked.items() if given), None),
         "top": _count(top, "top", least=0),
         "seed": _count(seed, "seed", least=0),
     }
+
+
+def request_of_one(batch_size: Any = 1, optimizer: Any = "sgd", **request: Any) -> dict[str, Any]:
+    """Keywords of a function that has one answer: one batch size, one optimizer."""
+    sizes, named = _batch_sizes(1 if batch_size is None else batch_size), _specifications(optimizer)
+    for name, value, found in (("batch_size", batch_size, sizes), ("optimizer", optimizer, named)):
+        if len(found) > 1:
+            raise OptionError.of(name, value, "one, since this function has one answer; linstab.analyze takes several")
+    return {"batch_size": sizes[0], "optimizer": named[0], **request}
 
 
 def _values(source: Source) -> object:
@@ -122,18 +127,28 @@ def _values(source: Source) -> object:
 def _specifications(optimizer: str | Iterable[str]) -> list[str]:
     if isinstance(optimizer, str):
         return [optimizer]
-    if isinstance(optimizer, Iterable):
-        return [str(one) for one in optimizer]
-    allowed = "a specification as 'sgd:momentum=0.9', or several; linstab.torch and linstab.jax read optimizers"
-    raise OptionError(f"optimizer is {optimizer!r}, allowed: {allowed}", name="optimizer", value=repr(optimizer), allowed=allowed)
+    named = [str(one) for one in _several(optimizer) or ()]
+    if not named:
+        allowed = "a specification as 'sgd:momentum=0.9', or several; linstab.torch and linstab.jax read optimizers"
+        raise OptionError.of("optimizer", optimizer, allowed)
+    return named
 
 
 def _batch_sizes(batch_size: int | Iterable[int] | None) -> list[int]:
     if batch_size is None:
         return []
-    if isinstance(batch_size, Iterable):
-        return [_count(size, "batch_size") for size in batch_size]
-    return [_count(batch_size, "batch_size")]
+    several = _several(batch_size)
+    if several == []:
+        raise OptionError.of("batch_size", batch_size, "at least one, or None for the usual ones")
+    return [_count(size, "batch_size") for size in several or [batch_size]]
+
+
+def _several(value: Any) -> list[Any] | None:
+    """The values of what holds several, which an array without axes does not though it looks so."""
+    try:
+        return list(value)
+    except TypeError:
+        return None
 
 
 def _count(value: Any, name: str, *, least: int = 1) -> int:
@@ -142,8 +157,7 @@ def _count(value: Any, name: str, *, least: int = 1) -> int:
     except TypeError:
         count = -1
     if isinstance(value, (bool, np.bool_)) or not least <= count < 2**63:
-        allowed = f"an integer from {least} on"
-        raise OptionError(f"{name} is {value!r}, allowed: {allowed}", name=name, value=repr(value), allowed=allowed)
+        raise OptionError.of(name, value, f"an integer from {least} on")
     return count
 
 
@@ -151,9 +165,7 @@ def _real(value: Any, name: str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        allowed = "a number"
-        error = OptionError(f"{name} is {value!r}, allowed: {allowed}", name=name, value=repr(value), allowed=allowed)
-        raise error from None
+        raise OptionError.of(name, value, "a number") from None
 
 
 def _printed(stage: str, done: int, total: int) -> None:

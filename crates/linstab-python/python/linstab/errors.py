@@ -9,6 +9,7 @@ __all__ = [
     "InputError",
     "LinstabError",
     "MemoryLimitError",
+    "ModelError",
     "NonFiniteError",
     "NumericalError",
     "OptionError",
@@ -38,6 +39,11 @@ class OptionError(LinstabError, ValueError):
     value: str
     allowed: str
 
+    @classmethod
+    def of(cls, name: str, value: object, allowed: str) -> OptionError:
+        """In the words that all of them have."""
+        return cls(f"{name} is {value!r}, allowed: {allowed}", name=name, value=repr(value), allowed=allowed)
+
 
 class InputError(LinstabError, ValueError):
     """An array or a file is damaged or holds what cannot be analysed: the ``source`` and the ``problem``."""
@@ -62,6 +68,10 @@ class OutOfRangeError(LinstabError, ValueError):
     what: str
     value: str
     allowed: str
+
+
+class ModelError(LinstabError, ValueError, TypeError):
+    """A model, its data, loss or optimizer cannot be analysed, or not as they were given; the message says what to do."""
 
 
 class MemoryLimitError(LinstabError, MemoryError):

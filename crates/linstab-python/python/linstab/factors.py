@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import ModelError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -43,7 +45,7 @@ class Gram:
     def __post_init__(self) -> None:
         rows = self.values.shape[0] if self.values.ndim == 2 else 0
         if self.values.shape != (rows, rows) or self.num_factors < 1 or rows % self.num_factors:
-            raise ValueError(
+            raise ModelError(
                 f"inner products have shape {self.values.shape} for {self.num_factors} factors a sample: "
                 "it must be (samples * factors, samples * factors)"
             )
@@ -78,10 +80,10 @@ class Factors:
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3:
-            raise ValueError(f"factors have shape {self.values.shape}: it must be (samples, factors, parameters)")
+            raise ModelError(f"factors have shape {self.values.shape}: it must be (samples, factors, parameters)")
         named = sum(int(np.prod(shape, dtype=np.int64)) for _, shape in self.parameters)
         if self.parameters and named != self.num_parameters:
-            raise ValueError(f"the named parameters have {named} numbers, the factors {self.num_parameters}")
+            raise ModelError(f"the named parameters have {named} numbers, the factors {self.num_parameters}")
         _check_companions(self, self.num_samples, self.num_factors)
 
     @property
@@ -109,7 +111,7 @@ class Factors:
         by its square root: its curvature in the variables in which dividing is no change.
         """
         if preconditioner is not None and preconditioner.shape != (self.num_parameters,):
-            raise ValueError(
+            raise ModelError(
                 f"the preconditioner has shape {preconditioner.shape}, for these factors it must be ({self.num_parameters},)"
             )
         rows = self.values.reshape(-1, self.num_parameters)
@@ -143,12 +145,12 @@ def _check_companions(self: Factors | Gram, samples: int, factors: int) -> None:
     for name, shape in expected.items():
         value = getattr(self, name)
         if value is not None and value.shape != shape:
-            raise ValueError(f"{name} have shape {value.shape}, for {samples} samples of {factors} factors it must be {shape}")
+            raise ModelError(f"{name} have shape {value.shape}, for {samples} samples of {factors} factors it must be {shape}")
     if self.population is not None and self.population < samples:
-        raise ValueError(f"a population of {self.population} cannot hold {samples} different samples")
+        raise ModelError(f"a population of {self.population} cannot hold {samples} different samples")
 
 
 def _as_array(values: NDArray[Any], dtype: Any, copy: bool | None) -> NDArray[Any]:
     if copy is False and dtype is not None and np.dtype(dtype) != values.dtype:
-        raise ValueError(f"factors of type {values.dtype} cannot be viewed as {np.dtype(dtype)} without a copy")
+        raise ModelError(f"factors of type {values.dtype} cannot be viewed as {np.dtype(dtype)} without a copy")
     return np.array(values, dtype=dtype) if copy else np.asarray(values, dtype=dtype)

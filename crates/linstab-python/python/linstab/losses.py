@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .errors import ModelError
+
 Array = NDArray[np.float64]
 
 LOSSES: tuple[str, ...] = ("mse", "half_squared_error", "cross_entropy")
@@ -36,13 +38,13 @@ __all__ = ["LOSSES", "coefficients", "num_factors", "output_roots", "sample_loss
 def num_factors(loss: str, num_outputs: int, num_positions: int = 1) -> int:
     """Number of factors of a sample: its outputs, or one less than its classes, at each position, for ``cross_entropy``.
 
-    Raises ``ValueError`` for an unknown loss, and for cross-entropy of fewer than two classes.
+    Raises ``ModelError`` for an unknown loss, and for cross-entropy of fewer than two classes.
     """
     _check_loss(loss)
     if loss != "cross_entropy":
         return num_outputs
     if num_outputs < 2:
-        raise ValueError(
+        raise ModelError(
             f"cross-entropy needs at least two classes, but the model has {num_outputs} output: "
             "give it one output a class, or use loss='mse'"
         )
@@ -99,7 +101,7 @@ def coefficients(loss: str, outputs: ArrayLike, targets: ArrayLike, *, label_smo
     result: Array = full[:, :-1] - s[:, :-1] * (full[:, -1:] / (1.0 + s[:, -1:]))
     if not np.isfinite(result).all():
         worst = int(np.flatnonzero(~np.isfinite(result).all(axis=1))[0])
-        raise ValueError(
+        raise ModelError(
             f"cross-entropy of sample {worst}: the probability of its class is zero in double precision, "
             "so its gradient has no finite coefficients; this point is far from a minimum"
         )
@@ -120,7 +122,7 @@ def sample_losses(loss: str, outputs: ArrayLike, targets: ArrayLike, *, label_sm
 def _check_loss(loss: str) -> None:
     if loss not in LOSSES:
         known = ", ".join(repr(name) for name in LOSSES)
-        raise ValueError(f"unknown loss {loss!r}: linstab knows {known}")
+        raise ModelError(f"unknown loss {loss!r}: linstab knows {known}")
 
 
 def _position_by_position(roots: Array, num_positions: int) -> Array:
@@ -136,10 +138,10 @@ def _position_by_position(roots: Array, num_positions: int) -> Array:
 def _as_outputs(loss: str, outputs: ArrayLike) -> Array:
     z = np.asarray(outputs, dtype=np.float64)
     if z.ndim != 2 and not (z.ndim == 3 and loss == "cross_entropy"):
-        raise ValueError(f"outputs must have shape (samples, outputs), not {z.shape}")
+        raise ModelError(f"outputs must have shape (samples, outputs), not {z.shape}")
     bad = np.flatnonzero(~np.isfinite(z).reshape(len(z), -1).all(axis=1))
     if bad.size:
-        raise ValueError(
+        raise ModelError(
             f"the model's outputs are not finite for {bad.size} of {len(z)} samples, the first is number {bad[0]}: "
             "the training has diverged, or the inputs hold NaN or infinity"
         )
@@ -151,37 +153,37 @@ def _as_values(targets: ArrayLike, z: Array) -> Array:
     if y.ndim == 1 and z.shape[1] == 1:
         y = y[:, None]
     if y.shape != z.shape:
-        raise ValueError(
+        raise ModelError(
             f"targets have shape {np.shape(targets)}, outputs {z.shape}: for a squared error they must agree "
             "(integer classes go with loss='cross_entropy')"
         )
     y = y.astype(np.float64)
     if not np.isfinite(y).all():
-        raise ValueError("targets hold NaN or infinity")
+        raise ModelError("targets hold NaN or infinity")
     return y
 
 
 def _class_probabilities(targets: ArrayLike, z: Array, label_smoothing: float) -> Array:
     classes = check_labels(targets, shape=z.shape[:-1], num_classes=z.shape[-1])
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(f"label_smoothing is {label_smoothing}: it must lie between 0 and 1")
+        raise ModelError(f"label_smoothing is {label_smoothing}: it must lie between 0 and 1")
     wanted = np.full(z.shape, label_smoothing / z.shape[-1])
     wanted += (1.0 - label_smoothing) * (classes[..., None] == np.arange(z.shape[-1]))
     return wanted
 
 
 def check_labels(targets: ArrayLike, *, shape: tuple[int, ...], num_classes: int) -> NDArray[np.int64]:
-    """Integer classes, shape (samples,) or (samples, positions), each at least 0 and below ``num_classes``; else ``ValueError``."""
+    """Integer classes, shape (samples,) or (samples, positions), each at least 0 and below ``num_classes``; else ``ModelError``."""
     labels: NDArray[Any] = np.asarray(targets)
     if labels.shape != shape or labels.dtype.kind not in "iu":
         where = "a sample" if len(shape) == 1 else "a sample and position"
-        raise ValueError(
+        raise ModelError(
             f"cross-entropy needs one integer class {where}, shape {shape}, "
             f"not targets of shape {labels.shape} and type {labels.dtype}"
         )
     bad = np.argwhere((labels < 0) | (labels >= num_classes))
     if bad.size:
-        raise ValueError(
+        raise ModelError(
             f"label {labels[tuple(bad[0])]} of sample {bad[0][0]} is outside 0..{num_classes - 1}: "
             f"the model has {num_classes} classes (samples with an ignored label must be left out of the data, and sequences have no padding)"
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._monitor_log import CsvLog, Record, forward
 from ._preserved import preserved
+from .errors import ModelError, OptionError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,16 +107,17 @@ class Monitor:
         prefix: str = "linstab/",
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        if not callable(analyse):
-            raise TypeError(f"analyse must be a function that returns an analysis or factors, not {type(analyse).__name__}")
-        if every < 1 or spike_window < _FEWEST_LOSSES:
-            raise ValueError(f"every is {every} and must be at least 1; spike_window {spike_window}, at least {_FEWEST_LOSSES}")
-        if not 0 < budget <= 1 or not spike_factor > 1:
-            raise ValueError(f"budget is {budget} and must be in (0, 1]; spike_factor {spike_factor}, above 1")
-        if writer is not None and not hasattr(writer, "add_scalar") and not hasattr(writer, "log"):
-            raise TypeError(
-                f"writer must have add_scalar (TensorBoard) or log (Weights & Biases); {type(writer).__name__} has neither"
-            )
+        loggers = "with add_scalar (TensorBoard) or log (Weights & Biases)"
+        for name, value, fits, allowed in (
+            ("analyse", analyse, callable(analyse), "a function that returns an analysis or factors"),
+            ("every", every, every >= 1, "at least 1"),
+            ("budget", budget, 0 < budget <= 1, "in (0, 1]"),
+            ("spike_factor", spike_factor, spike_factor > 1, "above 1"),
+            ("spike_window", spike_window, spike_window >= _FEWEST_LOSSES, f"at least {_FEWEST_LOSSES}"),
+            ("writer", writer, writer is None or hasattr(writer, "add_scalar") or hasattr(writer, "log"), loggers),
+        ):
+            if not fits:
+                raise OptionError.of(name, value, allowed)
         self._analyse, self._every, self._budget = analyse, every, budget
         self._log_path, self._writer, self._prefix = log, writer, prefix
         self._optimizer, self._batch_size, self._sampling = optimizer, batch_size, sampling
@@ -163,7 +165,7 @@ class Monitor:
         ``learning_rate`` are numbers, or arrays of one number; reading a loss that is still being computed waits for it.
         """
         if self._started is None:
-            raise RuntimeError("the monitor is not running: use it as `with linstab.Monitor(...) as monitor:`")
+            raise ModelError("the monitor is not running: use it as `with linstab.Monitor(...) as monitor:`")
         spike = None if loss is None else self._detect(step, _real(loss))
         if self._next_step is None:
             self._next_step = step
@@ -236,7 +238,7 @@ class Monitor:
         if hasattr(found, "values") and hasattr(found, "coefficients"):
             found, gradients = self._of_factors(found)
         if not getattr(found, "stability", ()):
-            raise TypeError(
+            raise ModelError(
                 f"analyse returned {type(found).__name__}: it must return an Analysis with a row, or factors or inner products"
             )
         row = found.stability[0]

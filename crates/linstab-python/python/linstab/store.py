@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -20,6 +22,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from .errors import FileError, InputError, ModelError, OptionError
 from .factors import Factors, Parameters
 
 __all__ = ["FactorStore", "Request", "load"]
@@ -77,22 +80,31 @@ class FactorStore:
     def open(cls, path: str | Path, request: Request) -> FactorStore | Factors:
         """The store at ``path`` for this request: new, or an interrupted one; finished factors if it is complete.
 
-        Raises ``FileExistsError`` if what is there answers another request.
+        Raises ``FileError`` if what is there answers another request.
         """
         path = Path(path)
         if path.suffix != ".npy":
-            raise ValueError(f"out={str(path)!r}: factors are written as a NumPy array, give it the ending .npy")
+            raise OptionError.of("out", str(path), "a name that ends in .npy: factors are written as a NumPy array")
         if path.exists():
             return _finished(path, request)
         if not _partial(path).exists():
             _create(path, request)
-        found = json.loads((_partial(path) / "request.json").read_text())
+        found = _request_in(_partial(path))
         if found != json.loads(request.to_json()):
-            raise FileExistsError(
-                f"{_partial(path)} holds the unfinished factors of {_difference(found, request)}: "
-                "delete that folder, or write to another file"
+            raise _refused(
+                _partial(path),
+                f"holds the unfinished factors of {_difference(found, request)}: delete that folder, or write to another file",
             )
         return cls(path, request)
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """While it is filled: if the model turns out to have no such factors, what is there goes, as no other call can use it."""
+        try:
+            yield
+        except ModelError:
+            shutil.rmtree(_partial(self._path), ignore_errors=True)
+            raise
 
     @property
     def done(self) -> NDArray[np.bool_]:
@@ -111,10 +123,10 @@ class FactorStore:
         self._done.flush()
 
     def finish(self) -> Factors:
-        """Turn the store into the file; ``ValueError`` if samples are missing."""
+        """Turn the store into the file; ``FileError`` if samples are missing."""
         missing = int((~self.done).sum())
         if missing:
-            raise ValueError(f"{self._path}: {missing} of {self._request.samples} samples are not written yet")
+            raise _refused(self._path, f"has no factors of {missing} of {self._request.samples} samples yet")
         _write_about(self._path, self._request, np.array(self._coefficients))
         del self._values
         os.replace(_partial(self._path) / "values.npy", self._path)
@@ -126,7 +138,7 @@ def load(path: str | Path) -> Factors:
     """Factors of a finished store, mapped from the disk."""
     path = Path(path)
     if not path.exists() and _partial(path).exists():
-        raise FileNotFoundError(f"{path} is unfinished: call factors(..., out={str(path)!r}) again, it goes on where it stopped")
+        raise _refused(path, f"is unfinished: call factors(..., out={str(path)!r}) again, it goes on where it stopped")
     values = _mapped(path, "r")
     request, arrays = _known(path)
     return Factors(
@@ -142,8 +154,17 @@ def _mapped(path: Path, mode: Literal["r", "r+"]) -> np.memmap[Any, np.dtype[Any
     """An array on disk; what NumPy says of a truncated one is about maps of memory."""
     try:
         return cast("np.memmap[Any, np.dtype[Any]]", np.load(path, mmap_mode=mode))
+    except OSError as error:
+        raise _refused(path, f"cannot be opened: {error.strerror}") from error
     except (ValueError, EOFError) as error:
         raise _damaged(path) from error
+
+
+def _request_in(folder: Path) -> Any:
+    try:
+        return json.loads((folder / "request.json").read_text())
+    except (OSError, ValueError) as error:
+        raise _damaged(folder) from error
 
 
 def _known(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -156,8 +177,13 @@ def _known(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         raise _damaged(_about(path)) from error
 
 
-def _damaged(path: Path) -> ValueError:
-    return ValueError(f"{path} is truncated or damaged: delete it, and compute the factors again")
+def _damaged(path: Path) -> InputError:
+    problem = "is truncated or damaged: delete it, and compute the factors again"
+    return InputError(f"{path} {problem}", source=str(path), problem=problem)
+
+
+def _refused(path: Path, reason: str) -> FileError:
+    return FileError(f"{path} {reason}", source=str(path))
 
 
 def _partial(path: Path) -> Path:
@@ -170,23 +196,28 @@ def _about(path: Path) -> Path:
 
 def _create(path: Path, request: Request) -> None:
     """A new folder appears with everything in it, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.with_name(f"{path.name}.new-{os.getpid()}")
-    folder.mkdir()
     shape = (request.samples, request.factors, request.num_parameters)
-    open_memmap(folder / "values.npy", mode="w+", dtype=np.dtype(request.dtype), shape=shape)
-    open_memmap(folder / "coefficients.npy", mode="w+", dtype=np.dtype(np.float64), shape=shape[:2])
-    open_memmap(folder / "done.npy", mode="w+", dtype=np.dtype(np.bool_), shape=shape[:1])
-    (folder / "request.json").write_text(request.to_json())
-    os.replace(folder, _partial(path))
+    try:
+        folder.mkdir(parents=True)
+        open_memmap(folder / "values.npy", mode="w+", dtype=np.dtype(request.dtype), shape=shape)
+        open_memmap(folder / "coefficients.npy", mode="w+", dtype=np.dtype(np.float64), shape=shape[:2])
+        open_memmap(folder / "done.npy", mode="w+", dtype=np.dtype(np.bool_), shape=shape[:1])
+        (folder / "request.json").write_text(request.to_json())
+        os.replace(folder, _partial(path))
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise _refused(path, f"cannot be written: {error.strerror}") from error
 
 
 def _finished(path: Path, request: Request) -> Factors:
     if not _about(path).exists():
-        raise FileExistsError(f"{path} exists and was not written by linstab: delete it, or write to another file")
+        raise _refused(path, "exists and was not written by linstab: delete it, or write to another file")
     found, _ = _known(path)
     if found != json.loads(request.to_json()):
-        raise FileExistsError(f"{path} holds the factors of {_difference(found, request)}: delete it, or write to another file")
+        raise _refused(path, f"holds the factors of {_difference(found, request)}: delete it, or write to another file")
+    # Left where the process ended between the last two steps of `finish`.
+    shutil.rmtree(_partial(path), ignore_errors=True)
     return load(path)
 
 

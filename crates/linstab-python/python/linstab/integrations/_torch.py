@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import ModelError
 from ..monitor import Monitor
 
 __all__ = ["learning_rate", "monitor_of"]
@@ -18,7 +19,7 @@ def monitor_of(
 ) -> Monitor:
     """The monitor of a callback: of a function of (model, optimizer), or of data whose model is analysed under its optimizer."""
     if (data is None) == (analyse is None):
-        raise ValueError("give data to analyse, or a function `analyse` of (model, optimizer): one of them")
+        raise ModelError("give data to analyse, or a function `analyse` of (model, optimizer): one of them")
 
     def of_data(model: Any, optimizer: Any) -> Any:
         import linstab.torch

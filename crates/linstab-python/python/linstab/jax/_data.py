@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ModelError
+
 __all__ = ["Samples"]
 
 
@@ -39,7 +41,7 @@ class Samples:
         if num_samples is None or num_samples == population:
             return cls(inputs, targets, None, population, batch_size)
         if not 1 <= num_samples <= population:
-            raise ValueError(f"num_samples is {num_samples}: the data has {population} samples")
+            raise ModelError(f"num_samples is {num_samples}: the data has {population} samples")
         generator = np.random.default_rng(seed)
         indices = np.sort(generator.choice(population, num_samples, replace=False)).astype(np.int64)
         return cls(rows(inputs, indices), targets[indices], indices, population, batch_size)
@@ -69,31 +71,31 @@ def _together(data: Any) -> tuple[Any, NDArray[Any], int | None]:
         inputs, targets = _pair(data, "data")
         return (*_not_empty(inputs, targets), None)
     if hasattr(data, "shape") or not isinstance(data, Iterable):
-        raise TypeError(f"data must be a pair (inputs, targets) or an iterable of such pairs, not {type(data).__name__}")
+        raise ModelError(f"data must be a pair (inputs, targets) or an iterable of such pairs, not {type(data).__name__}")
     batches = [_pair(batch, f"batch {index}") for index, batch in enumerate(data)]
     if not batches:
-        raise ValueError("data is empty: the iterable gave no batch (an iterator that was used up gives none either)")
+        raise ModelError("data is empty: the iterable gave no batch (an iterator that was used up gives none either)")
     inputs = jax.tree_util.tree_map(lambda *arrays: np.concatenate(arrays), *(batch[0] for batch in batches))
     return (*_not_empty(inputs, np.concatenate([batch[1] for batch in batches])), len(batches[0][1]))
 
 
 def _pair(pair: Any, what: str) -> tuple[Any, NDArray[Any]]:
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise TypeError(f"{what} must be a pair (inputs, targets), not {type(pair).__name__}")
+        raise ModelError(f"{what} must be a pair (inputs, targets), not {type(pair).__name__}")
     inputs = jax.tree_util.tree_map(np.asarray, pair[0])
     targets = np.asarray(pair[1])
     for array in (*jax.tree_util.tree_leaves(inputs), targets):
         if array.dtype == object:
-            raise TypeError(f"{what} holds Python objects: give arrays of numbers, one row a sample")
+            raise ModelError(f"{what} holds Python objects: give arrays of numbers, one row a sample")
         if array.ndim == 0 or len(array) != (len(targets) if targets.ndim else -1):
             shapes = [leaf.shape for leaf in jax.tree_util.tree_leaves(inputs)]
-            raise ValueError(f"{what}: inputs {shapes} and targets {targets.shape} must have one row a sample, equally many")
+            raise ModelError(f"{what}: inputs {shapes} and targets {targets.shape} must have one row a sample, equally many")
     return inputs, targets
 
 
 def _not_empty(inputs: Any, targets: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
     if not jax.tree_util.tree_leaves(inputs):
-        raise ValueError("data has no inputs")
+        raise ModelError("data has no inputs")
     if len(targets) == 0:
-        raise ValueError("data is empty: there are no samples")
+        raise ModelError("data is empty: there are no samples")
     return inputs, targets

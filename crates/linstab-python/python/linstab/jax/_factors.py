@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import losses
+from ..errors import ModelError
 from ..factors import Factors
 from ..store import FactorStore, Request
 from ._data import Samples, rows
@@ -64,7 +65,7 @@ def factors(
 
     Raises
     ------
-    TypeError, ValueError
+    ModelError
         With a message that says what to do: for parameters that are not real or not finite or twice in the tree, for empty data,
         outputs of another shape than the targets, outputs that are not finite, and for models whose output for a sample depends on
         the other samples of its batch.
@@ -107,7 +108,7 @@ def prepare(
 ) -> Prepared:
     """All checks, and one forward pass over the samples."""
     if chunk_size < 1:
-        raise ValueError(f"chunk_size is {chunk_size}: it must be at least 1")
+        raise ModelError(f"chunk_size is {chunk_size}: it must be at least 1")
     losses.num_factors(loss, 2)
     model = Model.of(apply, params, select=select, dtype=dtype)
     samples = Samples.of(data, num_samples=num_samples, seed=seed)
@@ -135,7 +136,7 @@ def _outputs(model: Model, samples: Samples, chunk_size: int, dtype: str) -> NDA
             # Flax's own error, told by its name so that flax need not be there.
             if type(error).__name__ != "TraceContextError":
                 raise
-            raise ValueError(
+            raise ModelError(
                 "the model changes state of its own, as batch normalisation does in training mode: let apply use it as in "
                 "evaluation (flax: use_running_average=True, or model.eval() before nnx.split)"
             ) from error
@@ -148,14 +149,14 @@ def _outputs(model: Model, samples: Samples, chunk_size: int, dtype: str) -> NDA
 def _compare_with_batch(batch: Any, alone: NDArray[Any], dtype: str) -> None:
     if not hasattr(batch, "shape") or batch.shape != alone.shape:
         found = getattr(batch, "shape", type(batch).__name__)
-        raise ValueError(f"apply gave {found} for {len(alone)} samples: it must give one row of outputs a sample")
+        raise ModelError(f"apply gave {found} for {len(alone)} samples: it must give one row of outputs a sample")
     if alone.dtype != np.dtype(dtype):
-        raise ValueError(
+        raise ModelError(
             f"the model computes in {alone.dtype} by itself, not in {dtype}: remove its casts, or pass dtype='{alone.dtype}'"
         )
     difference = np.abs(np.asarray(batch) - alone).max()
     if difference > _SAME_OUTPUTS[dtype] * np.abs(alone).max():
-        raise ValueError(
+        raise ModelError(
             f"outputs of a sample alone and in its batch differ by {difference:.1e}: layers in training mode (batch normalisation, "
             "dropout) make samples depend on one another; let apply use them as in evaluation"
         )
@@ -165,14 +166,14 @@ def _targets(targets: NDArray[Any], outputs: NDArray[Any], loss: str) -> tuple[N
     """Targets as rows like the outputs, and the classes if each sample has one."""
     if loss == "cross_entropy":
         if outputs.ndim < 2:
-            raise ValueError(f"cross-entropy needs outputs of shape (samples, classes), not {outputs.shape}")
+            raise ModelError(f"cross-entropy needs outputs of shape (samples, classes), not {outputs.shape}")
         losses.num_factors(loss, outputs.shape[-1])
         classes = losses.check_labels(targets, shape=outputs.shape[:-1], num_classes=outputs.shape[-1])
         return (classes, classes) if outputs.ndim == 2 else (classes.reshape(len(outputs), -1), None)
     rows_of_targets = targets.reshape(len(targets), -1)
     same = targets.shape == outputs.shape
     if not same and not (rows_of_targets.shape[1] == 1 and outputs[0].size == 1):
-        raise ValueError(
+        raise ModelError(
             f"outputs have shape {outputs.shape}, targets {targets.shape}: for a squared error they must agree "
             "(integer classes go with loss='cross_entropy')"
         )
@@ -214,10 +215,11 @@ def _on_disk(ready: Prepared, out: str | Path) -> Factors:
         return store
     everything = tuple(range(len(model.sizes)))
     done = store.done
-    for start, stop, _ in chunks(0, len(samples), ready.chunk_size):
-        if not done[start:stop].all():
-            for _, _, part in gradients(ready, everything, start, stop, ready.chunk_size):
-                store.write(start, part, ready.coefficients[start:stop])
+    with store.filling():
+        for start, stop, _ in chunks(0, len(samples), ready.chunk_size):
+            if not done[start:stop].all():
+                for _, _, part in gradients(ready, everything, start, stop, ready.chunk_size):
+                    store.write(start, part, ready.coefficients[start:stop])
     return store.finish()
 
 
@@ -231,7 +233,7 @@ def gradients(
         values = np.asarray(part)[: stop - start]
         if not np.isfinite(values).all():
             bad = start + int(np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))[0])
-            raise ValueError(
+            raise ModelError(
                 f"the gradient of sample {bad} is not finite: the model has no derivative there (a root or norm of zero?)"
             )
         yield start, stop, values
@@ -272,7 +274,7 @@ def _compile(apply: Apply, treedef: Any, chosen: tuple[bool, ...]) -> _Passes:
         result = outputs(analysed, fixed, jax.tree_util.tree_map(lambda array: array[None], inputs))
         if not hasattr(result, "shape") or result.shape[:1] != (1,):
             found = getattr(result, "shape", type(result).__name__)
-            raise ValueError(f"apply gave {found} for one sample: it must give one array with one row of outputs a sample")
+            raise ModelError(f"apply gave {found} for one sample: it must give one array with one row of outputs a sample")
         return result[0]
 
     @lru_cache(maxsize=64)

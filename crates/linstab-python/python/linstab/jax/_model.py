@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..errors import ModelError
 from ..factors import Parameters
 
 __all__ = ["DTYPES", "Apply", "Model", "Select", "precision"]
@@ -45,21 +46,21 @@ class Model:
     def of(cls, apply: Apply, params: Any, *, select: Select | None, dtype: str) -> Model:
         """Checks the parameters, and takes those whose name ``select`` accepts (None: all).
 
-        A name is the path to the leaf, its parts joined by ``/``. Raises ``TypeError`` for leaves that are no arrays and
-        ``ValueError`` for arrays that are not real numbers, not finite, or in the tree twice.
+        A name is the path to the leaf, its parts joined by ``/``. Raises ``ModelError`` for leaves that are no arrays and
+        ``ModelError`` for arrays that are not real numbers, not finite, or in the tree twice.
         """
         if not callable(apply):
-            raise TypeError(f"apply must be a function of (params, inputs), not {type(apply).__name__}")
+            raise ModelError(f"apply must be a function of (params, inputs), not {type(apply).__name__}")
         leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
         named = [(jax.tree_util.keystr(path, simple=True, separator="/") or "params", leaf) for path, leaf in leaves]
         for name, leaf in named:
             if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
-                raise TypeError(f"parameter {name} is a {type(leaf).__name__}, not an array; {_EQUINOX}")
+                raise ModelError(f"parameter {name} is a {type(leaf).__name__}, not an array; {_EQUINOX}")
         chosen = tuple(select is None or bool(select(name)) for name, _ in named)
         wanted = [pair for pair, take in zip(named, chosen) if take]
         if sum(int(np.prod(leaf.shape)) for _, leaf in wanted) == 0:
             known = ", ".join(name for name, _ in named[:5]) or "none"
-            raise ValueError(f"there are no parameters to analyse; the leaves of params are: {known}")
+            raise ModelError(f"there are no parameters to analyse; the leaves of params are: {known}")
         for name, leaf in wanted:
             _require_real(name, leaf)
         _require_distinct(named)
@@ -86,18 +87,18 @@ class Model:
         """Numbers of a pytree like the parameters, shape (parameters,), of the analysed leaves alone."""
         leaves, treedef = jax.tree_util.tree_flatten(tree)
         if treedef.num_leaves != self.treedef.num_leaves:
-            raise ValueError(f"{what} has {treedef.num_leaves} arrays, the parameters {self.treedef.num_leaves}")
+            raise ModelError(f"{what} has {treedef.num_leaves} arrays, the parameters {self.treedef.num_leaves}")
         wanted = [np.asarray(leaf) for leaf, take in zip(leaves, self.chosen) if take]
         for name, expected, leaf in zip(self.names, self.analysed, wanted):
             if leaf.shape != expected.shape:
-                raise ValueError(f"{what} of {name} has shape {leaf.shape}, the parameter {expected.shape}")
+                raise ModelError(f"{what} of {name} has shape {leaf.shape}, the parameter {expected.shape}")
         return np.concatenate([leaf.astype(np.float64).ravel() for leaf in wanted])
 
 
 def precision(dtype: str) -> Any:
     """Context in which JAX computes in ``dtype``, whatever ``jax_enable_x64`` says outside of it."""
     if dtype not in DTYPES:
-        raise ValueError(f"dtype is {dtype!r}: factors are computed in 'float64' or 'float32'")
+        raise ModelError(f"dtype is {dtype!r}: factors are computed in 'float64' or 'float32'")
     # Older versions have it among the experimental functions.
     home = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
     return home.enable_x64(dtype == "float64")
@@ -112,7 +113,7 @@ def _require_real(name: str, leaf: Any) -> None:
         if kind == "complex"
         else "leave it out of params, or out of the analysis: select=lambda name: name != " + repr(name)
     )
-    raise ValueError(f"parameter {name} has type {leaf.dtype}, which is {kind}: {advice}")
+    raise ModelError(f"parameter {name} has type {leaf.dtype}, which is {kind}: {advice}")
 
 
 def _require_distinct(named: list[tuple[str, Any]]) -> None:
@@ -121,7 +122,7 @@ def _require_distinct(named: list[tuple[str, Any]]) -> None:
     for name, leaf in named:
         other = seen.setdefault(id(leaf), name)
         if other != name:
-            raise ValueError(
+            raise ModelError(
                 f"parameters {other} and {name} are the same array: if they are tied, give it once and let apply use it twice; "
                 "if each is trained by itself, copy one"
             )
@@ -130,7 +131,7 @@ def _require_distinct(named: list[tuple[str, Any]]) -> None:
 def _finite(name: str, leaf: Any, dtype: str) -> Any:
     array = _as_precise(leaf, dtype)
     if not np.isfinite(array).all():
-        raise ValueError(f"parameter {name} holds NaN or infinity: the training has diverged")
+        raise ModelError(f"parameter {name} holds NaN or infinity: the training has diverged")
     return array
 
 

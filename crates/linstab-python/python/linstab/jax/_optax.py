@@ -14,6 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..errors import ModelError
+
 __all__ = ["OptaxOptimizer", "read_optimizer"]
 
 # States of transformations that remember nothing of the gradients.
@@ -47,7 +49,7 @@ class OptaxOptimizer:
 def read_optimizer(state: Any, hyperparameters: Mapping[str, Any] | None = None) -> OptaxOptimizer:
     """Reads an optax state.
 
-    ``hyperparameters`` are the numbers that the state does not hold, by the names that optax gives them. Raises ``ValueError``
+    ``hyperparameters`` are the numbers that the state does not hold, by the names that optax gives them. Raises ``ModelError``
     naming those that are missing, and for optimizers that the analysis does not know.
     """
     injected, states = _unwrap(state)
@@ -61,7 +63,7 @@ def read_optimizer(state: Any, hyperparameters: Mapping[str, Any] | None = None)
         return _rmsprop(states, accumulators, given)
     if kinds in ([], [_TRACE]):
         return _sgd(states, accumulators, given)
-    raise ValueError(
+    raise ModelError(
         f"the optimizer keeps {', '.join(map(_name, accumulators))}: the analysis knows sgd with momentum, adam, adamw and rmsprop; "
         "if its rule is one of `linstab analyze --help`, give that specification in the place of the state"
     )
@@ -70,7 +72,7 @@ def read_optimizer(state: Any, hyperparameters: Mapping[str, Any] | None = None)
 def _require_known(hyperparameters: Mapping[str, Any]) -> None:
     unknown = [name for name in hyperparameters if name not in _KNOWN]
     if unknown:
-        raise ValueError(f"unknown hyperparameters {', '.join(unknown)}; known are: {', '.join(sorted(_KNOWN))}")
+        raise ModelError(f"unknown hyperparameters {', '.join(unknown)}; known are: {', '.join(sorted(_KNOWN))}")
 
 
 class _Given:
@@ -92,11 +94,11 @@ class _Given:
         return _number(self._values[name]) if name in self._values else None
 
     def require(self) -> None:
-        """Raises ``ValueError`` if anything that was asked for is missing."""
+        """Raises ``ModelError`` if anything that was asked for is missing."""
         if not self._missing:
             return
         wanted = ", ".join(f"{name} ({meaning})" for name, meaning in self._missing.items())
-        raise ValueError(
+        raise ModelError(
             f"the optax state does not say: {wanted}. Pass hyperparameters={{'{next(iter(self._missing))}': ..., ...}}, "
             "or make the optimizer with optax.inject_hyperparams, which keeps its numbers (not its flags) in the state"
         )
@@ -113,7 +115,7 @@ def _sgd(states: list[Any], accumulators: list[Any], given: _Given) -> OptaxOpti
     decay = _weight_decay(given, before + after)
     given.require()
     if decay and before and after and accumulators:
-        raise ValueError(
+        raise ModelError(
             "there are transformations on both sides of the trace, so the state does not say which weight decay this is: give the "
             "specification, 'sgd:weight_decay=..' for a decay before the trace, 'sgdw:weight_decay=..' for one after it"
         )
@@ -133,9 +135,9 @@ def _adam(states: list[Any], adam: Any, given: _Given) -> OptaxOptimizer:
     decay = _weight_decay(given, before + after)
     given.require()
     if nesterov:
-        raise ValueError("adam with nesterov=True: the analysis knows adam and adamw without it")
+        raise ModelError("adam with nesterov=True: the analysis knows adam and adamw without it")
     if decay and before:
-        raise ValueError(
+        raise ModelError(
             "a transformation stands before adam: a weight decay there is part of the gradient that adam divides, which the "
             "analysis does not know; it knows the decay of adamw, which stands after"
         )
@@ -157,7 +159,7 @@ def _rmsprop(states: list[Any], accumulators: list[Any], given: _Given) -> Optax
     decay = _weight_decay(given, before + after)
     given.require()
     if decay or nesterov:
-        raise ValueError("rmsprop with weight decay or nesterov: the analysis knows rmsprop and its momentum without them")
+        raise ModelError("rmsprop with weight decay or nesterov: the analysis knows rmsprop and its momentum without them")
     moment = _corrected(rms.nu, beta2, int(rms.count)) if counted else _doubles(rms.nu)
     root = (lambda nu: np.sqrt(nu + eps)) if inside else (lambda nu: np.sqrt(nu) + eps)
     divisor = jax.tree_util.tree_map(root, moment)
@@ -185,7 +187,7 @@ def _hidden(states: list[Any], accumulators: list[Any]) -> tuple[int, int]:
 def _corrected(moment: Any, beta2: float, count: int) -> Any:
     """Second moment with the bias correction of the current step."""
     if count < 1:
-        raise ValueError("the optimizer has not made a step yet: its second moment is zero, train before the analysis")
+        raise ModelError("the optimizer has not made a step yet: its second moment is zero, train before the analysis")
     return jax.tree_util.tree_map(lambda nu: nu / (1.0 - beta2**count), _doubles(moment))
 
 
@@ -203,7 +205,7 @@ def _unwrap(state: Any) -> tuple[dict[str, Any], list[Any]]:
         else:
             states.append(entry)
     if not states:
-        raise TypeError("this is no optax state: give optimizer.init(params), or what update returned last, or a specification")
+        raise ModelError("this is no optax state: give optimizer.init(params), or what update returned last, or a specification")
     return injected, states
 
 
@@ -217,7 +219,7 @@ def _flatten(state: Any) -> Iterator[Any]:
     elif isinstance(state, tuple):
         yield state
     else:
-        raise TypeError(f"an optax state has no {type(state).__name__}: give the state of the optimizer, or a specification")
+        raise ModelError(f"an optax state has no {type(state).__name__}: give the state of the optimizer, or a specification")
 
 
 def _name(state: Any) -> str:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from .._functions import optimizers
+from ..errors import ModelError
 from ..factors import Factors, Gram
 from ._data import population_of, read_batching
 from ._factors import factors
@@ -51,7 +52,7 @@ def analyze_model(
     they say. ``num_samples`` takes a random part of the data, which then speaks for all of it with standard errors. ``out``
     streams factors to a file where they do not fit into memory. ``options`` go to ``linstab.analyze``.
 
-    Raises ``ValueError`` or ``TypeError`` where the answer would not be that of the training at hand; the message says what to do.
+    Raises ``ModelError`` where the answer would not be that of the training at hand; the message says what to do.
     """
     from .. import analyze
 
@@ -59,7 +60,9 @@ def analyze_model(
     if batch_size is None or sampling is None:
         read = read_batching(data)
         batch_size = read.batch_size if batch_size is None else batch_size
-        sampling, last_batch = sampling or read.sampling, last_batch or read.last_batch
+        # What is left over matters where batches are cut from an order.
+        left_over = read.last_batch if (sampling or read.sampling) in _BY_EPOCHS else "keep"
+        sampling, last_batch = sampling or read.sampling, last_batch or left_over
     _check_part(data, num_samples, sampling)
     common: dict[str, Any] = {
         "loss": loss,
@@ -101,7 +104,7 @@ def _check_part(data: object, num_samples: int | None, sampling: str) -> None:
     population = population_of(data)
     if num_samples is None or (population is not None and num_samples >= population) or sampling not in _BY_EPOCHS:
         return
-    raise ValueError(
+    raise ModelError(
         f"num_samples={num_samples} is a part of the data, and the loader's batches are {sampling}: they depend on all samples of an "
         "epoch, so a part does not say their threshold. Pass sampling='without-replacement', for batches of the same size drawn "
         "afresh, or analyse all samples"

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from ..errors import ModelError
+
 __all__ = ["check_forward", "check_modules", "unwrap"]
 
 # Passes over a batch and over one sample differ by rounding, amplified by the depth of the network: half the digits are enough
@@ -31,19 +33,19 @@ def check_modules(model: nn.Module) -> None:
     """Refuses layers and parameters for which factors of single samples do not exist."""
     for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
         if nn.parameter.is_lazy(parameter):
-            raise ValueError(f"parameter '{name}' has no shape yet: run one batch through the model first")
+            raise ModelError(f"parameter '{name}' has no shape yet: run one batch through the model first")
         if type(parameter).__name__ == "DTensor" or type(model).__name__ == "FullyShardedDataParallel":
-            raise ValueError(f"parameter '{name}' is sharded over processes: gather the model on each of them first")
+            raise ModelError(f"parameter '{name}' is sharded over processes: gather the model on each of them first")
     for name, parameter in model.named_parameters():
         if parameter.is_complex():
-            raise ValueError(f"parameter '{name}' is complex: give its real and imaginary parts as two parameters")
+            raise ModelError(f"parameter '{name}' is complex: give its real and imaginary parts as two parameters")
     for name, module in model.named_modules():
         for kind, problem in _PROBLEMS.items():
             sentence = problem(module) if isinstance(module, kind) else None
             if sentence:
-                raise ValueError(f"layer '{name}' ({type(module).__name__}) {sentence}")
+                raise ModelError(f"layer '{name}' ({type(module).__name__}) {sentence}")
         if module.training and _normalises_spectrum(module):
-            raise ValueError(
+            raise ModelError(
                 f"layer '{name}' ({type(module).__name__}) changes its spectral norm at each pass: call model.eval()"
             )
 
@@ -56,19 +58,19 @@ def check_forward(run: Callable[[Tensor], Tensor], inputs: Tensor) -> None:
     few = inputs[: min(len(inputs), 4)]
     first = run(few)
     if not isinstance(first, Tensor):
-        raise ValueError(
+        raise ModelError(
             f"the model returns {type(first).__name__}: wrap it in a module that returns one tensor of shape (batch, outputs)"
         )
     if first.is_complex() or not first.is_floating_point():
-        raise ValueError(f"the model returns {first.dtype} numbers: outputs must be real and floating")
+        raise ModelError(f"the model returns {first.dtype} numbers: outputs must be real and floating")
     if first.ndim == 0 or len(first) != len(few):
-        raise ValueError(
+        raise ModelError(
             f"the model maps {len(few)} samples to outputs of shape {tuple(first.shape)}: the first axis must be the batch, "
             "and losses must not be inside the model"
         )
     second = run(few)
     if not torch.equal(torch.nan_to_num(first), torch.nan_to_num(second)):
-        raise ValueError(
+        raise ModelError(
             "two passes over the same samples differ: the model is random or changes itself at each pass. Call model.eval(), "
             "remove random operations, or ask for torch.use_deterministic_algorithms(True)"
         )
@@ -77,7 +79,7 @@ def check_forward(run: Callable[[Tensor], Tensor], inputs: Tensor) -> None:
         alone = run(few[index : index + 1])
         if alone.shape[1:] == row.shape and float((alone[0] - row).abs().nan_to_num().max()) <= tolerance:
             continue
-        raise ValueError(
+        raise ModelError(
             "the outputs of a sample depend on the others of its batch: the loss is not a mean over samples. "
             "Call model.eval(), or take out the layer that mixes samples"
         )

@@ -24,6 +24,8 @@ from torch.utils.data import (
     default_collate,
 )
 
+from ..errors import ModelError
+
 __all__ = ["Batching", "Samples", "population_of", "read_batching", "select_samples"]
 
 # Samples that are fetched from a dataset and collated at a time.
@@ -55,7 +57,7 @@ class Batching:
 def select_samples(data: object, num_samples: int | None, seed: int) -> Samples:
     """All samples of the data, or a random part without replacement that depends on the seed alone."""
     if num_samples is not None and num_samples < 1:
-        raise ValueError(f"num_samples is {num_samples}: at least one sample is needed")
+        raise ModelError(f"num_samples is {num_samples}: at least one sample is needed")
     if isinstance(data, (tuple, list)) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
         return _of_arrays(torch.as_tensor(data[0]), torch.as_tensor(data[1]), num_samples, seed)
     if isinstance(data, DataLoader):
@@ -64,16 +66,16 @@ def select_samples(data: object, num_samples: int | None, seed: int) -> Samples:
         return _of_loader(DataLoader(data, batch_size=_FETCH), num_samples, seed)
     if isinstance(data, Dataset):
         return _of_dataset(data, default_collate, None, num_samples, seed)
-    raise TypeError(f"data is {type(data).__name__}: give a DataLoader, a Dataset, or a pair (inputs, targets) of arrays")
+    raise ModelError(f"data is {type(data).__name__}: give a DataLoader, a Dataset, or a pair (inputs, targets) of arrays")
 
 
 def read_batching(data: object) -> Batching:
-    """Batch size and order of a loader with the samplers of torch; ``ValueError`` where it cannot be told."""
+    """Batch size and order of a loader with the samplers of torch; ``ModelError`` where it cannot be told."""
     advice = "say it yourself with batch_size=, sampling= and last_batch="
     if not isinstance(data, DataLoader):
-        raise ValueError(f"{type(data).__name__} does not say how batches are drawn: pass a DataLoader, or {advice}")
+        raise ModelError(f"{type(data).__name__} does not say how batches are drawn: pass a DataLoader, or {advice}")
     if isinstance(data.dataset, IterableDataset) or type(data.batch_sampler) is not BatchSampler:
-        raise ValueError(f"the order of this loader's batches cannot be read from it: {advice}")
+        raise ModelError(f"the order of this loader's batches cannot be read from it: {advice}")
     batch_size, sampler = int(data.batch_sampler.batch_size), data.batch_sampler.sampler
     if type(sampler) is RandomSampler and sampler.replacement:
         sampling = "with-replacement"
@@ -82,9 +84,9 @@ def read_batching(data: object) -> Batching:
     elif type(sampler) is SequentialSampler:
         sampling = "cyclic"
     else:
-        raise ValueError(f"{type(sampler).__name__} draws batches in a way that linstab does not know: {advice}")
+        raise ModelError(f"{type(sampler).__name__} draws batches in a way that linstab does not know: {advice}")
     if type(sampler) is RandomSampler and not sampler.replacement and sampler.num_samples != len(sampler.data_source):
-        raise ValueError(f"RandomSampler draws {sampler.num_samples} of {len(sampler.data_source)} samples an epoch: {advice}")
+        raise ModelError(f"RandomSampler draws {sampler.num_samples} of {len(sampler.data_source)} samples an epoch: {advice}")
     return Batching(batch_size, sampling, "drop" if data.batch_sampler.drop_last else "keep")
 
 
@@ -99,7 +101,7 @@ def population_of(data: object) -> int | None:
 
 def _choose(population: int, num_samples: int | None, seed: int) -> NDArray[np.int64] | None:
     if population == 0:
-        raise ValueError("the data is empty: there is no sample to analyse")
+        raise ModelError("the data is empty: there is no sample to analyse")
     if num_samples is None or num_samples >= population:
         return None
     chosen = np.random.default_rng(seed).choice(population, num_samples, replace=False)
@@ -108,7 +110,7 @@ def _choose(population: int, num_samples: int | None, seed: int) -> NDArray[np.i
 
 def _of_arrays(inputs: Tensor, targets: Tensor, num_samples: int | None, seed: int) -> Samples:
     if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets):
-        raise ValueError(
+        raise ModelError(
             f"inputs of shape {tuple(inputs.shape)} and targets of shape {tuple(targets.shape)} are not of the same samples"
         )
     indices = _choose(len(inputs), num_samples, seed)
@@ -124,11 +126,11 @@ def _of_loader(loader: DataLoader[Any], num_samples: int | None, seed: int) -> S
         return _of_arrays(inputs, targets, num_samples, seed)
     sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)
     if isinstance(sampler, WeightedRandomSampler):
-        raise ValueError("WeightedRandomSampler draws samples unequally, the analysis counts each once: pass loader.dataset")
+        raise ModelError("WeightedRandomSampler draws samples unequally, the analysis counts each once: pass loader.dataset")
     subset = list(sampler.indices) if isinstance(sampler, SubsetRandomSampler) else None
     known = (RandomSampler, SequentialSampler, SubsetRandomSampler, DistributedSampler)
     if not isinstance(sampler, known):
-        raise ValueError(f"which samples {type(sampler).__name__} draws cannot be told: pass loader.dataset, or a Subset of it")
+        raise ModelError(f"which samples {type(sampler).__name__} draws cannot be told: pass loader.dataset, or a Subset of it")
     return _of_dataset(loader.dataset, loader.collate_fn, subset, num_samples, seed)
 
 
@@ -155,7 +157,7 @@ def _check_repeats(dataset: Dataset[Any], collate: Callable[[list[Any]], Any], i
     """A sample with random augmentation is another one at each visit: there is no fixed curvature to analyse."""
     first, second = (_pair(collate([dataset[index]]))[0] for _ in range(2))
     if first.shape != second.shape or not torch.equal(torch.nan_to_num(first), torch.nan_to_num(second)):
-        raise ValueError(
+        raise ModelError(
             f"sample {index} of the dataset is another one each time it is read (random augmentation): "
             "pass the dataset without its random transforms"
         )
@@ -170,7 +172,7 @@ def _pair(batch: Any) -> tuple[Tensor, Tensor]:
         what = f"{len(batch)} parts ({', '.join(type(part).__name__ for part in batch)})"
     else:
         what = type(batch).__name__
-    raise ValueError(
+    raise ModelError(
         f"a batch of the data is {what}: it must be a pair (inputs, targets) of tensors, of which the model takes the first"
     )
 
@@ -178,21 +180,21 @@ def _pair(batch: Any) -> tuple[Tensor, Tensor]:
 def _concatenate(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     collected = list(pairs)
     if not collected:
-        raise ValueError("the data is empty: there is no sample to analyse")
+        raise ModelError("the data is empty: there is no sample to analyse")
     shapes = sorted({tuple(inputs.shape[1:]) for inputs, _ in collected})
     if len(shapes) > 1:
-        raise ValueError(f"samples have different shapes ({shapes[0]} and {shapes[-1]}): pad or crop them to one shape")
+        raise ModelError(f"samples have different shapes ({shapes[0]} and {shapes[-1]}): pad or crop them to one shape")
     return torch.cat([inputs for inputs, _ in collected]), torch.cat([targets for _, targets in collected])
 
 
 def _checked(samples: Samples) -> Samples:
     inputs = samples.inputs
     if inputs.is_complex():
-        raise ValueError("inputs are complex: give real and imaginary parts as channels")
+        raise ModelError("inputs are complex: give real and imaginary parts as channels")
     if inputs.is_floating_point():
         bad = (~torch.isfinite(inputs).reshape(len(inputs), -1).all(1)).nonzero()
         if len(bad):
-            raise ValueError(
+            raise ModelError(
                 f"inputs hold NaN or infinity in {len(bad)} of {len(inputs)} samples, the first is number {int(bad[0])}"
             )
     return samples

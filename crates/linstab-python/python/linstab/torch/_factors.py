@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import losses
+from ..errors import ModelError
 from ..factors import Factors
 from ..store import FactorStore, Request, load
 from ._data import Samples, select_samples
@@ -75,7 +76,7 @@ def factors(
 
     Raises
     ------
-    ValueError, TypeError
+    ModelError
         If the model mixes samples, is random, or has no such factors; the message says what to do.
     """
     problem = Problem.read(model, data, loss=loss, params=params, num_samples=num_samples, seed=seed, dtype=dtype)
@@ -116,11 +117,12 @@ def _on_disk(problem: Problem, request: Request, ranks: Ranks, chunk_size: int, 
     # Shares are of what is to do before anyone begins.
     ranks.wait()
     first, last = ranks.share(len(todo))
-    for start, stop in _chunks(request, chunk_size, todo[first:last]):
-        parts, coefficients = problem.chunk(start, stop)
-        block = np.empty((stop - start, request.factors, request.num_parameters), dtype=request.dtype)
-        _assemble(parts, block)
-        store.write(start, block, coefficients)
+    with store.filling():
+        for start, stop in _chunks(request, chunk_size, todo[first:last]):
+            parts, coefficients = problem.chunk(start, stop)
+            block = np.empty((stop - start, request.factors, request.num_parameters), dtype=request.dtype)
+            _assemble(parts, block)
+            store.write(start, block, coefficients)
     ranks.wait()
     ranks.first(store.finish)
     return load(out)
@@ -206,7 +208,7 @@ class Problem:
         try:
             return inputs, self.loss.roots(outputs), self.loss.coefficients(outputs, targets.numpy())
         except ValueError as error:
-            raise ValueError(f"samples {start} to {stop - 1}: {error}") from error
+            raise ModelError(f"samples {start} to {stop - 1}: {error}") from error
 
     def chunk(self, start: int, stop: int) -> tuple[list[Tensor], NDArray[np.float64]]:
         """Factors, one tensor a parameter, and coefficients of the samples from ``start`` to ``stop``."""
@@ -220,7 +222,7 @@ def _by_position(samples: Samples, shape: tuple[int, ...]) -> Samples:
         return samples
     found = tuple(samples.targets.shape[1:])
     if found != shape[1:]:
-        raise ValueError(
+        raise ModelError(
             f"outputs of a sample have shape {shape}, its classes {found}: as torch.nn.CrossEntropyLoss has it, outputs are (batch, "
             "classes, positions) and targets (batch, positions); wrap a model that has them in another order"
         )
@@ -231,7 +233,7 @@ def _by_position(samples: Samples, shape: tuple[int, ...]) -> Samples:
 def _chunks(request: Request, chunk_size: int, todo: NDArray[np.int64]) -> list[tuple[int, int]]:
     """Ranges of the samples to do, each no longer than a chunk."""
     if chunk_size < 1:
-        raise ValueError(f"chunk_size is {chunk_size}: it must be at least one sample")
+        raise ModelError(f"chunk_size is {chunk_size}: it must be at least one sample")
     width = request.factors * request.num_parameters * np.dtype(request.dtype).itemsize
     size = max(1, min(chunk_size, _CHUNK_BYTES // width))
     ranges: list[tuple[int, int]] = []

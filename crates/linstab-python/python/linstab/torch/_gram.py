@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 import torch
 from torch import Tensor, nn
 
+from ..errors import ModelError
 from ..factors import Gram
 from ._factors import Problem
 from ._layers import Affine
@@ -50,7 +51,7 @@ def gram(
     """
     problem = Problem.read(model, data, loss=loss, params=params, num_samples=num_samples, seed=seed, dtype=dtype)
     if chunk_size < 1:
-        raise ValueError(f"chunk_size is {chunk_size}: it must be at least one sample")
+        raise ModelError(f"chunk_size is {chunk_size}: it must be at least one sample")
     ranks = Ranks(problem.model.device)
     request = problem.request(fingerprint=ranks.count > 1)
     ranks.check_same(request.fingerprint)

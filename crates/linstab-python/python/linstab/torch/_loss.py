@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from .. import losses
+from ..errors import ModelError
 from ..losses import Array
 
 __all__ = ["Loss", "read_loss"]
@@ -29,7 +30,7 @@ class Loss:
     def coefficients(self, outputs: Array, targets: np.typing.NDArray[np.generic]) -> Array:
         """Coefficients of the gradients, (samples, factors)."""
         if self.ignored_label is not None and bool((np.asarray(targets) == self.ignored_label).any()):
-            raise ValueError(
+            raise ModelError(
                 f"the loss ignores the label {self.ignored_label}, and some samples have it: they have no curvature, and batches count "
                 "them all the same. Leave them out of the data, and give sequences of one length, without padding"
             )
@@ -47,19 +48,19 @@ def read_loss(loss: object) -> Loss:
         return Loss("cross_entropy")
     if isinstance(loss, (nn.MSELoss, nn.CrossEntropyLoss)):
         if loss.reduction != "mean":
-            raise ValueError(
+            raise ModelError(
                 f"the loss has reduction={loss.reduction!r}: thresholds are for the mean over a batch. Use reduction='mean' "
                 "in the training (with a sum the learning rate is B times what it seems, and depends on the last batch)"
             )
         return Loss("mse") if isinstance(loss, nn.MSELoss) else _cross_entropy(loss)
-    raise TypeError(
+    raise ModelError(
         f"loss is {_name(loss)}: give 'mse', 'half_squared_error', 'cross_entropy', torch.nn.MSELoss() or torch.nn.CrossEntropyLoss()"
     )
 
 
 def _cross_entropy(loss: nn.CrossEntropyLoss) -> Loss:
     if loss.weight is not None:
-        raise ValueError("CrossEntropyLoss has class weights: samples would count unequally, which is not supported")
+        raise ModelError("CrossEntropyLoss has class weights: samples would count unequally, which is not supported")
     return Loss("cross_entropy", float(loss.label_smoothing), int(loss.ignore_index))
 
 

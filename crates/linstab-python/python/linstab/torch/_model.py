@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 
+from ..errors import ModelError
 from ..factors import Parameters
 from ._checks import check_forward, check_modules, unwrap
 
@@ -71,14 +72,14 @@ class FunctionalModel:
                 check_forward(lambda x: self._raw(self.moving, x), self.to_inputs(inputs[:4]))
         except RuntimeError as error:
             other = "float32" if self.dtype is torch.float64 else "float64"
-            raise ValueError(
+            raise ModelError(
                 f"the model does not run on these inputs in {_name(self.dtype)}: {_first_line(error)}. If it fixes a type "
                 f"inside, pass dtype={other!r}; it takes one tensor of inputs, with the batch as first axis"
             ) from error
         with torch.enable_grad():
             leaves = {name: value.detach().clone().requires_grad_() for name, value in self.moving.items()}
             if not self._raw(leaves, self.to_inputs(inputs[:1])).requires_grad:
-                raise ValueError(
+                raise ModelError(
                     "the outputs do not depend on the parameters: the model detaches them, runs under torch.no_grad() inside, or "
                     "uses none of the parameters that are analysed"
                 )
@@ -177,22 +178,26 @@ def select_parameters(model: nn.Module, params: Selection) -> list[str]:
     """
     trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
     if not trainable:
-        raise ValueError("the model has no trainable parameter: every one has requires_grad=False, or there are none")
+        raise ModelError("the model has no trainable parameter: every one has requires_grad=False, or there are none")
     if params is None:
         return list(trainable)
     if callable(params):
         chosen = [name for name, value in trainable.items() if params(name, value)]
         if not chosen:
-            raise ValueError(f"params chooses none of the {len(trainable)} trainable parameters")
+            raise ModelError(f"params chooses none of the {len(trainable)} trainable parameters")
         return chosen
     first_names = {id(value): name for name, value in trainable.items()}
     wanted: set[str] = set()
+    if not isinstance(params, Sequence):
+        raise ModelError(f"params is {type(params).__name__}: give names, prefixes of names, or a function of name and parameter")
+    if not params:
+        raise ModelError(f"params is empty: name one of {', '.join(trainable)}, or leave it out for all of them")
     for prefix in [params] if isinstance(params, str) else params:
         every = model.named_parameters(remove_duplicate=False)
         hits = {id(value) for name, value in every if name == prefix or name.startswith(prefix.rstrip(".") + ".")}
         found = {first_names[key] for key in hits if key in first_names}
         if not found:
-            raise ValueError(
+            raise ModelError(
                 f"params: no trainable parameter is called {prefix!r} or begins with it; there are {', '.join(trainable)}"
             )
         wanted |= found
@@ -203,7 +208,7 @@ def read_precision(dtype: DTypeLike | torch.dtype) -> torch.dtype:
     """The precision that derivatives are taken and stored in."""
     name = _name(dtype) if isinstance(dtype, torch.dtype) else np.dtype(dtype).name
     if name not in _PRECISIONS:
-        raise ValueError(f"dtype is {name}: derivatives are taken in 'float64' or 'float32'")
+        raise ModelError(f"dtype is {name}: derivatives are taken in 'float64' or 'float32'")
     return _PRECISIONS[name]
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
+from ..errors import ModelError
 from ._checks import unwrap
 
 Array = NDArray[np.float64]
@@ -29,12 +30,12 @@ def optimizer_spec(optimizer: Optimizer, model: nn.Module) -> tuple[str, float, 
     with learning rates of their own are a change of variables: gradients of group ``g`` are divided by ``eta / eta_g``, too, with
     ``eta`` the learning rate of the first group, which is the one that is returned.
 
-    Raises ``ValueError`` or ``TypeError`` for what has no such form; the message says what to do.
+    Raises ``ModelError`` for what has no such form; the message says what to do.
     """
     read = _READERS.get(type(optimizer))
     if read is None:
         known = ", ".join(kind.__name__ for kind in _READERS)
-        raise TypeError(
+        raise ModelError(
             f"{type(optimizer).__name__} is not an optimizer that can be read ({known} of torch.optim can): call linstab.analyze on "
             "the factors, with a specification such as optimizer='sgd:momentum=0.9'"
         )
@@ -50,7 +51,7 @@ def optimizer_spec(optimizer: Optimizer, model: nn.Module) -> tuple[str, float, 
         return spec, learning_rate, None
     preconditioner = np.concatenate([block.reshape(-1) for block in blocks])
     if not (preconditioner > 0.0).all() or not np.isfinite(preconditioner).all():
-        raise ValueError(
+        raise ModelError(
             "the optimizer divides gradients by zero: some second moments are zero and eps is 0. Set eps, or freeze the "
             "parameters that never get a gradient with requires_grad_(False)"
         )
@@ -68,19 +69,19 @@ def _owned(optimizer: Optimizer, model: nn.Module) -> dict[str, tuple[int, Group
     named = {name: p for name, p in unwrap(model).named_parameters() if p.requires_grad and id(p) in groups}
     strangers = len(groups) - sum(id(p) in groups for p in unwrap(model).parameters())
     if strangers:
-        raise ValueError(
+        raise ModelError(
             f"the optimizer holds {strangers} parameters that are not of this model: pass the model that it was made for "
             "(an optimizer made before model.to(...) or of two models cannot be analysed)"
         )
     if not named:
-        raise ValueError("the optimizer holds no trainable parameter of this model")
+        raise ModelError("the optimizer holds no trainable parameter of this model")
     return {name: (*groups[id(p)], p) for name, p in named.items()}
 
 
 def _refuse_in_every_group(optimizer: Optimizer) -> None:
     for number, group in enumerate(optimizer.param_groups):
         if group.get("maximize"):
-            raise ValueError(f"parameter group {number} maximizes: thresholds are of minimization")
+            raise ModelError(f"parameter group {number} maximizes: thresholds are of minimization")
 
 
 def _shared(groups: list[Group], read: Callable[[Group], dict[str, Any]]) -> str:
@@ -97,7 +98,7 @@ def _shared(groups: list[Group], read: Callable[[Group], dict[str, Any]]) -> str
             equal = np.isclose(value * ratio, wanted, rtol=1e-12, atol=0.0) if key == "weight_decay" else value == wanted
             if not equal:
                 product = " times its learning rate" if key == "weight_decay" and ratio != 1.0 else ""
-                raise ValueError(
+                raise ModelError(
                     f"parameter groups 0 and {number} have different {key}{product} ({wanted} and {value}): this is no optimizer "
                     "that linstab knows. Analyse one group at a time with factors(..., params=...), or give all groups the same"
                 )
@@ -114,7 +115,7 @@ def _learning_rates(groups: list[Group]) -> tuple[float, list[float]]:
     if len(set(rates)) == 1:
         return rates[0], [1.0] * len(rates)
     if min(rates) <= 0.0:
-        raise ValueError(f"parameter groups have learning rates {rates}: freeze what does not move with requires_grad_(False)")
+        raise ModelError(f"parameter groups have learning rates {rates}: freeze what does not move with requires_grad_(False)")
     return rates[0], [rate / rates[0] for rate in rates]
 
 
@@ -124,7 +125,7 @@ def _denominator(optimizer: Optimizer, group: Group, name: str, parameter: nn.Pa
         return np.ones(parameter.numel())
     state = optimizer.state.get(parameter, {})
     if not state:
-        raise ValueError(
+        raise ModelError(
             f"the optimizer has no second moment of '{name}' yet: take a step first (or freeze it with requires_grad_(False) "
             "if it never gets a gradient)"
         )
@@ -161,7 +162,7 @@ def _adam(group: Group) -> dict[str, Any]:
     if group.get("decoupled_weight_decay"):
         return {"name": "adamw", "beta1": float(group["betas"][0]), "weight_decay": decay}
     if decay:
-        raise ValueError(
+        raise ModelError(
             f"Adam with weight_decay={decay} adds it to the gradient before it is divided: linstab knows AdamW's decay. "
             "Train with AdamW, or with weight_decay=0"
         )
@@ -174,7 +175,7 @@ def _adamw(group: Group) -> dict[str, Any]:
 
 def _rmsprop(group: Group) -> dict[str, Any]:
     if group["weight_decay"]:
-        raise ValueError(
+        raise ModelError(
             f"RMSprop with weight_decay={group['weight_decay']} adds it to the gradient before it is divided, which linstab does not "
             "know: train with weight_decay=0"
         )

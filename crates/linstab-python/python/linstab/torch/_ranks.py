@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, distributed
 
+from ..errors import ModelError
+
 __all__ = ["Ranks"]
 
 
@@ -30,7 +32,7 @@ class Ranks:
         found: list[str | None] = [None] * self.count
         distributed.all_gather_object(found, fingerprint)
         if len(set(found)) > 1:
-            raise ValueError(
+            raise ModelError(
                 "processes hold different weights or samples: broadcast the weights, and give each process all of the data "
                 "(samples are divided here, so no DistributedSampler is needed)"
             )
