@@ -54,7 +54,7 @@ pub(crate) fn run_gather(arguments: &GatherArguments) -> anyhow::Result<ExitCode
         out: out.clone(),
         configs: configs.clone(),
         num_threads: threads.map_or_else(available_threads, usize::from),
-        provenance: provenance::of_this_run(),
+        provenance: provenance::of_this_run()?,
     };
     report_on(&gather(&experiments(), &options, &*progress)?, *quiet)
 }

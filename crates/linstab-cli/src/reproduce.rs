@@ -51,7 +51,7 @@ fn check_readme(readme: &Path, out: &Path, quiet: bool) -> anyhow::Result<ExitCo
 pub(crate) fn run_map(arguments: &MapArguments) -> anyhow::Result<ExitCode> {
     let MapArguments { config, dry_run, cores, run, out } = arguments;
     if *dry_run {
-        let options = options(vec![], config.clone(), out.clone(), run);
+        let options = options(vec![], config.clone(), out.clone(), run)?;
         let forecast = Forecast::of(&options.context(&Silent))?;
         say(&format!("{}: {}", config.display(), forecast.text(*cores)))?;
         return Ok(ExitCode::SUCCESS);
@@ -60,7 +60,7 @@ pub(crate) fn run_map(arguments: &MapArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn start(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) -> anyhow::Result<ExitCode> {
-    let options = options(only, configs, out, run);
+    let options = options(only, configs, out, run)?;
     if let Some(shard) = run.shard.shard()? {
         return run_shard(&options, shard, run.quiet);
     }
@@ -68,8 +68,8 @@ fn start(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) 
     report_on(&reproduce(&experiments(), &options, &*progress)?, run.quiet)
 }
 
-fn options(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) -> Options {
-    Options {
+fn options(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments) -> anyhow::Result<Options> {
+    Ok(Options {
         only,
         configs,
         out,
@@ -78,6 +78,6 @@ fn options(only: Vec<String>, configs: PathBuf, out: PathBuf, run: &RunArguments
         num_threads: run.threads.map_or_else(available_threads, usize::from),
         restart: run.restart,
         force: run.force,
-        provenance: provenance::of_this_run(),
-    }
+        provenance: provenance::of_this_run()?,
+    })
 }

@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 
 use crate::cell_files::{CellFile, Merged, ShardFile, of_shard};
 use crate::checkpoint::{self, Identity};
-use crate::files::create_folder_below;
+use crate::files::{create_folder_below, is_there};
 use crate::shard::{Shard, listed};
 use crate::{DriverError, Result};
 
-const ENDING: &str = ".checkpoint";
+pub(crate) const ENDING: &str = ".checkpoint";
 
 /// Who computes which cells of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +121,8 @@ impl CellStore {
         let mut awaited = Vec::new();
         if let Share::Of(own) = self.share {
             shards.retain(|shard| *shard == own || shard.count() != own.count());
-            awaited.extend(own.others());
+            // There may be more shards than cells.
+            awaited.extend(own.others().filter(|shard| shard.holds_any(num_cells)));
         }
         let mut known = vec![false; num_cells];
         let file = |shard| ShardFile { path: self.file_of(shard, identity), shard, identity, num_cells };
@@ -174,7 +175,7 @@ impl CellStore {
     /// The shards that left something of this computation, in order.
     fn shards(&self, identity: Identity) -> Result<Vec<Shard>> {
         let folder = identity.path(&self.base);
-        if !folder.exists() {
+        if !is_there(&folder)? {
             return Ok(Vec::new());
         }
         shards_in(&folder, ENDING)

@@ -26,9 +26,11 @@ pub trait Configuration: DeserializeOwned {
     fn reduce(&mut self);
 }
 
-/// Where a configuration is: in the folder of configurations, unless that is a file, which then is the configuration itself.
+/// Where a configuration is: in the folder of configurations, unless that is a file, which then is the configuration itself, also if it
+/// is not there.
 pub fn path_of(configs: &Path, id: &str) -> PathBuf {
-    if configs.is_file() { configs.to_path_buf() } else { configs.join(format!("{id}.toml")) }
+    let names_a_file = configs.extension().is_some_and(|ending| ending == "toml") && !configs.is_dir();
+    if names_a_file || configs.is_file() { configs.to_path_buf() } else { configs.join(format!("{id}.toml")) }
 }
 
 /// The configuration of a run: read, checked, with the overrides of the context.

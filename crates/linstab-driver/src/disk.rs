@@ -57,12 +57,18 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     File::create(path)
 }
 
+/// What the names of files begin with that are written beside this one.
+pub(crate) fn beside(name: &str) -> String {
+    format!(".linstab-{name}-")
+}
+
 /// A new file in the folder of `path`, with a name of its own.
 pub(crate) fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
     before(Change::Create, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let prefix = beside(&path.file_name().unwrap_or_default().to_string_lossy());
     let mut beside = tempfile::Builder::new();
-    beside.prefix(".linstab-").suffix(".tmp");
+    beside.prefix(&prefix).suffix(".tmp");
     // As readable as any other file, where a temporary one is its owner's alone.
     #[cfg(unix)]
     {

@@ -94,6 +94,12 @@ pub enum DriverError {
         /// The folder.
         folder: PathBuf,
     },
+    /// The results would lie among what they are made of.
+    #[error("{} lies in the folder of the shards: name another with --out", out.display())]
+    AmongShards {
+        /// The results folder.
+        out: PathBuf,
+    },
     /// What the folder of shards is to lie in is not there.
     #[error(
         "{} is not there, so other shards would not find {}: is it mounted on this node? else create it",
@@ -220,14 +226,19 @@ impl DriverError {
                 | Self::ForeignFolder { .. }
                 | Self::NoThresholds { .. }
                 | Self::NoShards { .. }
+                | Self::AmongShards { .. }
                 | Self::Shard { .. }
                 | Self::DataFile { .. }
         )
     }
 
     /// Whether cells are missing or cannot be read, which is no fault of their experiment.
-    pub(crate) fn is_of_cells(&self) -> bool {
-        matches!(self, Self::MissingCells { .. } | Self::ShardFile { .. } | Self::Io { .. })
+    pub(crate) fn is_of_cells(&self, shards: &Path) -> bool {
+        match self {
+            Self::MissingCells { .. } | Self::ShardFile { .. } => true,
+            Self::Io { path, .. } => path.starts_with(shards),
+            _ => false,
+        }
     }
 
     /// The error with all its causes, in one line.

@@ -142,6 +142,11 @@ impl io::Write for NewFile {
     }
 }
 
+/// Whether there is such a file or folder. That the system does not say is no answer.
+pub(crate) fn is_there(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(DriverError::io("look for", path))
+}
+
 /// Relative paths of all files below a folder, sorted.
 #[cfg(test)]
 pub(crate) fn files_below(root: &Path) -> Result<Vec<String>> {
@@ -170,7 +175,7 @@ pub(crate) fn create_folder_below(root: &Path, path: &Path) -> Result<()> {
 }
 
 pub(crate) fn remove_folder(path: &Path) -> Result<()> {
-    if path.exists() { disk::remove_folder(path).map_err(DriverError::io("remove", path)) } else { Ok(()) }
+    if is_there(path)? { disk::remove_folder(path).map_err(DriverError::io("remove", path)) } else { Ok(()) }
 }
 
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::cell_store::{CellStore, Share};
 use crate::disk;
 use crate::files::{
-    MANIFEST, NewFile, PROGRAM, create_folder, create_folder_below, remove_folder, rename, write,
+    MANIFEST, NewFile, PROGRAM, create_folder, create_folder_below, is_there, remove_folder, rename, write,
 };
 use crate::shard::Shard;
 use crate::{DriverError, Result};
@@ -254,7 +254,7 @@ impl RunFolder {
     /// [`DriverError::Io`]; the checkpoints are then still there, and so are earlier results.
     pub(crate) fn complete(self, keep_checkpoints: bool) -> Result<()> {
         refuse_foreign(&self.out)?;
-        if self.out.exists() {
+        if is_there(&self.out)? {
             rename(&self.out, &self.previous)?;
         }
         if let Err(error) = rename(&self.work.join(RESULTS), &self.out) {
@@ -306,7 +306,7 @@ fn resolve(out: &Path) -> Result<PathBuf> {
 
 /// Only an empty folder, or one whose manifest says that it is ours, is ever replaced.
 fn refuse_foreign(out: &Path) -> Result<()> {
-    if !out.exists() || is_empty(out)? {
+    if !is_there(out)? || is_empty(out)? {
         return Ok(());
     }
     let manifest: Option<serde_json::Value> =
@@ -317,10 +317,18 @@ fn refuse_foreign(out: &Path) -> Result<()> {
 
 /// Creates and marks a folder of ours, or accepts one that is marked. Others may do the same at the same time: the mark comes first.
 pub(crate) fn create_marked_folder(folder: &Path) -> Result<()> {
+    let foreign = || DriverError::ForeignFolder { path: folder.to_path_buf() };
+    if !folder.is_dir() && folder.symlink_metadata().is_ok() {
+        return Err(foreign());
+    }
     create_folder(folder)?;
     let marker = folder.join(MARKER);
-    if !is_empty(folder)? && !marker.is_file() {
-        return Err(DriverError::ForeignFolder { path: folder.to_path_buf() });
+    // Somebody else's mark is as good, and need not be ours to write.
+    if is_there(&marker)? {
+        return if marker.is_file() { Ok(()) } else { Err(foreign()) };
+    }
+    if !is_empty(folder)? {
+        return Err(foreign());
     }
     disk::create(&marker).map(drop).map_err(DriverError::io("create", &marker))
 }

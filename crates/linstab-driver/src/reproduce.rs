@@ -186,7 +186,7 @@ impl Run<'_> {
                 self.accept((task, &results), finding, wall_time_secs, &mut summary)?;
                 Ending::Completed(wall_time_secs)
             }
-            Err(error) if self.cells.is_some() && error.is_of_cells() => {
+            Err(error) if self.cells.is_some_and(|cells| error.is_of_cells(cells.of)) => {
                 self.missing.push(error.with_causes());
                 return Ok(());
             }

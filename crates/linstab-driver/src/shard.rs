@@ -13,16 +13,20 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// The largest number of shards, more than any computation has cells.
+    pub const MOST: u32 = 10_000_000;
+
     /// The shard `index` of `count`.
     ///
     /// # Errors
-    /// [`DriverError::Shard`] unless `index` is below `count`.
+    /// [`DriverError::Shard`] unless `index` is below `count`, and that at most [`Self::MOST`].
     pub fn new(index: u32, count: u32) -> Result<Self> {
         let allowed = || match count.checked_sub(1) {
-            Some(last) => format!("0/{count} to {last}/{count}"),
+            Some(last) if count <= Self::MOST => format!("0/{count} to {last}/{count}"),
+            Some(_) => format!("at most {} shards", Self::MOST),
             None => "at least one shard".to_owned(),
         };
-        if index < count {
+        if index < count && count <= Self::MOST {
             Ok(Self { count, index })
         } else {
             Err(DriverError::Shard { text: format!("{index}/{count}"), allowed: allowed() })
@@ -51,6 +55,11 @@ impl Shard {
     /// Whether a cell is one of this shard.
     pub fn holds(self, cell: usize) -> bool {
         Self::of_cell(cell, self.count) == self
+    }
+
+    /// Whether some of so many cells are of this shard.
+    pub(crate) fn holds_any(self, num_cells: usize) -> bool {
+        (self.index as usize) < num_cells
     }
 
     /// The shard of a cell among `count`, which is at least 1.
@@ -97,8 +106,16 @@ impl FromStr for Shard {
             allowed: "I/N with I from 0 to N - 1, as 0/8".to_owned(),
         };
         let (index, count) = text.split_once('/').ok_or_else(bad)?;
-        let number = |text: &str| text.parse().map_err(|_| bad());
-        Self::new(number(index)?, number(count)?)
+        let number = |text: &str| match text.parse::<u64>() {
+            // What is too large is refused as such.
+            Ok(number) => Ok(u32::try_from(number).unwrap_or(u32::MAX)),
+            Err(_) => Err(bad()),
+        };
+        let (index, count) = (number(index)?, number(count)?);
+        Self::new(index, count).map_err(|error| match error {
+            DriverError::Shard { allowed, .. } => DriverError::Shard { text: text.to_owned(), allowed },
+            other => other,
+        })
     }
 }
 
@@ -142,7 +159,8 @@ mod tests {
             ("-1/3", "as 0/8"),
             ("3", "as 0/8"),
             ("a/b", "as 0/8"),
-            ("1/99999999999", "as 0/8"),
+            ("1/4294967295", "at most 10000000 shards"),
+            ("1/99999999999", "at most 10000000 shards"),
         ] {
             let refused = text.parse::<Shard>().unwrap_err().to_string();
             assert!(refused.contains(text) && refused.contains(allowed), "{refused}");

@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cell_store::shards_in;
+use crate::cell_store::{ENDING, shard_file, shards_in};
 use crate::disk;
 use crate::experiment::{Context, Experiment};
-use crate::files::{create_folder_below, write_atomically};
+use crate::files::{create_folder_below, is_there, write_atomically};
 use crate::folder::{ResultsFolder, create_marked_folder};
 use crate::manifest::{Manifest, Provenance, RunRecord};
 use crate::plan::{self, Task};
@@ -93,7 +93,10 @@ pub fn compute_shard(
     let context = options.context(progress);
     let tasks = plan::tasks(all, &options.only, &context)?;
     let folder = ShardFolder::create(&options.out)?;
-    let _lock = folder.lock(shard, progress)?;
+    let lock = folder.lock(shard, progress)?;
+    if lock.alone {
+        folder.tidy(shard)?;
+    }
     if options.restart {
         folder.discard(shard)?;
     }
@@ -127,6 +130,7 @@ pub fn gather(
     progress: &dyn Progress,
 ) -> Result<Report> {
     let folder = ShardFolder { root: options.folder.clone() };
+    folder.refuse_within(&options.out)?;
     let records = folder.records()?;
     let request = request(&records).ok_or_else(|| DriverError::NoShards { folder: folder.root.clone() })?;
     let run = Options {
@@ -189,7 +193,9 @@ impl ShardFolder {
     /// have a folder of its own, and nobody would miss the others before gathering.
     fn create(root: &Path) -> Result<Self> {
         let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+        if let Some(parent) = parent.filter(|parent| !parent.is_dir())
+            && !is_there(parent)?
+        {
             return Err(DriverError::NoSharedFolder {
                 folder: root.to_path_buf(),
                 parent: parent.to_path_buf(),
@@ -211,24 +217,42 @@ impl ShardFolder {
     }
 
     /// Two processes of one shard take turns. Where the file system has no locks they do not, and compute the same twice.
-    fn lock(&self, shard: Shard, progress: &dyn Progress) -> Result<File> {
+    fn lock(&self, shard: Shard, progress: &dyn Progress) -> Result<Lock> {
         let path = self.file(shard, LOCK);
         let file = disk::create(&path).map_err(DriverError::io("create", &path))?;
+        let mut alone = true;
         match disk::try_lock(&file, &path) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 progress.waiting(&format!("another process computes shard {shard}"));
                 file.lock().map_err(DriverError::io("lock", &path))?;
             }
-            Err(TryLockError::Error(error)) => tracing::warn!(%shard, %error, "no lock"),
+            Err(TryLockError::Error(error)) => {
+                alone = false;
+                tracing::warn!(%shard, %error, "no lock");
+            }
         }
-        Ok(file)
+        Ok(Lock { _file: file, alone })
+    }
+
+    /// Removes what a twin that was killed left beside the files of this shard.
+    fn tidy(&self, shard: Shard) -> Result<()> {
+        let own = [RECORD, ENDING].map(|ending| disk::beside(&format!("{}{ending}", shard.file_stem())));
+        let mut folders = vec![self.root.join(RECORDS)];
+        folders.extend(entries(&self.cells())?);
+        for path in folders.iter().map(|folder| entries(folder)).collect::<Result<Vec<_>>>()?.concat() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if own.iter().any(|own| name.starts_with(own)) {
+                disk::remove_file(&path).map_err(DriverError::io("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// All shards that have begun, each with what it was asked for.
     fn records(&self) -> Result<BTreeMap<Shard, Record>> {
         let folder = self.root.join(RECORDS);
-        if !folder.is_dir() {
+        if !is_there(&folder)? {
             return Ok(BTreeMap::new());
         }
         let read = |shard: Shard| {
@@ -236,7 +260,7 @@ impl ShardFolder {
             let bytes = fs::read(&path).map_err(DriverError::io("read", &path))?;
             let record =
                 serde_json::from_slice(&bytes).ok().filter(|record: &Record| record.manifest.is_current());
-            let what = || format!("{shard} (of another version, or damaged)");
+            let what = || format!("{shard} (of another version, or damaged: run it again with --restart)");
             Ok((shard, record.ok_or_else(|| self.foreign(what()))?))
         };
         shards_in(&folder, RECORD)?.into_iter().map(read).collect()
@@ -253,11 +277,7 @@ impl ShardFolder {
     /// Forgets what a shard left.
     fn discard(&self, shard: Shard) -> Result<()> {
         let mut stale = vec![self.file(shard, RECORD)];
-        let cells = self.cells();
-        for entry in fs::read_dir(&cells).map_err(DriverError::io("list", &cells))? {
-            let folder = entry.map_err(DriverError::io("list", &cells))?.path();
-            stale.push(crate::cell_store::shard_file(&folder, shard));
-        }
+        stale.extend(entries(&self.cells())?.iter().map(|folder| shard_file(folder, shard)));
         let there = stale.iter().filter(|path| path.exists());
         there
             .into_iter()
@@ -282,9 +302,32 @@ impl ShardFolder {
         if what.is_empty() { Ok(()) } else { Err(self.foreign(what.join(", "))) }
     }
 
+    /// Results are not to lie among what they are made of.
+    fn refuse_within(&self, out: &Path) -> Result<()> {
+        let Ok(root) = fs::canonicalize(&self.root) else { return Ok(()) };
+        let absolute = std::path::absolute(out).map_err(DriverError::io("resolve", out))?;
+        let real = absolute.ancestors().find_map(|above| fs::canonicalize(above).ok());
+        if real.is_some_and(|real| real.starts_with(root)) {
+            return Err(DriverError::AmongShards { out: out.to_path_buf() });
+        }
+        Ok(())
+    }
+
     fn foreign(&self, what: String) -> DriverError {
         DriverError::ForeignShards { folder: self.root.clone(), what }
     }
+}
+
+/// The lock of a shard.
+struct Lock {
+    _file: File,
+    /// Whether nobody else can have it, which not all file systems say.
+    alone: bool,
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let list = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    Ok(list.map_err(DriverError::io("list", folder))?.iter().map(fs::DirEntry::path).collect())
 }
 
 /// What a foreign shard is of.

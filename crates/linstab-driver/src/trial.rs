@@ -1,7 +1,7 @@
 //! What a computation will take, from some of its cells.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::checkpoint;
 use crate::engine::Cells;
@@ -18,18 +18,26 @@ pub struct Trial<T> {
     seconds: Vec<f64>,
 }
 
-/// Computes up to `most` cells on this thread.
+/// No cell is begun after this time, but for the first.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Computes up to `most` cells on this thread, for half a minute or so: fewer cells then, from all over the grid.
 ///
 /// # Errors
 /// The first error of a cell; [`crate::DriverError::Encode`].
 pub fn trial<C: Cells>(cells: &C, most: usize) -> Result<Trial<C::Output>, C::Error> {
     let (begun, busy) = (Instant::now(), busy_seconds());
     let (mut results, mut seconds) = (Vec::new(), Vec::new());
-    for cell in spread(cells.num_cells(), most) {
-        let begun = Instant::now();
+    let chosen = spread(cells.num_cells(), most);
+    for place in shuffled(chosen.len()) {
+        let (cell, begun_cell) = (chosen[place], Instant::now());
         results.push((cell, cells.compute(cell)?));
-        seconds.push(begun.elapsed().as_secs_f64());
+        seconds.push(begun_cell.elapsed().as_secs_f64());
+        if begun.elapsed() > LONGEST {
+            break;
+        }
     }
+    results.sort_by_key(|(cell, _)| *cell);
     // Others may have used the core meanwhile: their part of the time is taken off all cells alike.
     let share = match (busy, busy_seconds()) {
         (Some(before), Some(after)) => ((after - before) / begun.elapsed().as_secs_f64()).min(1.0),
@@ -54,6 +62,13 @@ fn spread(num_cells: usize, most: usize) -> Vec<usize> {
     let mut cells: Vec<usize> = (0..num).map(place).collect();
     cells.dedup();
     cells
+}
+
+/// The numbers below `num` in an order of which every beginning is spread over all of them (bits reversed, van der Corput).
+fn shuffled(num: usize) -> impl Iterator<Item = usize> {
+    let bits = num.next_power_of_two().trailing_zeros();
+    let reversed = move |at: usize| if bits == 0 { at } else { at.reverse_bits() >> (usize::BITS - bits) };
+    (0..1_usize << bits).map(reversed).filter(move |&at| at < num)
 }
 
 impl<T> Trial<T> {
@@ -83,6 +98,19 @@ fn busy_seconds() -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_beginning_of_the_order_is_spread() {
+        for num in [0, 1, 2, 7, 64, 100] {
+            let mut order: Vec<usize> = shuffled(num).collect();
+            for quarter in 0..4 {
+                let first = order.iter().take(num / 4).filter(|&&at| at * 4 / num.max(1) == quarter).count();
+                assert!(num < 64 || first.abs_diff(num / 16) <= 2, "{num}: {first} in {quarter}");
+            }
+            order.sort_unstable();
+            assert!(order.into_iter().eq(0..num));
+        }
+    }
 
     #[test]
     fn cells_are_taken_from_everywhere_and_none_twice() {

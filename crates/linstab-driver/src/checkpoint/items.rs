@@ -1,6 +1,6 @@
 //! Reading checkpoints: item by item, so that neither a file nor its list is ever in memory as a whole.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -75,8 +75,12 @@ pub(crate) fn open<T: DeserializeOwned>(
     path: &Path,
     identity: Identity,
 ) -> Result<Option<Items<T, Reopened>>> {
-    if !path.try_exists().map_err(DriverError::io("read", path))? {
-        return Ok(None);
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => {}
+        // A pipe would never end.
+        Ok(_) => return Err(Fault::Refused(CheckpointFault::Foreign).of(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Fault::Io(error).of(path)),
     }
     let file = Reopened { path: path.to_path_buf(), at: 0 };
     Items::new(file, identity).map(Some).map_err(|fault| fault.of(path))
@@ -215,7 +219,7 @@ mod tests {
         let path = folder.path().join("checkpoint");
         let identity = Identity::new("program", &["experiment"]);
         write(&path, identity, &["cells"]).unwrap();
-        let whole = std::fs::read(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
         assert_eq!(decode::<String>(&whole, identity), Ok(vec!["cells".to_owned()]));
         for at in [HEADER_LEN, HEADER_LEN + 8] {
             let mut bytes = whole.clone();
@@ -236,7 +240,7 @@ mod tests {
         write(&path, identity, &value).unwrap();
         assert_eq!(read(&path, identity), Some(value));
 
-        let bytes = std::fs::read(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
         for end in 0..bytes.len() {
             assert_eq!(fault(&bytes[..end], identity), CheckpointFault::Damaged, "cut at {end}");
         }

@@ -240,7 +240,13 @@ fn what_is_foreign_is_named_and_changes_nothing() {
         fs::remove_file(shared.out.join(record)).unwrap();
     }
     fs::write(shared.out.join("shards/2-of-3.json"), "{").unwrap();
-    assert!(stage.refused().ends_with("2/3 (of another version, or damaged)"), "{}", stage.refused());
+    let refused = stage.refused();
+    assert!(
+        refused.ends_with("2/3 (of another version, or damaged: run it again with --restart)"),
+        "{refused}"
+    );
+    let restarted = Options { restart: true, ..stage.options("shards") };
+    compute(&restarted, "2/3").unwrap();
 }
 
 #[test]
@@ -300,8 +306,46 @@ fn folders_that_are_none_of_shards_are_left_alone() {
     assert!(matches!(compute(&stage.options("whole"), "0/1"), Err(DriverError::ForeignFolder { .. })));
     fs::remove_file(shared.join("thesis.tex")).unwrap();
     stage.compute("0/1").unwrap();
-    // Neither are shards replaced by results.
-    assert!(matches!(stage.gather("shards"), Err(DriverError::ForeignFolder { .. })));
+    // Neither are shards replaced by results, nor do these lie among them.
+    for out in ["shards", "shards/results", "shards/cells/results"] {
+        assert!(matches!(stage.gather(out), Err(DriverError::AmongShards { .. })), "{out}");
+    }
+    assert!(!shared.join("results").exists());
+    stage.gather("gathered").unwrap();
+    // A file where the folder should be.
+    let options = Options { out: stage.0.path().join("file"), ..stage.options("shards") };
+    fs::write(&options.out, "precious").unwrap();
+    assert!(matches!(compute(&options, "0/1"), Err(DriverError::ForeignFolder { .. })));
+    assert_eq!(fs::read(&options.out).unwrap(), b"precious");
+}
+
+#[test]
+fn what_a_killed_shard_left_beside_its_files_goes_when_it_starts_again() {
+    let (stage, _turn) = Stage::new();
+    stage.compute("0/2").unwrap();
+    let shared = stage.0.path().join("shards");
+    let folder = stage.files("0-of-2")[0].parent().unwrap().to_path_buf();
+    let [own, other] =
+        ["0-of-2", "1-of-2"].map(|stem| folder.join(format!(".linstab-{stem}.checkpoint-x.tmp")));
+    let record = shared.join("shards/.linstab-0-of-2.json-y.tmp");
+    for path in [&own, &other, &record] {
+        fs::write(path, "half").unwrap();
+    }
+    stage.compute("0/2").unwrap();
+    assert_eq!([&own, &other, &record].map(|path| path.exists()), [false, true, false]);
+}
+
+/// Neither waits for ever: a pipe in the place of a file, and shards that there are no cells for.
+#[test]
+fn pipes_and_shards_without_cells_are_no_obstacle() {
+    let (stage, _turn) = Stage::new();
+    assert_eq!(stage.compute("9999999/10000000").unwrap(), waits("chain-first", "0/10000000"));
+    stage.compute("0/1").unwrap();
+    stage.compute("0/1").unwrap();
+    let file = &stage.files("0-of-1")[0];
+    fs::remove_file(file).unwrap();
+    fs::create_dir(file).unwrap();
+    assert!(stage.refused().contains("run shard 0/1 again with --restart"), "{}", stage.refused());
 }
 
 /// Gathering into a folder where a run was interrupted costs that run nothing unless there are results.
