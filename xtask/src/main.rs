@@ -109,12 +109,23 @@ const ROBUSTNESS: [&str; 10] = [
 ];
 
 /// Everything that must pass before a change lands. Tests run optimised: that is what is shipped, the dependencies are compiled once for
-/// them and for the program that the whole-program tests run, and what tests compute takes most of their time.
+/// them, for the program that the whole-program tests run and for the lints, and what tests compute takes most of their time.
 const TEST: &[&[&str]] = &[
     &["cargo", "fmt", "--all", "--check"],
     &["cargo", "build", "--release", "--quiet", "-p", "linstab-cli"],
-    &["cargo", "clippy", "--workspace", "--all-targets", "--all-features", "--quiet", "--", "-D", "warnings"],
-    &["cargo", "doc", "--workspace", "--no-deps", "--all-features", "--quiet"],
+    &[
+        "cargo",
+        "clippy",
+        "--release",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ],
+    &["cargo", "doc", "--release", "--workspace", "--no-deps", "--all-features", "--quiet"],
     &["cargo", "test", "--release", "--workspace", "--all-features", "--quiet"],
     &["cargo", "xtask", "thresholds"],
     &["cargo", "xtask", "python"],

@@ -13,8 +13,9 @@ use crate::{FAILURE, USAGE, build, finish, needs, program, root, target};
 /// Processors without 512-bit vectors, and without fused multiplication and 256-bit vectors, too.
 const PROCESSORS: [&str; 2] = ["Haswell", "Nehalem"];
 
-/// Tables that are made without a matrix, by operations of IEEE 754 and logarithms: the same everywhere. All others go through faer, whose
-/// sums are as long as a vector is wide.
+/// Tables that are made without a matrix, by operations of IEEE 754 and logarithms: the same everywhere in quick runs. (In a full run other
+/// logarithms of the C library move a few numbers of the map by a unit in the last place.) All others go through faer, whose sums are as
+/// long as a vector is wide.
 const INDEPENDENT: [&str; 3] = ["stability-map", "stability-map-summary", "local-convergence"];
 
 /// What a run of a minute under emulation holds: all tables that are promised, and one that is not.
