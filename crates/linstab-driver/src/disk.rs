@@ -9,6 +9,9 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+/// Letters, of which each may take four bytes of 255.
+const LONGEST_NAME: usize = 50;
+
 /// A kind of change.
 #[cfg_attr(
     not(feature = "testing"),
@@ -57,9 +60,10 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     File::create(path)
 }
 
-/// What the names of files begin with that are written beside this one.
+/// What the names of files begin with that are written beside one of this name. Of a name that is nearly too long itself, a part.
 pub(crate) fn beside(name: &str) -> String {
-    format!(".linstab-{name}-")
+    let beginning: String = name.chars().take(LONGEST_NAME).collect();
+    format!(".linstab-{beginning}-")
 }
 
 /// A new file in the folder of `path`, with a name of its own.
