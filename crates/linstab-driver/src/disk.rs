@@ -97,6 +97,28 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
+/// Two folders take each other's place at once, so that none is missing at any moment. Whether they have: not every system can do it.
+pub(crate) fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
+    match before(Change::Rename, one).and_then(|()| exchanged(one, other)) {
+        Ok(()) => Ok(true),
+        Err(error) if [io::ErrorKind::Unsupported, io::ErrorKind::InvalidInput].contains(&error.kind()) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn exchanged(one: &Path, other: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchanged(_one: &Path, _other: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Gives a file that was created beside its place that place.
 pub(crate) fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
     before(Change::Rename, path)?;
