@@ -9,6 +9,9 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+/// Letters, of which each may take four bytes of 255.
+const LONGEST_NAME: usize = 50;
+
 /// A kind of change.
 #[cfg_attr(
     not(feature = "testing"),
@@ -57,9 +60,10 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     File::create(path)
 }
 
-/// What the names of files begin with that are written beside this one.
+/// What the names of files begin with that are written beside one of this name. Of a name that is nearly too long itself, a part.
 pub(crate) fn beside(name: &str) -> String {
-    format!(".linstab-{name}-")
+    let beginning: String = name.chars().take(LONGEST_NAME).collect();
+    format!(".linstab-{beginning}-")
 }
 
 /// A new file in the folder of `path`, with a name of its own.
@@ -91,6 +95,28 @@ pub(crate) fn sync(file: &File, path: &Path) -> io::Result<()> {
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     before(Change::Rename, from)?;
     fs::rename(from, to)
+}
+
+/// Two folders take each other's place at once, so that none is missing at any moment. Whether they have: not every system can do it.
+pub(crate) fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
+    match before(Change::Rename, one).and_then(|()| exchanged(one, other)) {
+        Ok(()) => Ok(true),
+        Err(error) if [io::ErrorKind::Unsupported, io::ErrorKind::InvalidInput].contains(&error.kind()) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn exchanged(one: &Path, other: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchanged(_one: &Path, _other: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Gives a file that was created beside its place that place.

@@ -151,9 +151,9 @@ impl Write for ResultsFile {
 /// The folder of a run.
 ///
 /// Everything happens in one work folder beside `<out>`, `.<name>.linstab-work`, under an advisory lock that is held to the end:
-/// `checkpoints` survive an interruption, `parts` holds the files of each experiment, `results` becomes `<out>`, which waits as
-/// `.<name>.linstab-previous` for the moment between two renames: not in the work folder, which somebody may remove. Whatever stops a
-/// run, `<out>` holds complete results, earlier or new.
+/// `checkpoints` survive an interruption, `parts` holds the files of each experiment, `results` changes places with `<out>`. Where the system
+/// cannot do that at once, `<out>` waits as `.<name>.linstab-previous` for the moment between two renames: not in the work folder, which
+/// somebody may remove. Whatever stops a run, `<out>` holds complete results, earlier or new, or has them put back by the next run.
 #[derive(Debug)]
 pub struct RunFolder {
     out: PathBuf,
@@ -254,17 +254,23 @@ impl RunFolder {
     /// [`DriverError::Io`]; the checkpoints are then still there, and so are earlier results.
     pub(crate) fn complete(self, keep_checkpoints: bool) -> Result<()> {
         refuse_foreign(&self.out)?;
-        if is_there(&self.out)? {
-            rename(&self.out, &self.previous)?;
+        let results = self.work.join(RESULTS);
+        if !is_there(&self.out)? {
+            rename(&results, &self.out)?;
+        } else if !disk::exchange(&results, &self.out).map_err(DriverError::io("move", &results))? {
+            self.replace(&results)?;
         }
-        if let Err(error) = rename(&self.work.join(RESULTS), &self.out) {
-            if self.previous.exists() {
-                rename(&self.previous, &self.out)?;
-            }
+        if keep_checkpoints { self.abandon() } else { self.discard() }
+    }
+
+    /// Puts the results in the place of `out` where two folders cannot change places at once.
+    fn replace(&self, results: &Path) -> Result<()> {
+        rename(&self.out, &self.previous)?;
+        if let Err(error) = rename(results, &self.out) {
+            rename(&self.previous, &self.out)?;
             return Err(error);
         }
-        remove_folder(&self.previous)?;
-        if keep_checkpoints { self.abandon() } else { self.discard() }
+        remove_folder(&self.previous)
     }
 
     /// Removes the work folder but for the checkpoints, if there are any; `out` stays as it is.

@@ -193,9 +193,8 @@ impl ShardFolder {
     /// have a folder of its own, and nobody would miss the others before gathering.
     fn create(root: &Path) -> Result<Self> {
         let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if let Some(parent) = parent.filter(|parent| !parent.is_dir())
-            && !is_there(parent)?
-        {
+        if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+            is_there(parent)?;
             return Err(DriverError::NoSharedFolder {
                 folder: root.to_path_buf(),
                 parent: parent.to_path_buf(),

@@ -32,6 +32,40 @@ fn a_run_that_stopped_between_the_renames_loses_nothing() {
     );
 }
 
+/// Earlier results are there at every change that is made, and then the new ones; with the detour of systems that cannot exchange folders
+/// there is one moment without.
+#[cfg(all(feature = "testing", target_os = "linux"))]
+#[test]
+fn results_are_there_at_every_moment() {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    struct Watch {
+        out: PathBuf,
+        can_exchange: bool,
+        missing: Arc<AtomicUsize>,
+    }
+    impl disk::Shim for Watch {
+        fn before(&mut self, change: disk::Change, path: &Path) -> io::Result<()> {
+            self.missing.fetch_add(usize::from(!self.out.join("table.csv").exists()), Relaxed);
+            let of_new = path.ends_with(".results.linstab-work/results") && self.out.exists();
+            let exchange = change == disk::Change::Rename && of_new;
+            if exchange && !self.can_exchange { Err(io::ErrorKind::Unsupported.into()) } else { Ok(()) }
+        }
+    }
+    for (can_exchange, moments_without) in [(true, 0), (false, 1)] {
+        let parent = tempfile::tempdir().unwrap();
+        let (out, missing) = (parent.path().join("results"), Arc::<AtomicUsize>::default());
+        complete(&out, "earlier");
+        let watch = Watch { out: out.clone(), can_exchange, missing: Arc::clone(&missing) };
+        disk::with_shim(Box::new(watch), || complete(&out, "new"));
+        assert_eq!(missing.load(Relaxed), moments_without);
+        assert_eq!(fs::read_to_string(out.join("table.csv")).unwrap(), "new");
+        let left: Vec<_> =
+            fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["results"], "and nothing else");
+    }
+}
+
 #[test]
 fn nothing_that_is_not_ours_is_touched() {
     let parent = tempfile::tempdir().unwrap();

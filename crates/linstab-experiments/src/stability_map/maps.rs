@@ -12,7 +12,7 @@ use super::config::Config;
 use super::explorer::Explorer;
 use super::loaders::Loaders;
 use super::summary::{MapKey, MapSummary};
-use super::{drawing, section};
+use super::{agreement, drawing, section};
 
 /// The results under construction.
 pub(super) struct Maps<'a> {
@@ -69,6 +69,7 @@ impl<'a> Maps<'a> {
         table.finish()?;
         table::write(results, "stability-map-summary", &summaries)?;
         drawing::draw(config, &shown, &summaries, results)?;
+        results.draw_both("stability-map-agreement", |columns| agreement::figure(columns, &summaries))?;
         explorer.write(results)?;
         let section = section::section(config, &summaries, loaders.findings());
         Ok((summaries, section))

@@ -3,6 +3,7 @@
 //! After arXiv 2511.17378, Appendix C.3, and Dexter et al. 2024. Each cell of a map simulates a number of runs and sets
 //! beside their majority the exact mean-square growth, the exact Lyapunov exponent and the paper's two criteria.
 
+mod agreement;
 mod cells;
 mod config;
 mod drawing;

@@ -91,7 +91,8 @@ fn folder() -> PathBuf {
     parent.join(format!("linstab-robustness-{}", std::process::id()))
 }
 
-/// A folder for what this thread reads; it is removed when the thread ends.
+/// Folders for what this thread reads, one for each name of a file: some readers take all files of a folder. They are removed when the
+/// thread ends.
 pub(super) struct Own(PathBuf);
 
 impl Own {
@@ -106,8 +107,10 @@ impl Own {
             static OWN: Own = Own::new();
         }
         OWN.with(|own| {
-            std::fs::write(own.0.join(name), bytes).expect("a writable temporary folder");
-            read(&own.0)
+            let folder = own.0.join(format!("of-{name}"));
+            std::fs::create_dir_all(&folder).expect("a writable temporary folder");
+            std::fs::write(folder.join(name), bytes).expect("a writable temporary folder");
+            read(&folder)
         })
     }
 }
