@@ -122,7 +122,7 @@ impl CellStore {
         if let Share::Of(own) = self.share {
             shards.retain(|shard| *shard == own || shard.count() != own.count());
             // There may be more shards than cells.
-            awaited.extend(own.others().filter(|shard| shard.holds_any(num_cells)));
+            awaited.extend(own.others().filter(|shard| shard.cells(num_cells).next().is_some()));
         }
         let mut known = vec![false; num_cells];
         let file = |shard| ShardFile { path: self.file_of(shard, identity), shard, identity, num_cells };
@@ -132,7 +132,7 @@ impl CellStore {
             files.push(file(shard));
             files[files.len() - 1].mark::<T>(&mut known)?;
             // What is missing now stays missing: no need to read on.
-            if (0..num_cells).any(|cell| shard.holds(cell) && !known[cell]) {
+            if shard.cells(num_cells).any(|cell| !known[cell]) {
                 let (computation, shard) = (self.name.clone(), shard.to_string());
                 return Err(DriverError::Awaits { computation, shard });
             }

@@ -57,9 +57,9 @@ impl Shard {
         Self::of_cell(cell, self.count) == self
     }
 
-    /// Whether some of so many cells are of this shard.
-    pub(crate) fn holds_any(self, num_cells: usize) -> bool {
-        (self.index as usize) < num_cells
+    /// Its cells of so many.
+    pub(crate) fn cells(self, num_cells: usize) -> impl Iterator<Item = usize> {
+        (self.index as usize..num_cells).step_by(self.count as usize)
     }
 
     /// The shard of a cell among `count`, which is at least 1.
@@ -138,6 +138,9 @@ mod tests {
             let shards: Vec<Shard> = (0..count).map(|index| Shard::new(index, count).unwrap()).collect();
             for cell in 0..1000 {
                 assert_eq!(shards.iter().filter(|shard| shard.holds(cell)).count(), 1, "{cell} of {count}");
+            }
+            for shard in &shards {
+                assert!(shard.cells(1000).eq((0..1000).filter(|&cell| shard.holds(cell))), "{shard}");
             }
             let mut around: Vec<Shard> = shards[0].others().chain([shards[0]]).collect();
             around.sort_unstable();
